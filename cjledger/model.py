@@ -1,0 +1,170 @@
+"""The values everything else passes around: parsed once at the edge, then trusted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from cjnode.points import Axis, Block, Point, Sweep, sweep_from_json, sweep_to_json
+
+from cjledger.errors import CjError
+
+__all__ = ["Axis", "Block", "Point", "Sweep"]
+
+FORMAT = 1
+
+FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
+STATES = (*FINAL_STATES, "PENDING", "RUNNING", "HELD", "WAITING")
+
+
+@dataclass(frozen=True)
+class Program:
+    """The person's script, function or command template. Paths are relative to the repository's top."""
+
+    kind: str  # script, function or command
+    path: str | None = None
+    function: str | None = None
+    command: str | None = None
+    language: str = "python"
+    workdir: str = "."
+    arguments: tuple[str, ...] = ()
+    deps: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: ``PT.py``, ``model.py:fit`` or the command."""
+        if self.kind == "command":
+            return self.command or ""
+        return f"{self.path}:{self.function}" if self.kind == "function" else self.path or ""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one scheduler element asks for; None leaves it to the site."""
+
+    nodes: int | None = None
+    tasks_per_node: int | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+    memory_mb: int | None = None
+    walltime_s: int | None = None
+    alloc: tuple[str, ...] = ()
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A configured machine with a scheduler. ``root`` is absolute; ``python`` a program there."""
+
+    name: str
+    scheduler: str = "local"
+    root: str = ""
+    python: str | None = None
+    setup: tuple[str, ...] = ()
+    resources: Resources = Resources()
+
+
+@dataclass(frozen=True)
+class Change:
+    """A path of the working copy that differs from HEAD: added, modified, deleted, untracked, …"""
+
+    path: str
+    change: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The git tree of the working copy, and what a person must be told about it."""
+
+    tree: str
+    changes: tuple[Change, ...]
+    report: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A file that pins the environment, with the SHA-256 of its bytes."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``.cj/package.json``: all that a launch needs besides the code."""
+
+    program: Program
+    sweep: Sweep
+    tasks: int
+    seed: int
+    outputs: tuple[str, ...]
+    unlinked: tuple[str, ...]
+    resources: Resources
+    cluster: str
+    scheduler: str
+    python: str
+    setup: tuple[str, ...]
+    message: str
+    created: str
+    author: str
+    agent: str
+    head: str | None
+    branch: str | None
+    dirty: tuple[Change, ...]
+    report: tuple[str, ...]
+    locks: tuple[Lock, ...]
+    version: str
+    format: int = field(default=FORMAT)
+
+
+def manifest_to_bytes(manifest: Manifest) -> bytes:
+    """The canonical bytes of ``.cj/package.json``."""
+    data = asdict(replace(manifest, sweep=sweep_from_json(_EMPTY_SWEEP)))
+    data["sweep"] = sweep_to_json(manifest.sweep)
+    ordered = {"format": data.pop("format"), **data}
+    return (json.dumps(ordered, ensure_ascii=False, allow_nan=True, indent=1) + "\n").encode()
+
+
+_EMPTY_SWEEP: dict[str, Any] = {
+    "kind": "single",
+    "blocks": [],
+    "removed": [],
+    "names": [],
+    "explicit": 0,
+    "repeat": 1,
+    "loops": None,
+}
+
+
+def manifest_from_bytes(data: bytes, package_id: str) -> Manifest:
+    """Read ``.cj/package.json``; refuses a newer format by name."""
+    try:
+        raw = json.loads(data)
+        if raw["format"] > FORMAT:
+            raise CjError(
+                f"package {package_id[:12]} has format {raw['format']}, newer than this program's {FORMAT}",
+                "pip install --upgrade cjledger",
+            )
+        return _manifest(raw)
+    except (ValueError, KeyError, TypeError) as problem:
+        raise CjError(
+            f"package {package_id[:12]} has a manifest that cannot be read: {problem}",
+            f"git cj fsck {package_id[:12]}",
+        ) from problem
+
+
+def _manifest(raw: dict[str, Any]) -> Manifest:
+    def tuples(values: dict[str, Any]) -> dict[str, Any]:
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+    return Manifest(
+        **{
+            **tuples(raw),
+            "program": Program(**tuples(raw["program"])),
+            "sweep": sweep_from_json(raw["sweep"]),
+            "resources": Resources(**tuples(raw["resources"])),
+            "dirty": tuple(Change(**change) for change in raw["dirty"]),
+            "locks": tuple(Lock(**lock) for lock in raw["locks"]),
+        }
+    )
