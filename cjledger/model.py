@@ -6,9 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from cjnode.points import Axis, Block, Point, Sweep, sweep_from_json, sweep_to_json
-
 from cjledger.errors import CjError
+from cjnode.points import Axis, Block, Point, Sweep, sweep_from_json, sweep_to_json
 
 __all__ = ["Axis", "Block", "Point", "Sweep"]
 

@@ -3,7 +3,7 @@
 import bisect
 import json
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 POINTS_PER_FILE = 10000
 
@@ -27,8 +27,7 @@ Sweep = NamedTuple(
 Point = NamedTuple("Point", [("task", int), ("params", Dict[str, Any]), ("index", Tuple[int, ...])])
 
 
-def sweep_from_json(data):
-    # type: (Dict[str, Any]) -> Sweep
+def sweep_from_json(data: Dict[str, Any]) -> Sweep:
     """Read the manifest's ``sweep``."""
     blocks = tuple(
         Block(
@@ -50,8 +49,7 @@ def sweep_from_json(data):
     )
 
 
-def sweep_to_json(sweep):
-    # type: (Sweep) -> Dict[str, Any]
+def sweep_to_json(sweep: Sweep) -> Dict[str, Any]:
     """The manifest's ``sweep``."""
     return {
         "kind": sweep.kind,
@@ -67,8 +65,7 @@ def sweep_to_json(sweep):
     }
 
 
-def block_size(block):
-    # type: (Block) -> int
+def block_size(block: Block) -> int:
     """How many points a block has."""
     size = 1
     for axis in block.axes:
@@ -76,8 +73,7 @@ def block_size(block):
     return size
 
 
-def count(sweep):
-    # type: (Sweep) -> int
+def count(sweep: Sweep) -> int:
     """How many tasks the sweep has."""
     if sweep.kind == "single":
         points = 1
@@ -88,8 +84,7 @@ def count(sweep):
     return points * sweep.repeat
 
 
-def _position(removed, index):
-    # type: (Tuple[int, ...], int) -> int
+def _position(removed: Tuple[int, ...], index: int) -> int:
     """The position in the union of the ``index``-th point that is not removed."""
     low, high = index, index + len(removed)
     while low < high:
@@ -101,8 +96,7 @@ def _position(removed, index):
     return low
 
 
-def _grid_point(sweep, index):
-    # type: (Sweep, int) -> Tuple[Dict[str, Any], Tuple[int, ...]]
+def _grid_point(sweep: Sweep, index: int) -> Tuple[Dict[str, Any], Tuple[int, ...]]:
     position = _position(sweep.removed, index)
     for block in sweep.blocks:
         size = block_size(block)
@@ -111,44 +105,42 @@ def _grid_point(sweep, index):
         position -= size
     else:
         raise IndexError("no task %d in this sweep" % (index + 1))
-    indices = []  # type: List[int]
+    indices: List[int] = []
     for axis in reversed(block.axes):
         position, here = divmod(position, len(axis.values))
         indices.append(here)
     indices.reverse()
-    params = {}  # type: Dict[str, Any]
+    params: Dict[str, Any] = {}
     for axis, here in zip(block.axes, indices):
         params.update(zip(axis.names, axis.values[here]))
     return params, tuple(indices)
 
 
-def _explicit_row(folder, index):
-    # type: (str, int) -> List[Any]
+def _explicit_row(folder: str, index: int) -> List[Any]:
     path = os.path.join(folder, "points", "%05d.jsonl" % (index // POINTS_PER_FILE))
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines):
             if number == index % POINTS_PER_FILE:
-                row = json.loads(line)  # type: List[Any]
+                row: List[Any] = json.loads(line)
                 return row
     raise IndexError("no line %d in %s" % (index % POINTS_PER_FILE + 1, path))
 
 
-def _explicit_point(sweep, row):
-    # type: (Sweep, List[Any]) -> Tuple[Dict[str, Any], Tuple[int, ...]]
-    index = ()  # type: Tuple[int, ...]
+def _explicit_point(sweep: Sweep, row: List[Any]) -> Tuple[Dict[str, Any], Tuple[int, ...]]:
+    index: Tuple[int, ...] = ()
     if sweep.kind == "loops":
         index, row = tuple(row[0]), row[1:]
     return dict(zip(sweep.names, row)), index
 
 
-def point(sweep, task, folder):
-    # type: (Sweep, int, str) -> Point
+def point(sweep: Sweep, task: int, folder: str) -> Point:
     """The point of task ``task`` (from 1); ``folder`` is the package's ``.cj`` folder."""
     index, replicate = divmod(task - 1, sweep.repeat)
     if not 0 < task <= count(sweep):
         raise IndexError("no task %d: the package has %d" % (task, count(sweep)))
     if sweep.kind == "single":
-        params, indices = {}, ()  # type: Dict[str, Any], Tuple[int, ...]
+        params: Dict[str, Any] = {}
+        indices: Tuple[int, ...] = ()
     elif sweep.explicit:
         params, indices = _explicit_point(sweep, _explicit_row(folder, index))
     else:
@@ -158,14 +150,14 @@ def point(sweep, task, folder):
     return Point(task, params, indices)
 
 
-def points(sweep, tasks, folder):
-    # type: (Sweep, List[int], str) -> Iterator[Point]
+def points(sweep: Sweep, tasks: List[int], folder: str) -> Iterator[Point]:
     """The points of many tasks in the given order, reading each points file once in a row."""
     if not sweep.explicit:
         for task in tasks:
             yield point(sweep, task, folder)
         return
-    loaded, rows = -1, []  # type: int, List[str]
+    loaded = -1
+    rows: List[str] = []
     for task in tasks:
         index, replicate = divmod(task - 1, sweep.repeat)
         if index // POINTS_PER_FILE != loaded:
@@ -178,10 +170,9 @@ def points(sweep, tasks, folder):
         yield Point(task, params, indices)
 
 
-def parse_tasks(text):
-    # type: (str) -> List[int]
+def parse_tasks(text: str) -> List[int]:
     """Task numbers of ``3,5-9``, ascending, each once. Raises ValueError."""
-    numbers = set()
+    numbers: Set[int] = set()
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
         low = int(first)
@@ -192,16 +183,15 @@ def parse_tasks(text):
     return sorted(numbers)
 
 
-def format_tasks(tasks):
-    # type: (List[int]) -> str
+def format_tasks(tasks: List[int]) -> str:
     """``3,5-9`` of ascending task numbers."""
-    parts = []  # type: List[str]
-    start = previous = None  # type: Optional[int]
-    for task in list(tasks) + [None]:  # type: ignore[list-item]
-        if previous is not None and task == previous + 1:
+    parts: List[str] = []
+    start = previous = 0
+    for task in list(tasks) + [0]:
+        if start and task == previous + 1:
             previous = task
             continue
-        if start is not None:
+        if start:
             parts.append("%d" % start if start == previous else "%d-%d" % (start, previous))
         start = previous = task
     return ",".join(parts)
