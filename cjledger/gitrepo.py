@@ -15,25 +15,12 @@ from pathlib import Path
 from cjledger.errors import CjError
 
 # What git exports to hooks and aliases; left in place it would send our git to another repository.
-_INHERITED = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
-    "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_COUNT",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_GRAFT_FILE",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_SHALLOW_FILE",
-    "GIT_QUARANTINE_PATH",
-    "GIT_INTERNAL_SUPER_PREFIX",
-]
+_INHERITED = frozenset(
+    """GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_NAMESPACE
+    GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_CONFIG_COUNT GIT_GRAFT_FILE
+    GIT_IMPLICIT_WORK_TREE GIT_REPLACE_REF_BASE GIT_SHALLOW_FILE GIT_QUARANTINE_PATH
+    GIT_INTERNAL_SUPER_PREFIX""".split()  # noqa: SIM905
+)
 
 ZERO = "0" * 40
 
@@ -191,7 +178,7 @@ def ref_value(repo: Repo, ref: str) -> str | None:
 def refs(repo: Repo, prefix: str) -> dict[str, str]:
     """All refs below a prefix (ending in ``/`` or whole), name to object ID."""
     lines = text(repo, "for-each-ref", "--format=%(refname) %(objectname)", prefix).splitlines()
-    return dict(line.split(" ", 1) for line in lines)  # type: ignore[misc]
+    return dict(line.split(" ", 1) for line in lines)
 
 
 def read_blobs(repo: Repo, names: Sequence[str]) -> Iterator[bytes | None]:
