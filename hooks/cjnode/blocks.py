@@ -1,0 +1,268 @@
+"""The files of a submission's blocks: their names, the claim, the records, the data."""
+
+import errno
+import json
+import os
+import re
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+CURRENT_BYTES = 80
+
+_PACKAGE = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
+_BLOCK_ID = re.compile(r"([1-9][0-9]{0,8})/([0-9]{6,9})-([0-9]{2,4})\Z")
+_FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|records|data)\Z")
+
+# One generation of one block of one submission; ``str`` of it is the ID that the protocol uses.
+BlockId = NamedTuple("BlockId", [("submission", int), ("block", int), ("generation", int)])
+
+Claim = NamedTuple(
+    "Claim",
+    [
+        ("job", str),
+        ("element", int),
+        ("incarnation", int),  # which start of the element made it, from 1
+        ("host", str),
+        ("pid", int),
+    ],
+)
+
+# What a claim's holder is at: task 0 is none. ``started`` is RFC 3339, or empty.
+Current = NamedTuple("Current", [("task", int), ("attempt", int), ("started", str)])
+
+Output = NamedTuple("Output", [("path", str), ("offset", int), ("bytes", int), ("sha256", str)])
+
+Record = NamedTuple(
+    "Record",
+    [
+        ("task", int),
+        ("attempt", int),
+        ("state", str),
+        ("exit_code", int),
+        ("signal", int),
+        ("started", str),
+        ("ended", str),
+        ("seconds", float),
+        ("host", str),
+        ("job", str),
+        ("element", int),
+        ("max_rss_mb", Optional[float]),
+        ("cpu_s", Optional[float]),
+        ("seed", int),
+        ("error", str),
+        ("note", str),
+        ("outputs", Tuple[Output, ...]),
+    ],
+)
+
+# A submission's files that were there when its folder was read.
+Found = NamedTuple("Found", [("id", BlockId), ("claim", bool), ("records", bool), ("data", bool)])
+
+
+def is_package_id(text: str) -> bool:
+    """Whether the text is a whole object ID: what may be joined to a path."""
+    return _PACKAGE.match(text) is not None
+
+
+def package_folder(root: str, package: str) -> str:
+    """The package's folder. Raises ValueError when ``package`` is not a whole object ID."""
+    if not is_package_id(package):
+        raise ValueError("not a package ID: %r" % package)
+    return os.path.join(root, "packages", package)
+
+
+def submission_folder(package_path: str, submission: int) -> str:
+    """The folder of submission n (from 1) below a package's folder."""
+    return os.path.join(package_path, "submissions", "%d" % submission)
+
+
+def blocks_folder(submission_path: str) -> str:
+    """Where a submission's blocks lie."""
+    return os.path.join(submission_path, "blocks")
+
+
+def block_path(submission_path: str, block: int, generation: int, kind: str) -> str:
+    """A block's file; ``kind`` is claim, records or data."""
+    return os.path.join(submission_path, "blocks", "%06d-%02d.%s" % (block, generation, kind))
+
+
+def cancel_folder(submission_path: str) -> str:
+    """Where cancellations of a submission lie."""
+    return os.path.join(submission_path, "cancel")
+
+
+def element_log_path(submission_path: str, element: int) -> str:
+    """What an element itself printed, outside its tasks."""
+    return os.path.join(submission_path, "element-%d.log" % element)
+
+
+def block_tasks(tasks: List[int], block_size: int, block: int) -> List[int]:
+    """The tasks of block b (from 1) of a submission's tasks."""
+    return tasks[(block - 1) * block_size : block * block_size]
+
+
+def block_id_text(block: BlockId) -> str:
+    """The protocol's form, ``1/000001-01``."""
+    return "%d/%06d-%02d" % block
+
+
+def parse_block_id(text: str) -> BlockId:
+    """Read ``1/000001-01``. Raises ValueError on all else, so no path can be smuggled in."""
+    match = _BLOCK_ID.match(text)
+    if match is None:
+        raise ValueError("not a block: %r" % text)
+    return BlockId(int(match.group(1)), int(match.group(2)), int(match.group(3)))
+
+
+def list_submissions(package_path: str) -> List[int]:
+    """The numbers of the submissions that have a folder, ascending."""
+    try:
+        names = os.listdir(os.path.join(package_path, "submissions"))
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if name.isdigit() and name == str(int(name)) and int(name))
+
+
+def list_blocks(submission_path: str, submission: int) -> List[Found]:
+    """Every generation of every block that has a file, ascending by block and generation."""
+    try:
+        names = os.listdir(blocks_folder(submission_path))
+    except FileNotFoundError:
+        return []
+    kinds: Dict[Tuple[int, int], List[str]] = {}
+    for name in names:
+        match = _FILE.match(name)
+        if match:
+            kinds.setdefault((int(match.group(1)), int(match.group(2))), []).append(match.group(3))
+    return [
+        Found(BlockId(submission, block, generation), "claim" in has, "records" in has, "data" in has)
+        for (block, generation), has in sorted(kinds.items())
+    ]
+
+
+def _current_line(task: int, attempt: int, started: str) -> bytes:
+    line = canonical(Current(task, attempt, started)._asdict())
+    if len(line) >= CURRENT_BYTES:
+        raise ValueError("too long for a claim's line: %r" % line)
+    return line.ljust(CURRENT_BYTES - 1) + b"\n"
+
+
+def canonical(value: Any) -> bytes:
+    """JSON as every file has it: UTF-8, no spaces, keys in the order given."""
+    # A file name may hold bytes that are no text; their surrogates are written as escapes.
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def create_claim(path: str, claim: Claim) -> Optional[int]:
+    """Claim a block: the open claim file, or None when another has it. Never a claim half written."""
+    content = canonical(claim._asdict()) + b"\n" + _current_line(0, 0, "")
+    folder = os.path.dirname(path)
+    aside = os.path.join(folder, ".%s-%d-%d.tmp" % (claim.host.replace("/", "_"), claim.pid, claim.element))
+    fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(fd, content)
+        # A link appears with its content; a file made by O_EXCL is empty first, and a holder killed then
+        # would leave a block that names nobody and that nobody could take over.
+        os.link(aside, path)
+    except FileExistsError:
+        os.close(fd)
+        return None
+    except OSError as problem:
+        os.close(fd)
+        if problem.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+            raise
+        return _create_exclusively(path, content)
+    finally:
+        os.unlink(aside)
+    return fd
+
+
+def _create_exclusively(path: str, content: bytes) -> Optional[int]:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return None
+    try:
+        write_all(fd, content)
+    except OSError:
+        os.close(fd)
+        os.unlink(path)
+        raise
+    return fd
+
+
+def write_current(fd: int, task: int, attempt: int, started: str) -> None:
+    """Say in the claim what is being run now, in place (task 0: nothing)."""
+    line = _current_line(task, attempt, started)
+    os.pwrite(fd, line, os.fstat(fd).st_size - CURRENT_BYTES)
+
+
+def read_claim(path: str) -> Optional[Tuple[Claim, Current]]:
+    """A claim and what its holder is at; None when it is absent or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            first, _, second = file.read(4096).partition(b"\n")
+        holder = json.loads(first.decode("utf-8"))
+        claim = Claim(
+            str(holder["job"]),
+            int(holder["element"]),
+            int(holder["incarnation"]),
+            str(holder["host"]),
+            int(holder["pid"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    try:
+        now = json.loads(second.decode("utf-8"))
+        return claim, Current(int(now["task"]), int(now["attempt"]), str(now["started"]))
+    except (ValueError, KeyError, TypeError):
+        return claim, Current(0, 0, "")
+
+
+def open_appending(path: str) -> int:
+    """Open a records or data file for its one writer."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """Write every byte, however many calls it takes."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def record_to_line(record: Record) -> bytes:
+    """A record's line, without its newline."""
+    fields = record._asdict()
+    fields["outputs"] = [output._asdict() for output in record.outputs]
+    return canonical(fields)
+
+
+def append_record(fd: int, record: Record) -> None:
+    """Append a record whole. On failure (disk full) nothing of it is left, and OSError is raised."""
+    before = os.fstat(fd).st_size
+    try:
+        write_all(fd, record_to_line(record) + b"\n")
+    except OSError:
+        os.ftruncate(fd, before)
+        raise
+
+
+def record_from_line(line: bytes) -> Record:
+    """Read a record's line. Raises ValueError on anything that is not one."""
+    try:
+        fields = json.loads(line.decode("utf-8"))
+        fields["outputs"] = tuple(
+            Output(str(o["path"]), int(o["offset"]), int(o["bytes"]), str(o["sha256"]))
+            for o in fields["outputs"]
+        )
+        return Record(**{name: fields[name] for name in Record._fields})
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise ValueError("not a record: %s" % problem) from problem
+
+
+def whole_lines(content: bytes) -> Iterator[bytes]:
+    """The lines that end in a newline; a torn last one is left out."""
+    return iter(content.split(b"\n")[:-1])
