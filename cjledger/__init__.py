@@ -1,0 +1,23 @@
+"""A local-first reproducibility ledger with git-native packages.
+
+``import cjledger as cj`` gives ``cj.launch``, ``cj.packages``, ``cj.find`` and ``cj.open``; they are
+loaded when first used, so that the command line starts fast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cjledger.api import Package, find, launch, packages
+
+__version__ = "0.1.0"
+__all__ = ["Package", "__version__", "find", "launch", "packages"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Package", "find", "launch", "packages"):
+        from cjledger import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

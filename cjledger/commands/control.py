@@ -1,0 +1,202 @@
+"""Cancel, retry, rerun and clean: acts on a package that is already on its cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cjledger import gitrepo, ledger, package
+from cjledger.commands import harvest, state
+from cjledger.commands.state import PackageState, TaskState
+from cjledger.errors import CjError
+from cjledger.gitrepo import RefMove
+from cjledger.model import FINAL_STATES, Manifest
+from cjledger.project import Project, Target, check_tasks, transport
+from cjnode.points import format_tasks
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Resubmitted:
+    """A further submission of some tasks of a package."""
+
+    package_id: str
+    submission: int
+    attempt: int
+    tasks: str
+    count: int
+    job: str
+
+
+def cancel(project: Project, target: Target) -> int:
+    """End a package, or the named tasks of it. Returns how many tasks had not ended by themselves."""
+    manifest = package.read_manifest(project.repo, target.package_id)
+    check_tasks(target, manifest)
+    tasks = format_tasks(list(target.tasks)) if target.tasks else None
+    token = _token(target.package_id, "cancel", str(_count(project, target.package_id)), tasks or "all")
+    reply = _one(
+        transport(project, manifest).call(
+            "cancel", {"package": target.package_id, "tasks": tasks, "token": token}
+        )
+    )
+    state.forget(project, target.package_id)
+    ledger.append(
+        project.repo,
+        "cancelled",
+        target.package_id,
+        f"cancelled {target.short}" + (f", tasks {tasks}" if tasks else ""),
+        {"tasks": tasks, "cancelled": reply["cancelled"]},
+    )
+    return int(reply["cancelled"])
+
+
+def retry(project: Project, target: Target, *, jobs: int | None = None) -> Resubmitted | None:
+    """Run again, as new attempts, the tasks that ended without completing. None when there are none."""
+    manifest = package.read_manifest(project.repo, target.package_id)
+    check_tasks(target, manifest)
+    found, listed = state.state(project, target, tasks=True)
+    again = [task for task in listed if task.state in FINAL_STATES and task.state != "COMPLETED"]
+    if not again:
+        return None
+    return _resubmit(project, target, manifest, found, again, jobs)
+
+
+def rerun(project: Project, target: Target, *, jobs: int | None = None) -> Resubmitted:
+    """Run the named tasks (all, if none are named) again as new attempts, whatever became of them."""
+    manifest = package.read_manifest(project.repo, target.package_id)
+    check_tasks(target, manifest)
+    found, listed = state.state(project, target, tasks=True)
+    busy = [task.task for task in listed if task.state not in FINAL_STATES]
+    if busy:
+        raise CjError(
+            f"tasks {format_tasks(busy)} of {target.short} have not ended yet",
+            f"git cj cancel {target.package_id[:8]}/{format_tasks(busy)}, or wait for them",
+        )
+    return _resubmit(project, target, manifest, found, listed, jobs)
+
+
+def _resubmit(
+    project: Project,
+    target: Target,
+    manifest: Manifest,
+    found: PackageState,
+    again: Sequence[TaskState],
+    jobs: int | None,
+) -> Resubmitted:
+    tasks = format_tasks([task.task for task in again])
+    attempt = 1 + max(task.attempt or 0 for task in again)
+    submission = 1 + max(len(found.jobs), _count(project, target.package_id))
+    # The same wish gives the same token: two people retrying at once, or one twice, submit once.
+    token = _token(target.package_id, "retry", str(submission), tasks, str(attempt))
+    request: dict[str, Any] = {
+        "package": target.package_id,
+        "submission": submission,
+        "token": token,
+        "tasks": tasks,
+        "attempt": attempt,
+        "jobs": jobs or manifest.resources.jobs,
+    }
+    reply = _one(transport(project, manifest).call("submit", request))
+    state.forget(project, target.package_id)
+    ledger.append(
+        project.repo,
+        "retried",
+        target.package_id,
+        f"retried {target.short}, tasks {tasks}, attempt {attempt}",
+        {"job": reply["job"], "submission": submission, "tasks": tasks, "attempt": attempt},
+    )
+    return Resubmitted(target.package_id, submission, attempt, tasks, len(again), reply["job"])
+
+
+def _count(project: Project, package_id: str) -> int:
+    """How many submissions of a package the ledgers know."""
+    return sum(
+        1
+        for name in ledger.chains(project.repo)
+        for entry in ledger.of_package(project.repo, name, package_id)
+        if entry.event in ("submitted", "retried")
+    )
+
+
+def _token(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+
+
+def _one(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return lines[0]
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What a clean freed, and what of the package's outputs is now nowhere."""
+
+    package_id: str
+    freed: int
+    lost: tuple[str, ...]
+
+
+def losses(project: Project, target: Target, *, forget: bool) -> list[str]:
+    """What ``clean`` would lose, in words."""
+    lost = [
+        f"task {output.task}: {output.path} ({output.bytes} bytes) is on the cluster alone"
+        for output in harvest.outputs(project, target)
+        if not output.at_home
+    ]
+    if forget:
+        lost.append(f"package {target.short}: its code, parameters and harvested rows")
+    return lost
+
+
+def clean(project: Project, target: Target, *, forget: bool, announce: Announce) -> Cleaned:
+    """End what runs, bring small outputs home, and free the cluster's files.
+
+    The package, its shards and the ledger stay; with ``forget`` package and shards go too.
+    """
+    manifest = package.read_manifest(project.repo, target.package_id)
+    submitted = state.was_submitted(project, target.package_id)
+    lost: list[str] = []
+    freed = 0
+    if submitted and not is_cleaned(project, target.package_id):
+        found, _ = state.state(project, target)
+        if not found.final:
+            cancel(project, target)
+            announce(f"ending what runs of {target.short}")
+            for _found in state.follow(project, target):
+                pass
+        harvest.harvest(project, target, announce)
+        state.state(project, target, tasks=True)
+        lost = losses(project, target, forget=forget)
+        reply = _one(transport(project, manifest).call("clean", {"package": target.package_id}))
+        freed = int(reply["freed"])
+    event = "forgotten" if forget else "cleaned"
+    ledger.append(
+        project.repo,
+        event,
+        target.package_id,
+        f"{event} {target.short}",
+        {"freed": freed, "lost": lost[:100]},
+        also=lambda: _drop(project, target.package_id) if forget else (),
+    )
+    if forget:
+        state.forget(project, target.package_id)
+        shutil.rmtree(project.repo.cj_dir / "points" / target.package_id, ignore_errors=True)
+    return Cleaned(target.package_id, freed, tuple(lost))
+
+
+def is_cleaned(project: Project, package_id: str) -> bool:
+    """Whether the cluster's files of a package were freed after its last submission."""
+    for name in ledger.chains(project.repo):
+        for entry in ledger.of_package(project.repo, name, package_id):
+            if entry.event in ("cleaned", "submitted", "retried"):
+                return entry.event == "cleaned"
+    return False
+
+
+def _drop(project: Project, package_id: str) -> list[RefMove]:
+    names = (package.ref(package_id), f"refs/cj/results/{package_id}")
+    values = {name: gitrepo.ref_value(project.repo, name) for name in names}
+    return [RefMove(name, project.repo.zero, value) for name, value in values.items() if value]

@@ -1,0 +1,98 @@
+"""Fsck: every package, ledger chain and shard against its hash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cjledger.harvest import verify
+
+from cjledger import cluster, gitrepo, gitstore, ledger, package
+from cjledger.errors import CjError
+from cjledger.project import Project
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: ``kind`` is package, ledger or shard; ``where`` names it."""
+
+    kind: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """How much was checked, and what is wrong."""
+
+    packages: int
+    entries: int
+    shards: int
+    problems: tuple[Problem, ...]
+
+
+def fsck(project: Project, package_id: str | None = None) -> Report:
+    """Check all packages (or one), their shards, and all ledger chains."""
+    refs = gitrepo.refs(project.repo, package.PACKAGES)
+    ids = [name.removeprefix(package.PACKAGES) for name in refs]
+    chosen = [found for found in ids if package_id in (None, found)]
+    problems = list(_packages(project, chosen, refs))
+    count, ledger_problems = _ledgers(project, set(ids))
+    problems += ledger_problems
+    shards = 0
+    for found in chosen:
+        checked, wrong = verify(project.repo, found)
+        shards += checked
+        problems += [Problem("shard", found[:12], words) for words in wrong]
+    return Report(len(chosen), count, shards, tuple(problems))
+
+
+def _packages(project: Project, ids: list[str], refs: dict[str, str]) -> Iterator[Problem]:
+    for found in ids:
+        if refs[package.ref(found)] != found:
+            yield Problem("package", found[:12], f"its ref points at {refs[package.ref(found)][:12]}")
+    if project.repo.hash_name == "sha1":
+        for found, words in gitstore.damaged(cluster.outbox(project.repo), ids):
+            yield Problem("package", found[:12], words)
+    else:  # libgit2 reads no SHA-256 repositories: git itself checks
+        yield from _by_git(project, ids)
+    for found in ids:
+        try:
+            package.read_manifest(project.repo, found)
+        except CjError as problem:
+            yield Problem("package", found[:12], problem.message)
+
+
+def _by_git(project: Project, ids: list[str]) -> Iterator[Problem]:
+    for found in ids:
+        try:
+            objects = gitrepo.run(project.repo, "rev-list", "--objects", "--no-object-names", found)
+            gitrepo.run(project.repo, "cat-file", "--batch", stdin=objects)
+        except gitrepo.GitError as problem:
+            yield Problem("package", found[:12], problem.message)
+
+
+def _ledgers(project: Project, ids: set[str]) -> tuple[int, list[Problem]]:
+    problems: list[Problem] = []
+    known: set[str] = set()
+    gone: set[str] = set()
+    count = 0
+    for name in ledger.chains(project.repo):
+        try:
+            chain = list(ledger.entries(project.repo, name))
+        except CjError as problem:
+            problems.append(Problem("ledger", name, problem.message))
+            continue
+        count += len(chain)
+        known |= {entry.package_id for entry in chain if entry.event == "launched"}
+        gone |= {entry.package_id for entry in chain if entry.event == "forgotten"}
+        problems += [Problem("ledger", name, words) for words in ledger.breaks(project.repo, name, chain)]
+    problems += [
+        Problem("ledger", found[:12], "the package has no entry in any ledger")
+        for found in sorted(ids - known)
+    ]
+    problems += [
+        Problem("package", lost[:12], "it was launched and not forgotten, but its ref is gone")
+        for lost in sorted(known - ids - gone)
+    ]
+    return count, problems

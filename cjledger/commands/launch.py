@@ -1,0 +1,195 @@
+"""Launch: the working copy and a sweep become a package, and the package goes to its cluster."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cjledger.cluster import Transport
+
+from cjledger import __version__, cluster, config, ledger, package, snapshot
+from cjledger.commands.plan import LaunchRequest, Plan, plan
+from cjledger.errors import CjError
+from cjledger.gitrepo import RefMove
+from cjledger.languages import script
+from cjledger.model import Cluster, Manifest, Snapshot, manifest_to_bytes
+from cjledger.project import Project, Target
+from cjnode.schedulers import local
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A package that now exists; ``jobs`` is empty when it was not submitted."""
+
+    package_id: str
+    ref: str
+    tasks: int
+    cluster: str
+    jobs: tuple[str, ...]
+    report: tuple[str, ...]
+    program: str
+
+
+def launch(project: Project, request: LaunchRequest, announce: Announce) -> Launched:
+    """Make the package and, unless asked not to, submit it.
+
+    The package and its ledger entry exist or do not exist together; a submission that fails leaves the
+    package, to be sent with ``git cj submit``.
+    """
+    planned = plan(project, request, announce)
+    taken = snapshot.take(
+        project.repo,
+        force=[dep for dep in planned.program.deps if not dep.startswith(".cj/")],
+        grafts=planned.grafts,
+        allow_large=request.allow_large,
+        allow_secrets=request.allow_secret,
+        limits=snapshot.Limits(project.config.limits.file_mb, project.config.limits.total_mb),
+    )
+    author = package.identity(project.repo)
+    manifest = _manifest(project, request, planned, taken, author)
+    for line in manifest.report:
+        announce(line)
+    package_id = _commit(project, planned, taken, manifest, author)
+    subject = f"launched {package_id[:12]}: {package.default_subject(manifest)}"
+    ledger.append(
+        project.repo,
+        "launched",
+        package_id,
+        subject,
+        _launch_data(manifest),
+        also=lambda: [RefMove(package.ref(package_id), package_id, project.repo.zero)],
+    )
+    jobs: tuple[str, ...] = ()
+    if request.submit:
+        jobs = _send(project, package_id, manifest, planned.cluster, announce)
+    return Launched(
+        package_id,
+        package.ref(package_id),
+        manifest.tasks,
+        manifest.cluster,
+        jobs,
+        manifest.report,
+        manifest.program.name,
+    )
+
+
+def _launch_data(manifest: Manifest) -> dict[str, Any]:
+    """What ``git cj log`` shows of a launch without opening the package."""
+    return {
+        "program": manifest.program.name,
+        "cluster": manifest.cluster,
+        "tasks": manifest.tasks,
+        "message": manifest.message,
+        "author": manifest.author,
+        "created": manifest.created,
+    }
+
+
+def _manifest(
+    project: Project, request: LaunchRequest, planned: Plan, taken: Snapshot, author: tuple[str, str]
+) -> Manifest:
+    unlinked = planned.unlinked(taken)
+    report = list(taken.report)
+    if unlinked:
+        shown = ", ".join(unlinked[:5])
+        report.append(f"tasks start without {shown}: left by an earlier run, and an output of this one")
+    head = project.repo.head
+    return Manifest(
+        program=planned.program,
+        sweep=planned.sweep,
+        tasks=planned.tasks,
+        seed=request.seed if request.seed is not None else secrets.randbits(48),
+        outputs=planned.outputs,
+        unlinked=unlinked,
+        resources=planned.resources,
+        cluster=planned.cluster.name,
+        scheduler=planned.cluster.scheduler,
+        python=planned.python,
+        setup=planned.cluster.setup,
+        message=request.message,
+        created=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        author=f"{author[0]} <{author[1]}>",
+        agent=ledger.agent(project.repo),
+        head=head,
+        branch=planned.branch,
+        dirty=taken.changes,
+        report=tuple(report),
+        locks=snapshot.locks(project.repo, taken),
+        version=__version__,
+    )
+
+
+def _commit(
+    project: Project, planned: Plan, taken: Snapshot, manifest: Manifest, author: tuple[str, str]
+) -> str:
+    name = script.file_name(manifest.program)
+    spec = local.JobSpec(
+        python=manifest.python,
+        setup=list(manifest.setup),
+        resources=manifest.resources.__dict__,
+    )
+    files = {
+        "package.json": manifest_to_bytes(manifest),
+        name: script.script(manifest),
+        "job.sh": local.batch_script(spec).encode(),
+        "cjnode.pyz": cluster.node_zip(),
+        "README": package.readme(manifest, name),
+        **dict(planned.points),
+    }
+    return package.build(project.repo, taken.tree, files, package.message(manifest), author)
+
+
+def submit(project: Project, target: Target, announce: Announce) -> Launched:
+    """Send a package that was launched without submitting, or whose submission failed. Idempotent."""
+    manifest = package.read_manifest(project.repo, target.package_id)
+    where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
+    jobs = _send(project, target.package_id, manifest, where, announce)
+    return Launched(
+        target.package_id,
+        package.ref(target.package_id),
+        manifest.tasks,
+        manifest.cluster,
+        jobs,
+        (),
+        manifest.program.name,
+    )
+
+
+def _send(
+    project: Project, package_id: str, manifest: Manifest, where: Cluster, announce: Announce
+) -> tuple[str, ...]:
+    way = cluster.transport(where)
+    if cluster.ensure_ready(way, project.repo):
+        announce(f"cluster {where.name}: set up in {where.root}")
+    try:
+        job = _push(project, way, package_id)
+    except CjError as problem:
+        ledger.append(
+            project.repo,
+            "refused",
+            package_id,
+            f"refused {package_id[:12]} by {where.name}",
+            {"error": problem.message, "submission": 1},
+        )
+        raise CjError(
+            f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
+            problem.hint or f"git cj submit {package_id[:8]}",
+        ) from problem
+    ledger.append(
+        project.repo,
+        "submitted",
+        package_id,
+        f"submitted {package_id[:12]} to {where.name} as {job}",
+        {"job": job, "submission": 1, "tasks": manifest.tasks},
+    )
+    return (job,)
+
+
+def _push(project: Project, way: Transport, package_id: str) -> str:
+    reply = way.push(project.repo, package_id)
+    return str(reply["job"])

@@ -1,0 +1,97 @@
+"""Log: every launch in this repository, newest first, read from the ledger alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from cjledger import ledger
+from cjledger.commands.state import last_known, package_ids
+from cjledger.errors import CjError
+from cjledger.project import Project
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One line of the log; ``counts`` is None where the state was never asked."""
+
+    package_id: str
+    date: str
+    author: str
+    agent: str
+    cluster: str
+    program: str
+    tasks: int
+    counts: dict[str, int] | None
+    message: str
+    forgotten: bool
+
+
+def log(
+    project: Project,
+    *,
+    limit: int | None = 20,
+    package_id: str | None = None,
+    program: str | None = None,
+    cluster: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> list[Launch]:
+    """The launches that fit, newest first."""
+    pattern = _pattern(program)
+    first, last = _moment(since), _moment(until)
+    here = set(package_ids(project))
+    found: list[Launch] = []
+    for entry in ledger.all_entries(project.repo):
+        if entry.event != "launched" or (package_id and entry.package_id != package_id):
+            continue
+        data = entry.data
+        when = datetime.fromisoformat(data["created"])
+        if pattern and not pattern.search(data["program"]):
+            continue
+        if (cluster and data["cluster"] != cluster) or (first and when < first) or (last and when > last):
+            continue
+        known = last_known(project, entry.package_id)
+        found.append(
+            Launch(
+                entry.package_id,
+                data["created"],
+                data["author"],
+                entry.agent,
+                data["cluster"],
+                data["program"],
+                data["tasks"],
+                known.counts if known else None,
+                data["message"],
+                entry.package_id not in here,
+            )
+        )
+        if limit is not None and len(found) == limit:
+            break
+    return found
+
+
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text) if text else None
+    except re.error as problem:
+        raise CjError(
+            f"--program {text!r} is not a regular expression: {problem}", "--program 'PT.*'"
+        ) from None
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A date, a date and time, or an age such as ``2h``, ``3d``, ``1w``; local time where no zone is given."""
+    if text is None:
+        return None
+    age = re.fullmatch(r"(\d+)\s*([mhdw])", text)
+    if age:
+        seconds = int(age[1]) * {"m": 60, "h": 3600, "d": 86400, "w": 604800}[age[2]]
+        return datetime.fromtimestamp(datetime.now().timestamp() - seconds).astimezone()
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise CjError(
+            f"{text!r} is not a date: 2026-01-31, 2026-01-31T12:00, or an age such as 3d", "--since 2w"
+        ) from None

@@ -1,0 +1,291 @@
+"""Plan a launch: from the words on the command line to a program, a sweep and resources; writes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from cjledger import config, gitrepo, sweep
+from cjledger.errors import CjError, UsageError
+from cjledger.languages import LANGUAGES, python
+from cjledger.model import Cluster, Point, Program, Resources, Snapshot, Sweep
+from cjledger.project import Project
+from cjnode import points as numbering
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LaunchRequest:
+    """What a person asks for in one launch, as typed."""
+
+    program: str | None
+    cluster: str
+    command: str | None = None
+    message: str = ""
+    arguments: tuple[str, ...] = ()
+    loops: bool = False
+    line: int | None = None
+    depth: int | None = None
+    evaluate: bool = True
+    sweep: tuple[str, ...] = ()
+    points: Path | None = None
+    blocks: Path | None = None
+    repeat: int = 1
+    dep: tuple[Path, ...] = ()
+    out: tuple[str, ...] = ()
+    seed: int | None = None
+    memory: str | None = None
+    walltime: str | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+    nodes: int | None = None
+    tasks_per_node: int | None = None
+    alloc: tuple[str, ...] = ()
+    jobs: int | None = None
+    submit: bool = True
+    allow_large: bool = False
+    allow_secret: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A launch, decided but not done."""
+
+    program: Program
+    sweep: Sweep
+    tasks: int
+    points: tuple[tuple[str, bytes], ...]  # files below .cj
+    grafts: tuple[tuple[Path, str], ...]  # outside folders and where they go in the tree
+    outputs: tuple[str, ...]
+    written: frozenset[str]  # files the program's text opens for writing, relative to the top
+    given_outputs: bool
+    resources: Resources
+    cluster: Cluster
+    python: str
+    branch: str | None
+
+    def unlinked(self, taken: Snapshot) -> tuple[str, ...]:
+        """Files of the snapshot that are outputs of an earlier run, which tasks must not see."""
+        prefix = "" if self.program.workdir == "." else self.program.workdir + "/"
+        untracked = [change.path for change in taken.changes if change.change == "untracked"]
+        globs = [prefix + glob for glob in self.outputs] if self.given_outputs else []
+        left = {path for path in untracked if any(fnmatchcase(path, glob) for glob in globs)}
+        return tuple(sorted(left | (self.written & set(untracked))))
+
+
+def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
+    """Decide program, sweep, resources and cluster. Raises CjError for what cannot be launched."""
+    where = config.cluster(project.config, request.cluster, project.repo.cj_dir)
+    program, grafts = _program(project, request)
+    interpreter = where.python or _interpreter()
+    swept, rows = _sweep(project, request, program, interpreter, announce)
+    files: tuple[tuple[str, bytes], ...] = ()
+    if rows is not None:
+        files = tuple(rows)
+    tasks = numbering.count(swept)
+    limit = project.config.limits.max_tasks
+    if tasks > limit:
+        raise CjError(
+            f"{tasks} tasks are more than the configured maximum of {limit}",
+            "raise max_tasks under [limits] in .cjledger.toml, or sweep fewer values",
+        )
+    _check_program(project, program, swept)
+    outputs = request.out or project.config.outputs
+    return Plan(
+        program=program,
+        sweep=swept,
+        tasks=tasks,
+        points=files,
+        grafts=grafts,
+        outputs=tuple(outputs or ("**",)),
+        written=_written(project, program),
+        given_outputs=bool(outputs),
+        resources=_resources(request, where),
+        cluster=where,
+        python=interpreter,
+        branch=gitrepo.text(project.repo, "symbolic-ref", "-q", "--short", "HEAD", ok=(0, 1, 128)) or None,
+    )
+
+
+def tasks_of(planned: Plan, tasks: Sequence[int]) -> Iterator[Point]:
+    """The points of a plan that was not launched."""
+    if not planned.sweep.explicit:
+        yield from numbering.points(planned.sweep, list(tasks), "")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in planned.points:
+            path = Path(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        yield from numbering.points(planned.sweep, list(tasks), folder)
+
+
+def _program(project: Project, request: LaunchRequest) -> tuple[Program, tuple[tuple[Path, str], ...]]:
+    workdir = _inside(project, project.cwd).as_posix()
+    deps, grafts = _deps(project, request.dep)
+    if request.command is not None:
+        if request.loops:
+            raise UsageError(
+                "parrun needs a Python script: a command template has no loops", "git cj run -c …"
+            )
+        return Program(
+            "command",
+            command=request.command,
+            language="shell",
+            workdir=workdir,
+            arguments=request.arguments,
+            deps=deps,
+        ), grafts
+    text = request.program or ""
+    path, function = project.cwd / text, None
+    if not path.exists() and ":" in text:
+        head, _, function = text.rpartition(":")
+        path = project.cwd / head
+    relative = _program_path(project, path, text)
+    if path.suffix not in LANGUAGES:
+        raise CjError(
+            f"{relative} is not a program that can be run by itself (known: {', '.join(LANGUAGES)})",
+            f"git cj run -c '… {relative} {{x}}' {request.cluster} --sweep x=1,2,3",
+        )
+    if function is not None and request.loops:
+        raise UsageError(
+            f"parrun runs a script's loops; {function} is a function", "git cj run … --sweep NAME=…"
+        )
+    return Program(
+        "function" if function else "script",
+        path=relative,
+        function=function,
+        workdir=workdir,
+        arguments=request.arguments,
+        deps=deps,
+    ), grafts
+
+
+def _inside(project: Project, path: Path) -> Path:
+    try:
+        return path.resolve().relative_to(project.repo.top.resolve())
+    except ValueError:
+        raise CjError(
+            f"{path} is outside the repository {project.repo.top}", "move it inside, or name it with --dep"
+        ) from None
+
+
+def _program_path(project: Project, path: Path, text: str) -> str:
+    if not path.exists():
+        raise CjError(f"there is no program {text}", "name a script, module.py:function, or -c 'COMMAND'")
+    if not path.is_file():
+        raise CjError(f"{text} is not a file", "name a script, module.py:function, or -c 'COMMAND'")
+    # The folder is resolved, the name is not: a script may itself be a link.
+    relative = (_inside(project, path.parent) / path.name).as_posix()
+    if _is_ignored(project, relative):
+        raise CjError(
+            f"{relative} is ignored by git, so it would not be in the package",
+            f"git check-ignore -v {relative}",
+        )
+    return relative
+
+
+def _is_ignored(project: Project, relative: str) -> bool:
+    try:
+        gitrepo.run(project.repo, "check-ignore", "-q", "--", relative)
+    except gitrepo.GitError:
+        return False
+    return True
+
+
+def _deps(project: Project, folders: Iterable[Path]) -> tuple[tuple[str, ...], tuple[tuple[Path, str], ...]]:
+    names: list[str] = []
+    grafts: list[tuple[Path, str]] = []
+    for folder in folders:
+        path = (project.cwd / folder).resolve()
+        if not path.is_dir():
+            raise CjError(f"--dep {folder} is not a folder", "name a folder of modules the program imports")
+        try:
+            names.append(path.relative_to(project.repo.top.resolve()).as_posix())
+        except ValueError:
+            name = f".cj/deps/{path.name}"
+            if name in names:
+                raise CjError(f"two --dep folders are called {path.name}", "rename one of them") from None
+            names.append(name)
+            grafts.append((path, name))
+    return tuple(names), tuple(grafts)
+
+
+def _sweep(
+    project: Project, request: LaunchRequest, program: Program, interpreter: str, announce: Announce
+) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
+    ways = [bool(request.sweep), request.points is not None, request.blocks is not None, request.loops]
+    if sum(ways) > 1:
+        raise UsageError(
+            "--sweep, --points, --blocks and a loop nest exclude one another", "give one of them"
+        )
+    if request.repeat < 1:
+        raise UsageError("--repeat must be 1 or more", "--repeat 10")
+    if request.points is not None:
+        names, rows = sweep.read_points(project.cwd / request.points)
+        return sweep.explicit(names, rows, request.repeat)
+    if request.blocks is not None:
+        return sweep.from_blocks_file(project.cwd / request.blocks, request.repeat), None
+    if request.sweep:
+        return sweep.from_specs(request.sweep, request.repeat), None
+    if request.loops:
+        return python.loop_sweep(
+            project.repo.top / (program.path or ""),
+            program.path or "",
+            line=request.line,
+            depth=request.depth,
+            interpreter=interpreter,
+            workdir=project.repo.top / program.workdir,
+            search_path=[project.repo.top / dep for dep in program.deps],
+            arguments=program.arguments,
+            evaluate=request.evaluate,
+            max_tasks=project.config.limits.max_tasks,
+            announce=announce,
+        )
+    return sweep.single(request.repeat), None
+
+
+def _check_program(project: Project, program: Program, swept: Sweep) -> None:
+    if program.kind == "command":
+        python.check_template(program.command or "", swept.names)
+    elif program.kind == "function":
+        source = (project.repo.top / (program.path or "")).read_bytes()
+        python.check_function(source, program.path or "", program.function or "", swept.names)
+    elif program.path:
+        python.check_syntax((project.repo.top / program.path).read_bytes(), program.path)
+
+
+def _written(project: Project, program: Program) -> frozenset[str]:
+    if program.kind == "command" or not program.path:
+        return frozenset()
+    names = python.written_names((project.repo.top / program.path).read_bytes())
+    return frozenset(os.path.normpath(os.path.join(program.workdir, name)) for name in names)
+
+
+def _resources(request: LaunchRequest, where: Cluster) -> Resources:
+    own = where.resources
+    return Resources(
+        nodes=request.nodes or own.nodes,
+        tasks_per_node=request.tasks_per_node or own.tasks_per_node,
+        cpus=request.cpus or own.cpus,
+        gpus=request.gpus or own.gpus,
+        memory_mb=config.parse_memory(request.memory) if request.memory else own.memory_mb,
+        walltime_s=config.parse_walltime(request.walltime) if request.walltime else own.walltime_s,
+        alloc=own.alloc + request.alloc,
+        jobs=request.jobs or own.jobs,
+    )
+
+
+def _interpreter() -> str:
+    """The project's Python: the active virtual environment's, else the first on PATH, else our own."""
+    active = os.environ.get("VIRTUAL_ENV")
+    if active and (Path(active) / "bin" / "python").exists():
+        return str(Path(active) / "bin" / "python")
+    return shutil.which("python3") or shutil.which("python") or sys.executable

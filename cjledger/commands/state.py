@@ -1,0 +1,205 @@
+"""State: what the cluster says of a package, kept for when nothing can change any more."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cjledger import gitrepo, ledger, package
+from cjledger.errors import CjError
+from cjledger.model import FINAL_STATES, Manifest
+from cjledger.project import Project, Target, package_points, transport, write_whole
+
+KEPT_TASKS = 10_000
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task as last known; None where nothing is known."""
+
+    task: int
+    attempt: int | None
+    state: str
+    job: str | None
+    exit_code: int | None
+    started: str | None
+    ended: str | None
+    host: str | None
+    max_rss_mb: float | None
+    error: str | None = None
+    note: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PackageState:
+    """Counts of a package's tasks by state. ``seconds`` is the summed run time and over how many tasks."""
+
+    package_id: str
+    cluster: str
+    program: str
+    tasks: int
+    counts: dict[str, int]
+    final: bool
+    jobs: tuple[str, ...] = ()
+    seconds: tuple[float, int] = (0.0, 0)
+    problems: tuple[str, ...] = ()
+
+
+def state(project: Project, target: Target, *, tasks: bool = False) -> tuple[PackageState, list[TaskState]]:
+    """The state of a package and, if asked, of its tasks (all, or those the target names)."""
+    kept = _kept(project, target.package_id)
+    if kept and kept[0].final and (kept[1] or not tasks):
+        found, listed = kept
+    else:
+        found, listed = _ask(project, target, tasks)
+    if not tasks:
+        return found, []
+    if target.tasks:
+        wanted = set(target.tasks)
+        listed = [task for task in listed if task.task in wanted]
+    return found, listed
+
+
+def with_params(project: Project, package_id: str, listed: Sequence[TaskState]) -> list[TaskState]:
+    """The same tasks with their parameters."""
+    manifest = package.read_manifest(project.repo, package_id)
+    points = package_points(project.repo, package_id, manifest.sweep, [task.task for task in listed])
+    return [
+        TaskState(**{**asdict(task), "params": point.params})
+        for task, point in zip(listed, points, strict=True)
+    ]
+
+
+def unfinished(project: Project) -> list[Target]:
+    """Packages launched here that are not known to be final, newest first."""
+    here = set(package_ids(project))
+    found = []
+    for entry in ledger.all_entries(project.repo):
+        if entry.event != "launched" or entry.package_id not in here:
+            continue
+        kept = _kept(project, entry.package_id)
+        if not (kept and kept[0].final):
+            found.append(Target(entry.package_id))
+    return found
+
+
+def package_ids(project: Project) -> list[str]:
+    """Every package in this repository."""
+    names = gitrepo.refs(project.repo, package.PACKAGES)
+    return [name.removeprefix(package.PACKAGES) for name in names]
+
+
+def follow(project: Project, target: Target, period_s: float = 0.5) -> Iterator[PackageState]:
+    """The state again and again until it is final."""
+    while True:
+        found, _ = state(project, target)
+        yield found
+        if found.final:
+            return
+        time.sleep(period_s)
+
+
+def last_known(project: Project, package_id: str) -> PackageState | None:
+    """What was last seen of a package, without asking its cluster."""
+    kept = _kept(project, package_id)
+    return kept[0] if kept else None
+
+
+def forget(project: Project, package_id: str) -> None:
+    """Drop what was last seen: the package's tasks run again."""
+    _path(project, package_id).unlink(missing_ok=True)
+
+
+def _ask(project: Project, target: Target, tasks: bool) -> tuple[PackageState, list[TaskState]]:
+    manifest = package.read_manifest(project.repo, target.package_id)
+    if not was_submitted(project, target.package_id):
+        return _unsubmitted(target, manifest)
+    request = {"packages": [target.package_id], "tasks": tasks or manifest.tasks <= KEPT_TASKS}
+    lines = transport(project, manifest).call("state", request)
+    head = lines[0]
+    found = PackageState(
+        target.package_id,
+        manifest.cluster,
+        manifest.program.name,
+        manifest.tasks,
+        {key: value for key, value in head["counts"].items() if value},
+        head["final"],
+        tuple(head["jobs"]),
+        (head["seconds"][0], head["seconds"][1]),
+        tuple(head["problems"]),
+    )
+    listed = [_task(line) for line in lines[1:]]
+    keep(project, found, listed if found.final and len(listed) <= KEPT_TASKS else [])
+    return found, listed
+
+
+def _task(line: dict[str, Any]) -> TaskState:
+    known = TaskState.__dataclass_fields__
+    return TaskState(**{key: value for key, value in line.items() if key in known})
+
+
+def was_submitted(project: Project, package_id: str) -> bool:
+    """Whether this repository's ledgers say that the package was taken by its cluster."""
+    for name in ledger.chains(project.repo):
+        for entry in ledger.of_package(project.repo, name, package_id):
+            if entry.event in ("submitted", "retried"):
+                return True
+    return False
+
+
+def _unsubmitted(target: Target, manifest: Manifest) -> tuple[PackageState, list[TaskState]]:
+    waiting = f"not submitted: git cj submit {target.package_id[:8]}"
+    found = PackageState(
+        target.package_id,
+        manifest.cluster,
+        manifest.program.name,
+        manifest.tasks,
+        {"PENDING": manifest.tasks},
+        False,
+        problems=(waiting,),
+    )
+    return found, [
+        TaskState(task, None, "PENDING", None, None, None, None, None, None)
+        for task in range(1, manifest.tasks + 1)
+    ]
+
+
+def _path(project: Project, package_id: str) -> Path:
+    return project.repo.cj_dir / "state" / f"{package_id}.json"
+
+
+def keep(project: Project, found: PackageState, listed: Sequence[TaskState]) -> None:
+    """Remember what was seen, for ``git cj log`` and for packages that are final."""
+    content = {"state": asdict(found), "tasks": [asdict(task) for task in listed]}
+    write_whole(_path(project, found.package_id), json.dumps(content).encode())
+
+
+def _kept(project: Project, package_id: str) -> tuple[PackageState, list[TaskState]] | None:
+    try:
+        content = json.loads(_path(project, package_id).read_bytes())
+        raw = content["state"]
+        found = PackageState(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+        )
+        return found, [TaskState(**task) for task in content["tasks"]]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None  # derived: asked anew
+
+
+def counts_of(listed: Sequence[TaskState]) -> dict[str, int]:
+    """How many tasks are in each state."""
+    return dict(Counter(task.state for task in listed))
+
+
+def check_state(word: str) -> str:
+    """A state's name as a person typed it. Raises CjError."""
+    known = (*FINAL_STATES, "PENDING", "RUNNING", "HELD", "WAITING")
+    if word.upper() not in known:
+        raise CjError(f"there is no state {word}", f"one of {' '.join(known)}")
+    return word.upper()

@@ -1,0 +1,214 @@
+"""The ledger: an append-only chain of commits for each installation.
+
+Each entry's parent is the entry before it, so history cannot be edited unseen. Appending is a
+compare-and-swap on the chain's ref; who loses the race reads the new tip and appends after it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cjledger import gitrepo
+from cjledger.errors import CjError
+from cjledger.gitrepo import RefMove, Repo
+
+CHAINS = "refs/cj/ledger/"
+_FORMAT = "--format=%H%x1f%P%x1f%cI%x1f%B%x00"
+_ATTEMPTS = 50
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event: what happened to a package, when, and where it stands in the chain."""
+
+    id: str
+    parents: tuple[str, ...]
+    when: str
+    agent: str
+    event: str
+    package_id: str
+    sequence: int
+    last: str
+    data: dict[str, Any]
+
+
+def agent(repo: Repo) -> str:
+    """This installation's name: ``user-host-xxxx``, drawn once and kept in the tool's folder."""
+    path = repo.cj_dir / "agent"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        pass
+    words = re.sub(r"[^a-z0-9]+", "-", f"{_login()}-{socket.gethostname()}".lower()).strip("-")[:40]
+    repo.cj_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x") as file:
+            file.write(f"{words}-{secrets.token_hex(2)}\n")
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a uid without a name, as in some containers
+        return "user"
+
+
+def chains(repo: Repo) -> dict[str, str]:
+    """The tip of each agent's chain."""
+    return {name.removeprefix(CHAINS): tip for name, tip in gitrepo.refs(repo, CHAINS).items()}
+
+
+def tip(repo: Repo, name: str) -> Entry | None:
+    """The newest entry of an agent."""
+    return next(entries(repo, name, limit=1), None)
+
+
+def of_package(repo: Repo, name: str, package_id: str) -> Iterator[Entry]:
+    """An agent's entries about one package, newest first."""
+    return entries(repo, name, only=("--fixed-strings", f"--grep=Cj-Package: {package_id}"))
+
+
+def entries(repo: Repo, name: str, limit: int | None = None, only: Sequence[str] = ()) -> Iterator[Entry]:
+    """An agent's entries, newest first; ``only`` narrows as ``git log`` does."""
+    count = () if limit is None else (f"-n{limit}",)
+    if gitrepo.ref_value(repo, CHAINS + name) is None:
+        return
+    out = gitrepo.run(repo, "log", "--no-show-signature", *count, *only, _FORMAT, CHAINS + name)
+    for raw in out.decode(errors="replace").split("\0"):
+        if raw.strip():
+            yield parse(raw.lstrip("\n"), name)
+
+
+def parse(raw: str, name: str) -> Entry:
+    """Read one entry as ``git log`` prints it. Raises CjError for a commit that is no entry."""
+    commit, parents, when, body = raw.split("\x1f", 3)
+    trailers = dict(
+        line.split(": ", 1) for line in body.splitlines() if line.startswith("Cj-") and ": " in line
+    )
+    try:
+        return Entry(
+            commit,
+            tuple(parents.split()),
+            when,
+            name,
+            trailers["Cj-Event"],
+            trailers["Cj-Package"],
+            int(trailers["Cj-Sequence"]),
+            trailers["Cj-Last"],
+            json.loads(trailers["Cj-Data"]),
+        )
+    except (KeyError, ValueError) as problem:
+        raise CjError(
+            f"{commit[:12]} in {CHAINS}{name} is not a ledger entry: {problem}", "git cj fsck"
+        ) from None
+
+
+def all_entries(repo: Repo, limit: int | None = None) -> list[Entry]:
+    """Every agent's entries merged, newest first."""
+    merged = [entry for name in sorted(chains(repo)) for entry in entries(repo, name, limit)]
+    merged.sort(key=lambda entry: (entry.when, entry.sequence), reverse=True)
+    return merged
+
+
+def append(
+    repo: Repo,
+    event: str,
+    package_id: str,
+    subject: str,
+    data: dict[str, Any],
+    also: Callable[[], Sequence[RefMove]] = tuple,
+) -> Entry:
+    """Append one event; ``also`` names refs that must move in the same transaction.
+
+    ``also`` is asked anew at each try. Raises CjError when the refs cannot move together.
+    """
+    name = agent(repo)
+    for _ in range(_ATTEMPTS):
+        before = tip(repo, name)
+        sequence = before.sequence + 1 if before else 1
+        last = package_id if event == "launched" else before.last if before else package_id
+        body = (
+            f"{subject}\n\nCj-Event: {event}\nCj-Package: {package_id}\nCj-Sequence: {sequence}\n"
+            f"Cj-Last: {last}\nCj-Data: {json.dumps(data, ensure_ascii=True)}\n"
+        )
+        commit = _write(repo, body, before.id if before else None, name)
+        move = RefMove(CHAINS + name, commit, before.id if before else repo.zero)
+        if gitrepo.move_refs(repo, [*also(), move], f"cj: {event}"):
+            _anchor(repo, name, sequence, commit)
+            return Entry(
+                commit, (before.id,) if before else (), "", name, event, package_id, sequence, last, data
+            )
+    raise CjError(f"the ledger of {name} kept moving for {_ATTEMPTS} tries", "run the command again")
+
+
+def _write(repo: Repo, body: str, parent: str | None, name: str) -> str:
+    env = {
+        f"GIT_{role}_{part}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for part, value in (("NAME", name), ("EMAIL", f"{name}@cj.invalid"))
+    }
+    if parent is None:
+        gitrepo.run(repo, "hash-object", "-w", "-t", "tree", "--stdin")
+    parents = ("-p", parent) if parent else ()
+    out = gitrepo.run(repo, "commit-tree", *parents, repo.empty_tree, stdin=body.encode(), env=env)
+    return out.decode().strip()
+
+
+def _anchor(repo: Repo, name: str, sequence: int, commit: str) -> None:
+    """Note the tip outside git, so that a chain rewritten as a whole is noticed by fsck."""
+    with anchors(repo).open("a") as file:
+        file.write(f"{name} {sequence} {commit}\n")
+
+
+def anchors(repo: Repo) -> Path:
+    """The file of tips: ``agent sequence commit`` a line, appended."""
+    return repo.cj_dir / "anchors"
+
+
+def last_package(repo: Repo) -> str | None:
+    """The package launched last by this installation that is still here."""
+    newest = tip(repo, agent(repo))
+    if newest is None:
+        return None
+    if gitrepo.ref_value(repo, f"refs/cj/packages/{newest.last}"):
+        return newest.last
+    for entry in entries(repo, newest.agent):
+        if entry.event == "launched" and gitrepo.ref_value(repo, f"refs/cj/packages/{entry.package_id}"):
+            return entry.package_id
+    return None
+
+
+def breaks(repo: Repo, name: str, chain: Sequence[Entry]) -> Iterator[str]:
+    """What is wrong with a chain (newest first): gaps, foreign links, a tip older than the anchors say."""
+    for entry, before in zip(chain, [*chain[1:], None], strict=True):
+        expected = before.sequence + 1 if before else 1
+        if entry.sequence != expected:
+            yield f"entry {entry.id[:12]} has number {entry.sequence} where {expected} belongs"
+        if len(entry.parents) > 1:
+            yield f"entry {entry.id[:12]} is a merge"
+    by_number = {entry.sequence: entry.id for entry in chain}
+    for number, commit in _anchored(repo, name):
+        if by_number.get(number) != commit:
+            yield f"entry {number} was {commit[:12]}: it was removed or rewritten"
+
+
+def _anchored(repo: Repo, name: str) -> Iterator[tuple[int, str]]:
+    try:
+        lines = anchors(repo).read_text().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        words = line.split()
+        if len(words) == 3 and words[0] == name and words[1].isdigit():
+            yield int(words[1]), words[2]

@@ -1,0 +1,127 @@
+"""A repository with its configuration: what every command starts from."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cjledger.cluster import Transport
+from cjledger.config import Config
+
+from cjledger import cluster, config, gitrepo, ledger, package
+from cjledger.errors import CjError
+from cjledger.gitrepo import Repo
+from cjledger.model import Manifest
+from cjnode.points import POINTS_PER_FILE, Point, Sweep, parse_tasks, points
+
+_ID = re.compile(r"[0-9a-f]{4,64}")
+
+
+@dataclass(frozen=True)
+class Project:
+    """The person's repository, the folder they stand in, and the merged configuration."""
+
+    repo: Repo
+    cwd: Path
+    config: Config
+
+
+@dataclass(frozen=True)
+class Target:
+    """What ``PID``, ``PID/7``, ``PID/3,5-9`` or ``PID/7/FILE`` names."""
+
+    package_id: str
+    tasks: tuple[int, ...] | None = None
+    file: str | None = None
+
+    @property
+    def short(self) -> str:
+        """The package ID as people read it."""
+        return self.package_id[:12]
+
+
+def open_project(cwd: Path, person: Path) -> Project:
+    """Find the repository around ``cwd`` and read its configuration; ``person`` is theirs."""
+    repo = gitrepo.discover(cwd)
+    return Project(repo, cwd.resolve(), config.load(repo.top, person))
+
+
+def resolve(project: Project, text: str | None) -> Target:
+    """Find the one package that ``text`` names. Raises CjError, listing the candidates."""
+    prefix, _, rest = (text or "@").partition("/")
+    package_id = _resolve_id(project, prefix or "@")
+    tasks_text, _, file = rest.partition("/")
+    if not tasks_text:
+        return Target(package_id)
+    try:
+        tasks = tuple(parse_tasks(tasks_text))
+    except ValueError:
+        raise CjError(f"{tasks_text!r} does not name tasks", f"git cj show {package_id[:8]}/3,5-9") from None
+    return Target(package_id, tasks, file or None)
+
+
+def _resolve_id(project: Project, prefix: str) -> str:
+    if prefix == "@":
+        last = ledger.last_package(project.repo)
+        if last is None:
+            raise CjError("nothing was launched in this repository yet", "git cj run PROGRAM local")
+        return last
+    if not _ID.fullmatch(prefix.lower()):
+        raise CjError(
+            f"{prefix!r} is not a package ID: 4 or more of its hexadecimal digits, or @", "git cj log"
+        )
+    found = [name.removeprefix(package.PACKAGES) for name in gitrepo.refs(project.repo, package.PACKAGES)]
+    matches = [package_id for package_id in found if package_id.startswith(prefix.lower())]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = ", ".join(match[:12] for match in matches[:8])
+        raise CjError(f"{prefix} names {len(matches)} packages: {listed}", "give more digits")
+    raise CjError(f"there is no package {prefix} in this repository", "git cj log --all")
+
+
+def check_tasks(target: Target, manifest: Manifest) -> None:
+    """Refuse task numbers that the package does not have."""
+    if target.tasks and target.tasks[-1] > manifest.tasks:
+        raise CjError(
+            f"package {target.short} has {manifest.tasks} tasks: there is no task {target.tasks[-1]}",
+            f"git cj show {target.package_id[:8]}",
+        )
+
+
+def transport(project: Project, manifest: Manifest) -> Transport:
+    """The way to the cluster a package went to."""
+    return cluster.transport(config.cluster(project.config, manifest.cluster, project.repo.cj_dir))
+
+
+def package_points(repo: Repo, package_id: str, sweep: Sweep, tasks: Sequence[int]) -> Iterator[Point]:
+    """The points of some tasks. Explicit points are copied out of the package once, file by file."""
+    folder = repo.cj_dir / "points" / package_id
+    if sweep.explicit:
+        for number in sorted({(task - 1) // sweep.repeat // POINTS_PER_FILE for task in tasks}):
+            _copy_points(repo, package_id, folder, f"points/{number:05d}.jsonl")
+    return points(sweep, list(tasks), str(folder))
+
+
+def _copy_points(repo: Repo, package_id: str, folder: Path, name: str) -> None:
+    path = folder / name
+    if path.exists():
+        return
+    blob = next(gitrepo.read_blobs(repo, [f"{package_id}:{package.FOLDER}/{name}"]))
+    if blob is None:
+        raise CjError(f"package {package_id[:12]} lacks {name}", f"git cj fsck {package_id[:12]}")
+    write_whole(path, blob)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Make a file appear whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".cj-", delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
