@@ -73,37 +73,35 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def discover(start: Path) -> Repo:
     """Find the repository around ``start``. Raises CjError outside one, and in a bare one."""
-    questions = ("--is-bare-repository", "--show-object-format", "--absolute-git-dir", "--git-common-dir")
+    questions = ("--show-object-format", "--absolute-git-dir", "--git-common-dir", "--show-toplevel", "HEAD")
+    found = _rev_parse(start, *questions)
+    answers = found.stdout.removesuffix("\n").split("\n")
+    if len(answers) < 5:
+        if "work tree" in found.stderr:
+            raise CjError(f"{start} has no working copy: it is a bare repository or a git folder")
+        if "not a git repository" in found.stderr:
+            raise CjError(f"{start} is not in a git repository", "git init, then run it again")
+        raise CjError(found.stderr.strip())
+    if len(answers) > 5:  # a path holds a newline: one question at a time
+        answers = [_rev_parse(start, question).stdout.removesuffix("\n") for question in questions]
+    hash_name, git_dir, common, top, head = answers
+    return Repo(
+        Path(top), Path(git_dir), (start / common).resolve(), None if head == "HEAD" else head, hash_name
+    )
+
+
+def _rev_parse(start: Path, *questions: str) -> subprocess.CompletedProcess[str]:
     try:
-        found = subprocess.run(
-            ("git", "rev-parse", *questions, "--show-toplevel"),
+        return subprocess.run(
+            ("git", "rev-parse", *questions),
             cwd=start,
             env={**os.environ, "LC_ALL": "C"},
             capture_output=True,
             text=True,
+            errors="surrogateescape",
         )
     except FileNotFoundError as problem:
         raise CjError("there is no git program on PATH", "install git, then try again") from problem
-    lines = found.stdout.split("\n")
-    if found.returncode and lines[0] == "true":
-        raise CjError(f"{start} is a bare repository: it has no working copy", "run this in a clone of it")
-    if found.returncode:
-        raise CjError(
-            f"{start} is not in a git repository" if "not a git" in found.stderr else found.stderr.strip(),
-            "git init && git cj run …",
-        )
-    git_dir = Path(lines[2])
-    # A path may hold newlines: what follows the fourth line is one answer.
-    top = Path("\n".join(lines[4:]).removesuffix("\n"))
-    common = (Path(start) / lines[3]).resolve()
-    head = subprocess.run(
-        ("git", "rev-parse", "-q", "--verify", "HEAD^{commit}"),
-        cwd=start,
-        env={**os.environ, "LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    return Repo(top, git_dir, common, head or None, lines[1])
 
 
 def run(
