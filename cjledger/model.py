@@ -62,6 +62,12 @@ class Cluster:
     python: str | None = None
     setup: tuple[str, ...] = ()
     resources: Resources = Resources()
+    host: str | None = None
+    user: str | None = None
+    modules: tuple[str, ...] = ()
+    environment: str = "none"
+    max_jobs: int | None = None
+    transport: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+"""Memory and time as people and schedulers write them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from cjledger.errors import CjError
+
+_MB = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_LONGEST_S = 10 * 366 * 86400
+
+
+def parse_memory(text: str) -> int:
+    """Megabytes (binary, as Slurm counts) of ``4G``, ``1.5 GiB``, ``500M``, ``4096``; rounded up."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if not found or not float(found[1]):
+        raise CjError(f"{text!r} is not an amount of memory", "4G, 500M or 4096 (megabytes)")
+    return max(1, math.ceil(float(found[1]) * _MB[found[2]]))
+
+
+def parse_walltime(text: str) -> int:
+    """Seconds of ``30`` and ``30:00`` (minutes), ``48:00:00``, ``2-00:00:00``, ``2d``, ``90m``, ``1h30m``.
+
+    A number alone is minutes and ``D-H`` is days and hours: https://slurm.schedmd.com/sbatch.html#OPT_time
+    """
+    seconds = _slurm(text.strip()) or _units(text.strip().lower())
+    if not seconds:
+        raise CjError(f"{text!r} is not a length of time", "30 (minutes), 48:00:00, 2-00:00:00, 90m or 2d")
+    if seconds > _LONGEST_S:
+        raise CjError(f"{text!r} is more than ten years", "48:00:00 is two days")
+    return seconds
+
+
+def _slurm(text: str) -> int | None:
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text):
+        return None
+    days, dash, rest = text.rpartition("-")
+    numbers = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = [*numbers, 0, 0][:3]
+    elif len(numbers) == 3:
+        hours, minutes, seconds = numbers
+    else:
+        hours, minutes, seconds = 0, *[*numbers, 0][:2]
+    return int(days or 0) * 86400 + hours * 3600 + minutes * 60 + seconds
+
+
+def _units(text: str) -> int | None:
+    if not re.fullmatch(
+        r"(?:\d+(?:\.\d+)?\s*d\s*)?(?:\d+(?:\.\d+)?\s*h\s*)?"
+        r"(?:\d+(?:\.\d+)?\s*m\s*)?(?:\d+(?:\.\d+)?\s*s)?",
+        text,
+    ):
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([dhms])", text)
+    return math.ceil(sum(float(number) * _SECONDS[unit] for number, unit in parts)) or None
