@@ -1,0 +1,145 @@
+"""How far a package is: its records, and what its claims and cancellations say of the rest."""
+
+import os
+from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+
+from cjnode import attempts, blocks, files, layout
+from cjnode.attempts import Attempt
+from cjnode.errors import NodeError
+from cjnode.submissions import Submission, read_cancelled, read_submission
+
+# A task without a record: its state, and what its claim says where there is one.
+Open = NamedTuple(
+    "Open",
+    [
+        ("state", str),
+        ("attempt", Optional[int]),
+        ("job", Optional[str]),
+        ("started", Optional[str]),
+        ("host", Optional[str]),
+    ],
+)
+
+# All that is known of one package; the collections are filled while its files are read.
+Progress = NamedTuple(
+    "Progress",
+    [
+        ("package", str),
+        ("tasks", int),
+        ("lines", bool),  # whether a line a task is wanted
+        ("submissions", List[Submission]),
+        ("ended", Dict[int, Attempt]),
+        ("missing", Dict[int, Set[int]]),  # a submission's number to its tasks that it alone must answer for
+        ("damage", Dict[int, List[str]]),
+        ("problems", List[str]),
+    ],
+)
+
+
+def look(root: str, package: str, lines: bool) -> Progress:
+    """Read a package's submissions and records. Raises NodeError for what is no package ID only."""
+    path = layout.checked_package(root, package)
+    tasks = _count(root, package)
+    problems = []
+    # Without a manifest there is nothing to compare records with.
+    numbers = blocks.list_submissions(path) if tasks else []
+    submissions = [read_submission(path, number) for number in numbers]
+    if not os.path.isdir(path):
+        problems.append("there is no package %s on this cluster" % package[:12])
+    elif not tasks:
+        problems.append("its package.json is missing or cannot be read: it was not received whole")
+    elif not submissions:
+        problems.append("it was received but not submitted")
+    problems += [submission.problem for submission in submissions if submission.problem]
+    progress = Progress(package, tasks, lines, submissions, {}, {}, {}, problems)
+    for submission in submissions:
+        read_records(progress, submission)
+    return progress
+
+
+def _count(root: str, package: str) -> int:
+    try:
+        manifest = files.read_json(layout.manifest_path(root, package))
+        return int(manifest["tasks"]) if manifest else 0
+    except (NodeError, OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def read_records(progress: Progress, submission: Submission) -> None:
+    """Read a submission's records into ``progress``; repeating it adds what was written since."""
+    found: Dict[int, Attempt] = {}
+    damage: List[str] = []
+    for part in blocks.list_blocks(submission.path, submission.number):
+        if part.records:
+            path = blocks.block_path(submission.path, part.id.block, part.id.generation, "records")
+            bad = attempts.read_attempts(path, progress.tasks, progress.lines, found)
+            damage += _damage_words(blocks.block_id_text(part.id), bad)
+    missing = {task for task in submission.tasks if task <= progress.tasks and task not in found}
+    for later in progress.submissions:
+        if later.number > submission.number:  # it answers for its tasks
+            missing.difference_update(later.tasks)
+    progress.damage[submission.number] = damage
+    progress.missing[submission.number] = missing
+    for task, attempt in found.items():
+        known = progress.ended.get(task)
+        if known is None or attempt.number >= known.number:
+            progress.ended[task] = attempt
+
+
+def _damage_words(block: str, damage: attempts.Damage) -> Iterator[str]:
+    if damage.error:
+        yield "the records of block %s cannot be read: %s" % (block, damage.error)
+    if damage.unreadable_lines:
+        yield "block %s has %d lines that are no records" % (block, damage.unreadable_lines)
+    if damage.torn:
+        yield "block %s ends in half a record" % block
+
+
+def jobs_of(submission: Submission) -> List[str]:
+    """The submission's jobs: the receipt's, or where that was cut off, those that its claims name."""
+    if submission.job:
+        return [submission.job]
+    parts = blocks.list_blocks(submission.path, submission.number)
+    claims = [_claim(submission, part) for part in parts if part.claim]
+    return sorted({claim[0].job for claim in claims if claim})
+
+
+def _claim(submission: Submission, part: blocks.Found) -> Optional[Tuple[blocks.Claim, blocks.Current]]:
+    path = blocks.block_path(submission.path, part.id.block, part.id.generation, "claim")
+    return blocks.read_claim(path)
+
+
+def began(submission: Submission) -> bool:
+    """Whether any element of the submission ever claimed a block."""
+    return bool(blocks.list_blocks(submission.path, submission.number))
+
+
+def open_tasks(progress: Progress, submission: Submission, waiting: str, lost: bool) -> Dict[int, Open]:
+    """The submission's tasks without a record; ``waiting`` is the state of those that did not start."""
+    missing = progress.missing[submission.number]
+    cancelled = read_cancelled(submission)
+    running = _running(submission, missing)
+    at_rest = Open("LOST" if lost else waiting, submission.attempt, submission.job, None, None)
+    opened = {}
+    for task in missing:
+        known = running.get(task, at_rest)
+        if task in cancelled:
+            known = known._replace(state="CANCELLED")
+        elif lost:
+            known = known._replace(state="LOST")
+        opened[task] = known
+    return opened
+
+
+def _running(submission: Submission, missing: Set[int]) -> Dict[int, Open]:
+    """The tasks that the newest claims of unfinished blocks name."""
+    parts = blocks.list_blocks(submission.path, submission.number)
+    newest = {part.id.block: part for part in parts if part.claim}
+    unfinished = {at // submission.block + 1 for at, task in enumerate(submission.tasks) if task in missing}
+    running = {}
+    for block in unfinished.intersection(newest):
+        claim = _claim(submission, newest[block])
+        if claim and claim[1].task in missing:
+            holder, now = claim
+            running[now.task] = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host)
+    return running
