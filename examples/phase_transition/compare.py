@@ -1,4 +1,6 @@
-"""Compare the measured phase transition with the Donoho-Tanner curve: python compare.py TABLE [--picture FILE].
+"""Compare the measured phase transition with the Donoho-Tanner curve.
+
+    python compare.py TABLE [--picture FILE]
 
 TABLE is the CSV that `git cj reduce` writes, or the results.txt of `python PT.py`. Exit status 1 when a
 measured transition lies further than TOLERANCE from the curve.

@@ -4,7 +4,7 @@ import math
 
 
 def boundary(delta):
-    """The sparsity rho = k/n up to which l1 minimisation succeeds at undersampling delta = n/N, N to infinity.
+    """The sparsity rho = k/n up to which l1 minimisation succeeds at undersampling delta = n/N, N large.
 
     Donoho and Tanner's weak threshold for coefficients of either sign, in the parametric form that state
     evolution gives it (Donoho, Maleki, Montanari, "Message-passing algorithms for compressed sensing",
@@ -34,7 +34,7 @@ def _undersampling(z):
 
 
 def crossing(success):
-    """The sparsity where the success rate is one half, of pairs (epsilon, rate) at even steps from one step on.
+    """The sparsity where the success rate is one half, of pairs (epsilon, rate) at steps step, 2 step, …
 
     The Spearman-Karber estimate: the area under a curve that falls from 1 to 0. It needs no model of the
     curve's shape and no single rate decides it.
