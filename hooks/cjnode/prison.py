@@ -1,0 +1,63 @@
+"""What the kernel holds a task to: it dies with its worker, and read-only code is read-only to root too."""
+
+import os
+import signal
+import sys
+from typing import Any
+
+_SET_DEATH_SIGNAL = 1
+_DROP_FROM_BOUNDING_SET = 24
+_SET_CHILD_SUBREAPER = 36
+_CAP_DAC_OVERRIDE = 1
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _load_libc() -> Any:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        import ctypes  # noqa: PLC0415 - some builds of Python lack it
+
+        return ctypes.CDLL(None, use_errno=True)
+    except (ImportError, OSError):
+        return None
+
+
+_LIBC = _load_libc()
+
+# Whether orphans of tasks become children of the worker.
+ADOPTS_ORPHANS = False
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of its descendants' orphans, where the kernel can."""
+    global ADOPTS_ORPHANS
+    ADOPTS_ORPHANS = _LIBC is not None and _LIBC.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def enter(worker: int) -> None:
+    """Bind this process, a task's, to its worker; a task whose worker is gone already ends here."""
+    if _LIBC is None:
+        return
+    _LIBC.prctl(_SET_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != worker:
+        os._exit(70)
+    if os.geteuid() == 0:
+        give_up_writing_everywhere()
+
+
+def give_up_writing_everywhere() -> bool:
+    """Give up root's right to write what file modes forbid; whether programs started later lack it too.
+
+    All else that root may do, reading included, stays.
+    """
+    import ctypes  # noqa: PLC0415
+
+    bounded = bool(_LIBC.prctl(_DROP_FROM_BOUNDING_SET, _CAP_DAC_OVERRIDE, 0, 0, 0) == 0)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice, for 64 bits
+    if _LIBC.capget(header, sets) != 0:
+        return False
+    for index in range(3):
+        sets[index] &= ~(1 << _CAP_DAC_OVERRIDE) & 0xFFFFFFFF
+    return _LIBC.capset(header, sets) == 0 and bounded
