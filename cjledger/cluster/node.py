@@ -1,0 +1,60 @@
+"""The node half as one file, and getting it to where it runs."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import cjnode
+from cjledger.cluster.transport import Transport
+from cjledger.gitrepo import Repo
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_MAIN = b"import sys\n\nfrom cjnode.__main__ import main\n\nsys.exit(main(sys.argv[1:]))\n"
+
+
+@functools.cache
+def node_zip() -> bytes:
+    """``cjnode.pyz``: the same sources give the same bytes."""
+    package = Path(cjnode.__file__).parent
+    files = {path.relative_to(package.parent).as_posix(): path for path in package.rglob("*.py")}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_entry("__main__.py"), _MAIN)
+        for name in sorted(files):
+            archive.writestr(_entry(name), files[name].read_bytes())
+    return out.getvalue()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.create_system = 3
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def hooks() -> dict[str, str]:
+    """The texts of the repository's hooks."""
+    package = Path(cjnode.__file__).parent
+    # Beside the package in a clone, inside it where a wheel put them.
+    folder = package / "hooks" if (package / "hooks").is_dir() else package.parent
+    return {name: (folder / name).read_text() for name in ("pre-receive", "post-receive")}
+
+
+def ensure_ready(way: Transport, repo: Repo) -> bool:
+    """Set a cluster up or upgrade it, if need be. True when something was done."""
+    node = node_zip()
+    if way.installed() == hashlib.sha256(node).hexdigest():
+        return False
+    where = way.cluster
+    request = {
+        "cluster": where.name,
+        "scheduler": where.scheduler,
+        "hash": repo.hash_name,
+        "hooks": hooks(),
+    }
+    way.install(node, request)
+    return True

@@ -1,0 +1,97 @@
+"""The tool's own bare repository from which packages are pushed.
+
+The person's push hooks, tags, signing and remotes stay out of it, and it is neither shallow nor partial.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cjledger import gitrepo
+from cjledger.cluster.transport import printable
+from cjledger.gitrepo import Repo
+
+# Settings of the person's that would change what a push sends or runs.
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "push.followTags=false",
+    "push.gpgSign=false",
+    "push.recurseSubmodules=no",
+    "push.negotiate=false",
+    "push.pushOption=",
+    "transfer.credentialsInUrl=allow",
+)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """How a push ended: the hook's ``cj`` lines, and git's own words."""
+
+    returncode: int
+    replies: tuple[dict[str, Any], ...]
+    words: str
+
+
+def outbox(repo: Repo) -> Path:
+    """The outbox, made when it is not there."""
+    path = repo.cj_dir / "outbox.git"
+    alternates = path / "objects" / "info" / "alternates"
+    if alternates.exists():
+        return path
+    subprocess.run(
+        ("git", "init", "-q", "--bare", "--template=", f"--object-format={repo.hash_name}", str(path)),
+        env=gitrepo.clean_environment(),
+        check=True,
+        capture_output=True,
+    )
+    alternates.parent.mkdir(parents=True, exist_ok=True)
+    aside = alternates.with_name(f"alternates.{os.getpid()}")
+    aside.write_bytes(_quoted(os.fsencode(repo.common_dir / "objects")) + b"\n")
+    aside.replace(alternates)
+    return path
+
+
+def _quoted(path: bytes) -> bytes:
+    """A path as ``objects/info/alternates`` has it: C-quoted where a line could not hold it."""
+    if path.isascii() and path.decode().isprintable() and not path.startswith((b'"', b"#")):
+        return path
+    plain = b" !#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~"
+    return b'"' + b"".join(bytes([c]) if c in plain else b"\\%03o" % c for c in path) + b'"'
+
+
+def push(repo: Repo, package_id: str, url: str, environment: Mapping[str, str]) -> Pushed:
+    """Push a package's commit into the inbox of a cluster's repository."""
+    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+    done = subprocess.run(
+        (
+            "git",
+            f"--git-dir={outbox(repo)}",
+            *settings,
+            *("push", "--quiet", "--no-verify", "--no-thin", "--", url),
+            f"{package_id}:refs/cj/inbox/{package_id}",
+        ),
+        env=gitrepo.clean_environment(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+    return _pushed(done.returncode, done.stderr.decode(errors="replace"))
+
+
+def _pushed(returncode: int, stderr: str) -> Pushed:
+    replies, words = [], []
+    for line in stderr.splitlines():
+        text = line.removeprefix("remote: ").strip()
+        if line.startswith("remote: cj {"):
+            try:
+                replies.append(json.loads(text.removeprefix("cj ")))
+            except ValueError:
+                words.append(text)
+        elif text:
+            words.append(text)
+    return Pushed(returncode, tuple(replies), printable("\n".join(words)))

@@ -1,0 +1,112 @@
+"""What every way to a cluster can do, and how a reply is told from the noise around it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+from cjledger.errors import CjError
+from cjledger.gitrepo import Repo
+from cjledger.model import Cluster
+
+Json = dict[str, Any]
+
+_CHUNK = 1 << 20
+_LONGEST_LINE = 64 << 20
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of a reply, and the bytes that follow it."""
+
+    head: Json
+    payload: bytes
+
+
+class Transport(Protocol):
+    """A way to a cluster; nothing is kept between calls but what the way itself needs."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where it leads."""
+
+    def call(self, verb: str, request: Mapping[str, Any]) -> list[Json]:
+        """Ask and return the reply's lines. Raises CjError with the cluster's own words."""
+
+    def stream(self, verb: str, request: Mapping[str, Any]) -> Iterator[Frame]:
+        """Ask and yield the reply's frames as they come."""
+
+    def push(self, repo: Repo, package_id: str) -> Json:
+        """Send a package and have it submitted: ``{"package":…,"submission":1,"job":…}``. Repeatable."""
+
+    def installed(self) -> str | None:
+        """The SHA-256 of the node half that is there; None where there is none."""
+
+    def install(self, node: bytes, request: Mapping[str, Any]) -> None:
+        """Bring the node half and run its ``init``."""
+
+
+class LostReplyError(CjError):
+    """The reply ended early: what was asked for may have happened or not."""
+
+
+def frames(source: IO[bytes], nonce: str) -> Iterator[Frame]:
+    """The frames between the nonce's lines; raises CjError on a refusal, LostReplyError on a torn reply."""
+    begin, end = f"cj {nonce} begin".encode(), f"cj {nonce} end".encode()
+    noise = b""
+    while (line := source.readline(_CHUNK)).strip() != begin:
+        if not line:
+            raise LostReplyError("the cluster gave no reply" + _told(noise))
+        noise = (noise + line)[-500:]
+    while (line := source.readline(_LONGEST_LINE)).rstrip(b"\n") != end:
+        if not line.endswith(b"\n"):
+            raise LostReplyError("the cluster's reply ended early")
+        head = _parsed(line)
+        yield Frame(head, _exactly(source, payload_bytes(head)))
+
+
+def payload_bytes(head: Mapping[str, Any]) -> int:
+    """How many bytes follow a line of a reply."""
+    try:
+        if "records" in head and "data" in head:
+            return int(head["records"][1]) + sum(int(size) for _, size in head["data"])
+        return int(head["bytes"]) if set(head) == {"bytes"} else 0
+    except (TypeError, ValueError, LookupError) as problem:
+        raise CjError("the cluster's reply cannot be read", "git cj doctor") from problem
+
+
+def _parsed(line: bytes) -> Json:
+    try:
+        head = json.loads(line)
+    except ValueError as problem:
+        raise CjError(f"the cluster's reply is not JSON: {line[:80]!r}", "git cj doctor") from problem
+    if not isinstance(head, dict):
+        raise CjError(f"the cluster's reply is no object: {line[:80]!r}", "git cj doctor")
+    if set(head) == {"error", "hint"}:
+        raise CjError(printable(str(head["error"])), printable(str(head["hint"])))
+    return head
+
+
+def _exactly(source: IO[bytes], size: int) -> bytes:
+    if not size:
+        return b""
+    parts = []
+    while size:
+        part = source.read(min(size, _CHUNK))
+        if not part:
+            raise LostReplyError("the cluster's reply ended early")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _told(noise: bytes) -> str:
+    words = printable(noise.decode(errors="replace")).strip()
+    return f"; it said: {words}" if words else ""
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere without what a terminal would obey."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)

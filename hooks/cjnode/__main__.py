@@ -1,0 +1,92 @@
+"""The verbs: ``python3 cjnode.pyz VERB --root ROOT --nonce N``, one JSON object in, JSON lines out."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from typing import Any, BinaryIO, Dict, List
+
+from cjnode.blocks import canonical
+from cjnode.errors import NodeError
+
+# Each is ``function(root, request, out)``; loaded when asked for, because a launch waits for its verb.
+VERBS = {
+    "init": "cjnode.setup",
+    "submit": "cjnode.submit",
+    "state": "cjnode.state",
+    "pull": "cjnode.pull",
+    "fetch": "cjnode.pull",
+    "cancel": "cjnode.cancel",
+    "clean": "cjnode.cancel",
+}
+
+
+def main(arguments: List[str]) -> int:
+    """Run a verb and return the exit code."""
+    os.umask(0o077)
+    parser = argparse.ArgumentParser(prog="cjnode.pyz", description=__doc__)
+    parser.add_argument("verb", choices=sorted(VERBS) + ["receive", "work"])
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--nonce", default="")
+    parser.add_argument("--package", default="")
+    parser.add_argument("--submission", type=int, default=1)
+    options = parser.parse_args(arguments)
+    root = os.path.realpath(options.root)
+    if options.verb == "receive":
+        return _receive(root)
+    if options.verb == "work":
+        return _work(root, options.package, options.submission)
+    return _answer(options.verb, root, options.nonce)
+
+
+def _receive(root: str) -> int:
+    # The hook's own output goes to the log; the client listens on 3.
+    from cjnode.receive import receive
+
+    with os.fdopen(3, "wb") as reply:
+        return receive(root, sys.stdin.readlines(), reply)
+
+
+def _work(root: str, package: str, submission: int) -> int:
+    work = importlib.import_module("cjnode.work").work
+    code: int = work(
+        root,
+        package,
+        submission,
+        int(os.environ.get("CJ_ELEMENT", "1")),
+        int(os.environ.get("CJ_INCARNATION", "1")),
+        os.environ.get("CJ_JOB_ID", ""),
+    )
+    return code
+
+
+def _answer(verb: str, root: str, nonce: str) -> int:
+    out = sys.stdout.buffer
+    if nonce:
+        out.write(b"\ncj %s begin\n" % nonce.encode("ascii"))
+    try:
+        getattr(importlib.import_module(VERBS[verb]), verb)(root, _request(sys.stdin.buffer), out)
+        code = 0
+    except NodeError as problem:
+        out.write(canonical({"error": problem.error, "hint": problem.hint}) + b"\n")
+        code = 1
+    if nonce:
+        out.write(b"cj %s end\n" % nonce.encode("ascii"))
+    out.flush()
+    return code
+
+
+def _request(source: BinaryIO) -> Dict[str, Any]:
+    text = source.read()
+    try:
+        request = json.loads(text.decode("utf-8") or "{}")
+    except ValueError as problem:
+        raise NodeError("the request is not JSON: %s" % problem)
+    if not isinstance(request, dict):
+        raise NodeError("the request is no JSON object")
+    return request
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

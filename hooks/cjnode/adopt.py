@@ -1,0 +1,91 @@
+"""Make a pushed commit a package of this cluster: check it whole, then give it its name here."""
+
+import os
+import subprocess
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from cjnode import gitbare, layout, manifest, tree
+from cjnode.errors import NodeError
+from cjnode.files import replace
+
+INBOX = "refs/cj/inbox/"
+PACKAGES = "refs/cj/packages/"
+TIPS = "refs/cj/tip/"
+
+Package = NamedTuple("Package", [("content", bytes), ("fields", Dict[str, Any])])
+
+
+def adopt(root: str, package: str) -> None:
+    """Make a pushed commit a package of this cluster. Idempotent; what is refused leaves no ref."""
+    folder = layout.checked_package(root, package)
+    repo = layout.repo_path(root)
+    try:
+        found = inspect(repo, package)
+    except NodeError:
+        _move(repo, ["delete %s%s" % (INBOX, package)])
+        raise
+    _move(
+        repo,
+        [
+            # The name is the hash, so writing it again cannot change what it names.
+            "update %s%s %s" % (PACKAGES, package, package),
+            "update %s%s %s" % (TIPS, found.fields["agent"], package),
+            "delete %s%s" % (INBOX, package),
+        ],
+    )
+    os.makedirs(os.path.join(folder, "submissions"), 0o700, exist_ok=True)
+    replace(layout.manifest_path(root, package), found.content)
+
+
+def pushed(root: str, package: str) -> bool:
+    """Whether the repository has the package under one of our refs, though the hook was cut off."""
+    names = [INBOX + package, PACKAGES + package]
+    return bool(gitbare.run(layout.repo_path(root), "for-each-ref", "--count=1", *names))
+
+
+def _move(repo: str, steps: List[str]) -> None:
+    script = "".join(step + "\n" for step in steps).encode("ascii")
+    gitbare.run(repo, "update-ref", "--stdin", stdin=script)
+
+
+def inspect(repo: str, package: str) -> Package:
+    """Check a pushed object as a package: commit, manifest, paths, links. Writes nothing."""
+    listing = gitbare.start(repo, "ls-tree", "-r", "-z", "--full-tree", package)
+    batch = gitbare.start(repo, "cat-file", "--batch", stdin=subprocess.PIPE)
+    try:
+        kind, _ = _ask(batch, package, manifest.LIMIT)
+        if kind != "commit":
+            raise NodeError("%s is no commit but a %s" % (package[:12], kind or "missing object"))
+        kind, content = _ask(batch, package + ":.cj/package.json", manifest.LIMIT)
+        if kind != "blob":
+            raise NodeError("%s has no manifest: it was not made by git cj" % package[:12])
+        fields = manifest.parse(content)
+        out, err = listing.communicate()
+        if listing.returncode:
+            raise NodeError("git ls-tree: %s" % gitbare.words(err))
+        tree.check_paths(out)
+        targets = {}
+        for entry in tree.links(out):
+            targets[entry.path] = _ask(batch, entry.object_id, 4096)[1]
+        tree.check_links(targets)
+    finally:
+        for process in (listing, batch):
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+    return Package(content, fields)
+
+
+def _ask(batch: "subprocess.Popen[bytes]", name: str, limit: int) -> Tuple[Optional[str], bytes]:
+    """An object's type and content; type None when it is missing. Refuses what is larger than limit."""
+    assert batch.stdin
+    assert batch.stdout
+    batch.stdin.write(name.encode("ascii") + b"\n")
+    batch.stdin.flush()
+    header = batch.stdout.readline().split()
+    if len(header) != 3:
+        return None, b""
+    size = int(header[2])
+    if size > limit:
+        raise NodeError("%s has %d bytes; at most %d are accepted" % (name[-40:], size, limit))
+    return header[1].decode("ascii"), batch.stdout.read(size + 1)[:-1]

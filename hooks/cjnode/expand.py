@@ -1,0 +1,135 @@
+"""Expand a package's tree exactly: every byte as it is in the blob, checked by its hash, read-only."""
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from typing import IO, Callable, List, Set
+
+from cjnode import gitbare, layout, tree
+from cjnode.blocks import write_all
+from cjnode.errors import NodeError
+
+_CHUNK = 1 << 20
+
+
+def ensure_expanded(root: str, package: str) -> str:
+    """The folder with the package's tree, made when it is not there. Appears by rename, whole."""
+    code = layout.code_path(root, package)
+    if os.path.isdir(code):
+        return code
+    aside = tempfile.mkdtemp(prefix="code.%d." % os.getpid(), suffix=".tmp", dir=os.path.dirname(code))
+    try:
+        _fill(layout.repo_path(root), package, os.fsencode(aside))
+        try:
+            os.rename(aside, code)
+        except OSError:
+            if not os.path.isdir(code):  # another was faster
+                raise
+    finally:
+        remove(aside)
+        _sweep(os.path.dirname(code))
+    return code
+
+
+def _fill(repo: str, package: str, folder: bytes) -> None:
+    listing = gitbare.run(repo, "ls-tree", "-r", "-z", "--full-tree", package)
+    tree.check_paths(listing)
+    entries = tree.entries(listing)
+    known = [entry for entry in entries if entry.mode in tree.FILES or entry.mode == tree.LINK]
+    # Links last: then no file can be written through one.
+    known.sort(key=lambda entry: entry.mode == tree.LINK)
+    folders: Set[bytes] = {b""}
+    for entry in entries:
+        if entry.mode == tree.SUBMODULE:
+            _make_folder(folder, entry.path, folders)
+    with tempfile.TemporaryFile() as names:
+        names.write("".join(entry.object_id + "\n" for entry in known).encode("ascii"))
+        names.seek(0)
+        batch = gitbare.start(repo, "cat-file", "--batch", stdin=names.fileno())
+        try:
+            assert batch.stdout
+            for entry in known:
+                _make_folder(folder, os.path.dirname(entry.path), folders)
+                _write(folder, entry, batch.stdout)
+        except FileExistsError as problem:
+            raise NodeError(
+                "two names of the package are one on this file system: %s" % tree.shown(problem.filename),
+                "rename one of them",
+            )
+        finally:
+            batch.kill()
+            batch.communicate()
+    for path in sorted(folders, reverse=True):
+        os.chmod(os.path.join(folder, path), 0o555)
+
+
+def _make_folder(top: bytes, path: bytes, made: Set[bytes]) -> None:
+    missing: List[bytes] = []
+    while path not in made:
+        missing.append(path)
+        path = os.path.dirname(path)
+    for each in reversed(missing):
+        os.mkdir(os.path.join(top, each), 0o700)
+        made.add(each)
+
+
+def _write(folder: bytes, entry: tree.Entry, source: IO[bytes]) -> None:
+    header = source.readline().split()
+    if len(header) != 3 or header[1] != b"blob":
+        raise NodeError("the repository has lost %s" % tree.shown(entry.path), "git cj fsck")
+    size = int(header[2])
+    digest = hashlib.new("sha1" if len(entry.object_id) == 40 else "sha256", b"blob %d\0" % size)
+    path = os.path.join(folder, entry.path)
+    if entry.mode == tree.LINK:
+        target = source.read(size)
+        digest.update(target)
+        os.symlink(target, path)
+    else:
+        _copy(path, tree.FILES[entry.mode], size, source, digest.update)
+    source.read(1)
+    if digest.hexdigest() != entry.object_id:
+        raise NodeError("the repository has a damaged %s" % tree.shown(entry.path), "git cj fsck")
+
+
+def _copy(path: bytes, mode: int, size: int, source: IO[bytes], seen: Callable[[bytes], None]) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+    fd = os.open(path, flags, 0o600)
+    try:
+        while size:
+            chunk = source.read(min(size, _CHUNK))
+            if not chunk:
+                break  # git died; the hash will not fit
+            seen(chunk)
+            write_all(fd, chunk)
+            size -= len(chunk)
+        os.fchmod(fd, mode)  # whatever the umask
+    finally:
+        os.close(fd)
+
+
+def _sweep(folder: str) -> None:
+    """Drop what expansions left that were killed here."""
+    for name in os.listdir(folder):
+        parts = name.split(".")
+        if len(parts) == 4 and parts[0] == "code" and parts[3] == "tmp" and parts[1].isdigit():
+            try:
+                os.kill(int(parts[1]), 0)
+            except ProcessLookupError:
+                remove(os.path.join(folder, name))
+            except PermissionError:
+                pass
+
+
+def remove(folder: str) -> int:
+    """Remove a folder with all that is read-only in it. Returns the bytes freed."""
+    freed = 0
+    for at, _, names in os.walk(folder):
+        os.chmod(at, 0o700)
+        for name in names:
+            found = os.lstat(os.path.join(at, name))
+            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                freed += found.st_size
+    shutil.rmtree(folder, ignore_errors=True)
+    return freed

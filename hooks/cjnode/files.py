@@ -1,0 +1,86 @@
+"""Files that appear whole: written aside, synced, then linked or renamed."""
+
+import binascii
+import datetime
+import errno
+import json
+import os
+from typing import Any, Dict, Optional
+
+from cjnode.blocks import canonical, write_all
+from cjnode.errors import NodeError
+
+FORMAT = 1
+
+# File systems without hard links (some FUSE and SMB mounts) say one of these.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+
+
+def now() -> str:
+    """The time in UTC as every file has it."""
+    return datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _write_aside(path: str, content: bytes, mode: int) -> str:
+    # A process number is not enough for a name on a file system that several machines share.
+    aside = "%s.%d-%s.tmp" % (path, os.getpid(), binascii.hexlify(os.urandom(4)).decode("ascii"))
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        write_all(fd, content)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return aside
+
+
+def create_once(path: str, content: bytes) -> bool:
+    """Make a file appear with its content. False when it was there already."""
+    aside = _write_aside(path, content, 0o600)
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        os.unlink(aside)
+        return False
+    except OSError as problem:
+        if problem.errno not in _NO_LINKS:
+            raise
+        if os.path.exists(path):
+            return False
+        os.rename(aside, path)
+        return True
+    os.unlink(aside)
+    return True
+
+
+def replace(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Put a file in the place of another in one step."""
+    os.rename(_write_aside(path, content, mode), path)
+
+
+def create_json(path: str, fields: Dict[str, Any]) -> bool:
+    """Make a JSON file appear with the format's number. False when it was there already."""
+    return create_once(path, json_bytes(fields))
+
+
+def json_bytes(fields: Dict[str, Any]) -> bytes:
+    """The bytes of a JSON file: the format's number first."""
+    whole: Dict[str, Any] = {"format": FORMAT}
+    whole.update(fields)
+    return canonical(whole) + b"\n"
+
+
+def read_json(path: str) -> Optional[Dict[str, Any]]:
+    """A JSON file of ours; None when it is absent, NodeError when it is newer or damaged."""
+    try:
+        with open(path, "rb") as file:
+            fields = json.loads(file.read().decode("utf-8"))
+        if fields["format"] > FORMAT:
+            raise NodeError(
+                "%s has format %s, newer than this cjnode's %d" % (path, fields["format"], FORMAT),
+                "git cj init with the newest cjledger",
+            )
+        return dict(fields)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as problem:
+        raise NodeError("%s cannot be read: %s" % (path, problem), "git cj doctor")

@@ -1,0 +1,60 @@
+"""The door to the git program on the cluster: the root's bare repository alone."""
+
+import os
+import subprocess
+from typing import Dict, List, Optional
+
+from cjnode.errors import NodeError
+
+
+def environment() -> Dict[str, str]:
+    """The environment without what git and ssh told this process, messages in English."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_"))}
+    kept["PATH"] = _without_git_core(kept.get("PATH", os.defpath), os.environ.get("GIT_EXEC_PATH"))
+    return kept
+
+
+def _without_git_core(path: str, exec_path: Optional[str]) -> str:
+    """PATH as it was before git put its own programs in front of it for the hook."""
+    parts = path.split(os.pathsep)
+    while parts and parts[0] and parts[0] == exec_path:
+        del parts[0]
+    return os.pathsep.join(parts)
+
+
+def command(repo: str, *arguments: str) -> List[str]:
+    """The argv of a git command in that repository."""
+    return ["git", "--git-dir=" + repo] + list(arguments)
+
+
+def start(repo: str, *arguments: str, stdin: Optional[int] = None) -> "subprocess.Popen[bytes]":
+    """Start git with its output piped."""
+    return subprocess.Popen(
+        command(repo, *arguments),
+        env=_quiet(),
+        stdin=subprocess.DEVNULL if stdin is None else stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run(repo: str, *arguments: str, stdin: bytes = b"") -> bytes:
+    """Run git and return what it printed. Raises NodeError with git's own words."""
+    process = start(repo, *arguments, stdin=subprocess.PIPE)
+    out, err = process.communicate(stdin)
+    if process.returncode:
+        raise NodeError("git %s: %s" % (arguments[0], words(err) or "exit %d" % process.returncode))
+    return out
+
+
+def words(err: bytes) -> str:
+    """What git said, as text."""
+    return err.decode("utf-8", "replace").strip()
+
+
+def _quiet() -> Dict[str, str]:
+    kept = environment()
+    kept["LC_ALL"] = "C"
+    # A replace ref would show other content under a package's name.
+    kept["GIT_NO_REPLACE_OBJECTS"] = "1"
+    return kept

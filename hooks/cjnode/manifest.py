@@ -1,0 +1,95 @@
+"""The manifest as it comes from outside: checked field by field, all problems told at once."""
+
+import json
+import re
+from typing import Any, Callable, Dict, List
+
+from cjnode import points
+from cjnode.errors import NodeError
+
+FORMAT = 1
+LIMIT = 64 << 20  # bytes; longer lists of points belong into .cj/points
+
+_AGENT = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_RESOURCES = ("nodes", "tasks_per_node", "cpus", "gpus", "memory_mb", "walltime_s", "jobs")
+
+
+def parse(content: bytes) -> Dict[str, Any]:
+    """The manifest's fields. Raises NodeError that names all that is wrong."""
+    try:
+        fields = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise NodeError("the manifest is not JSON: %s" % problem)
+    if not isinstance(fields, dict) or not _count(fields.get("format")):
+        raise NodeError("the manifest has no format number")
+    if fields["format"] > FORMAT:
+        raise NodeError(
+            "the manifest has format %d, newer than this cluster's %d" % (fields["format"], FORMAT),
+            "git cj init CLUSTER",
+        )
+    problems = [name for name, holds in _CHECKS.items() if name not in fields or not holds(fields[name])]
+    if not problems:
+        problems = _sweep_problems(fields)
+    if problems:
+        raise NodeError("the manifest is wrong in: %s" % ", ".join(problems))
+    return dict(fields)
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and 0 < value < 1 << 53
+
+
+def _line(value: Any) -> bool:
+    return isinstance(value, str) and not _CONTROL.search(value)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) and "\0" not in item for item in value)
+
+
+def _inside(path: Any) -> bool:
+    if not isinstance(path, str) or path.startswith("/") or "\0" in path:
+        return False
+    return ".." not in path.split("/")
+
+
+def _program(value: Any) -> bool:
+    if not isinstance(value, dict) or value.get("kind") not in ("script", "function", "command"):
+        return False
+    if not all(
+        value.get(key) is None or isinstance(value[key], str) for key in ("path", "function", "command")
+    ):
+        return False
+    paths = [value.get("workdir", "."), value.get("path") or "."]
+    return all(_inside(path) for path in paths) and _texts(value.get("arguments"))
+
+
+def _resources(value: Any) -> bool:
+    if not isinstance(value, dict) or not _texts(value.get("alloc", [])):
+        return False
+    return all(value.get(key) is None or _count(value[key]) for key in _RESOURCES)
+
+
+def _sweep_problems(fields: Dict[str, Any]) -> List[str]:
+    try:
+        counted = points.count(points.sweep_from_json(fields["sweep"]))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ["sweep"]
+    return [] if counted == fields["tasks"] else ["tasks (%s, the sweep has %s)" % (fields["tasks"], counted)]
+
+
+_CHECKS: Dict[str, Callable[[Any], bool]] = {
+    "program": _program,
+    "sweep": lambda value: isinstance(value, dict),
+    "tasks": _count,
+    "seed": lambda value: type(value) is int,
+    "outputs": _texts,
+    "unlinked": _texts,
+    "resources": _resources,
+    "cluster": _line,
+    "scheduler": _line,
+    "python": lambda value: _line(value) and bool(value),
+    "setup": _texts,
+    "agent": lambda value: isinstance(value, str) and _AGENT.match(value) is not None,
+}

@@ -1,0 +1,35 @@
+"""Take in what was pushed: make each commit a package here, and submit it.
+
+May be killed between any two lines and run again, by the hook of the next push or by ``submit``.
+"""
+
+import re
+from typing import BinaryIO, List
+
+from cjnode.adopt import adopt
+from cjnode.blocks import canonical
+from cjnode.errors import NodeError
+from cjnode.submit import Request, submit_package
+
+_LINE = re.compile(r"(?:0{40}|0{64}) ([0-9a-f]{40}(?:[0-9a-f]{24})?) refs/cj/inbox/([0-9a-f]+)\Z")
+
+
+def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
+    """Take in each pushed ref and answer a ``cj {…}`` line for it. Returns the exit code."""
+    code = 0
+    answers = []
+    for line in lines:
+        match = _LINE.match(line.rstrip("\n"))
+        if match is None or match.group(1) != match.group(2):
+            continue  # pre-receive let only our own refs in
+        package = match.group(1)
+        try:
+            adopt(root, package)
+            answers.append(submit_package(root, Request(package, 1, package, "", 1, None)))
+        except NodeError as problem:
+            code = 1
+            answers.append({"package": package, "error": problem.error, "hint": problem.hint})
+    # The last thing: a client who left must find the work done.
+    reply.write(b"".join(b"cj " + canonical(answer) + b"\n" for answer in answers))
+    reply.flush()
+    return code

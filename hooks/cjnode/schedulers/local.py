@@ -1,0 +1,121 @@
+"""The embedded scheduler: a job is a detached pool of processes on this machine.
+
+``ROOT/scheduler/<job>/`` holds job.json, owner-<k>.json (the k-th pool that ran it, made by create-only),
+element-<e>-<i>.json (the i-th start of element e), held, log and, when all is over, done.json.
+"""
+
+import os
+import shlex
+import signal
+from typing import Dict, List, Optional
+
+from cjnode import processes
+from cjnode.errors import NodeError
+from cjnode.files import create_json, read_json
+from cjnode.processes import Identity
+from cjnode.schedulers import Job, JobSpec, index_lines, pool
+
+__all__ = ["JobSpec", "batch_script"]
+
+
+def batch_script(spec: JobSpec) -> str:
+    """The text of ``.cj/job.sh``: one element of a job."""
+    lines = [
+        "#!/bin/sh",
+        "# One element of a job: sh .cj/job.sh ROOT PACKAGE SUBMISSION",
+        "ROOT=$1 PACKAGE=$2 SUBMISSION=$3",
+    ]
+    lines += index_lines("${CJ_ELEMENT:-1}", "${CJ_INCARNATION:-1}", "${CJ_JOB_ID:-}")
+    lines += list(spec.setup)
+    lines.append("PYTHON=%s" % shlex.quote(spec.python))
+    lines.append(
+        'exec "$PYTHON" "$ROOT/packages/$PACKAGE/code/.cj/cjnode.pyz" work --root "$ROOT"'
+        ' --package "$PACKAGE" --submission "$SUBMISSION"'
+    )
+    return "\n".join(lines) + "\n"
+
+
+def submit(root: str, job: Job) -> str:
+    """Start a job's pool and return its name. A pool of that name that lives goes on alone."""
+    folder = pool.job_folder(root, job.name)
+    os.makedirs(folder, 0o700, exist_ok=True)
+    create_json(
+        os.path.join(folder, "job.json"),
+        {"package": job.package, "submission": job.submission, "elements": job.elements},
+    )
+    if not pool.launch(root, job.name):
+        raise NodeError("the job's pool of processes did not start: see %s/log" % folder, "git cj doctor")
+    return job.name
+
+
+def find(root: str, name: str) -> Optional[str]:
+    """The job of that name when it runs or has run; not when its pool died before the end."""
+    folder = pool.job_folder(root, name)
+    if pool.is_done(folder) or _owner_lives(folder):
+        return name
+    return None
+
+
+def poll(root: str, jobs: List[str]) -> Dict[str, str]:
+    """PENDING, RUNNING or HELD for each living job."""
+    found = {}
+    for job in jobs:
+        folder = pool.job_folder(root, job)
+        if pool.is_done(folder):
+            continue
+        elements = pool.elements(folder)
+        if _owner_lives(folder):
+            waiting = "HELD" if os.path.exists(os.path.join(folder, "held")) else "PENDING"
+            found[job] = "RUNNING" if elements else waiting
+        elif any(processes.alive(who) for who in elements):
+            found[job] = "RUNNING"
+    return found
+
+
+def cancel(root: str, job: str) -> None:
+    """End a job: its pool ends the elements, which record what they were at."""
+    folder = pool.job_folder(root, job)
+    owner = pool.owner(folder)
+    # An orphan of a pool that died has nobody else to end it.
+    targets = [owner] if owner and processes.here(owner) else pool.elements(folder)
+    for who in targets:
+        if processes.here(who):
+            os.kill(who.pid, signal.SIGTERM)
+
+
+def ended(root: str, job: str) -> bool:
+    """Whether no process of the job is left."""
+    folder = pool.job_folder(root, job)
+    return not _owner_lives(folder) and not any(processes.alive(who) for who in pool.elements(folder))
+
+
+def hold(root: str, job: str) -> None:
+    """Keep a job from starting its elements."""
+    folder = pool.job_folder(root, job)
+    if pool.elements(folder):
+        raise NodeError("job %s has started" % job, "git cj cancel")
+    create_json(os.path.join(folder, "held"), {})
+
+
+def release(root: str, job: str) -> None:
+    """Let a held job start."""
+    try:
+        os.unlink(os.path.join(pool.job_folder(root, job), "held"))
+    except FileNotFoundError:
+        pass
+
+
+def limits(root: str) -> Dict[str, Optional[int]]:
+    """There are none."""
+    return {"elements": None, "jobs": None}
+
+
+def _owner_lives(folder: str) -> bool:
+    who: Optional[Identity] = pool.owner(folder)
+    return who is not None and processes.alive(who)
+
+
+def exit_codes(root: str, job: str) -> Dict[str, int]:
+    """How a job's elements ended, by number; empty while it runs."""
+    done = read_json(os.path.join(pool.job_folder(root, job), "done.json"))
+    return dict(done["exit_codes"]) if done else {}

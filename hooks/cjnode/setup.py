@@ -1,0 +1,168 @@
+"""Make or upgrade a cluster's root: the bare repository, its hooks, the node half itself."""
+
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from typing import Any, BinaryIO, Dict, List, Tuple
+
+from cjnode import gitbare, layout
+from cjnode.blocks import canonical
+from cjnode.errors import NodeError
+from cjnode.files import json_bytes, read_json, replace
+
+HOOKS = ("pre-receive", "post-receive")
+OURS = "cjledger hook"  # every hook of ours has these words in its first lines
+
+# A package's bytes are what they are: no attribute of its own may change them here.
+ATTRIBUTES = b"* -text -eol -ident -filter -working-tree-encoding -export-subst -export-ignore\n"
+
+CONFIG: Tuple[Tuple[str, str], ...] = (
+    ("receive.fsckObjects", "true"),
+    ("receive.autogc", "false"),
+    ("receive.denyDeletes", "true"),
+    ("receive.denyNonFastForwards", "true"),
+    # A launch sends some ten objects. As packs, a thousand launches would be a thousand packs to search.
+    ("receive.unpackLimit", "1000"),
+    ("gc.auto", "0"),
+    ("core.fsync", "all"),
+    ("core.fsyncMethod", "batch"),
+    ("core.logAllRefUpdates", "false"),
+    # Old packages are not advertised: a push compares with the newest alone.
+    ("receive.hideRefs", "refs/cj"),
+    ("receive.hideRefs", "!refs/cj/inbox"),
+    ("receive.hideRefs", "!refs/cj/tip"),
+)
+
+
+def init(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
+    """The verb: ``{"cluster":…,"scheduler":…,"hash":"sha1"|"sha256","hooks":{name: text}}``."""
+    hooks = request.get("hooks") or {}
+    missing = [name for name in HOOKS if not isinstance(hooks.get(name), str)]
+    if missing:
+        raise NodeError("init: no text for %s" % ", ".join(missing))
+    _make_root(root)
+    _refuse_foreign_hooks(root)
+    _make_repo(root, request.get("hash", "sha1"))
+    for name in HOOKS:
+        replace(os.path.join(root, "hooks", name), hooks[name].encode("utf-8"), 0o700)
+    replace(os.path.join(root, "python"), os.fsencode(sys.executable) + b"\n")
+    digest = _install(root)
+    # Last: its presence says that all else is there.
+    replace(
+        os.path.join(root, "cluster.json"),
+        json_bytes(
+            {"cluster": request.get("cluster"), "scheduler": request.get("scheduler"), "cjnode": digest}
+        ),
+    )
+    out.write(canonical({"root": root, "cjnode": digest}) + b"\n")
+
+
+def _make_root(root: str) -> None:
+    try:
+        os.makedirs(root, 0o700, exist_ok=True)
+        for name in ("hooks", "log", "packages", "scheduler"):
+            _check_owner(root)
+            os.makedirs(os.path.join(root, name), 0o700, exist_ok=True)
+    except (PermissionError, FileExistsError, NotADirectoryError) as problem:
+        raise NodeError("%s cannot be made: %s" % (root, problem), "choose another root for this cluster")
+    for name in ("hooks", "repo.git", "cjnode.pyz", "packages"):
+        path = os.path.join(root, name)
+        if os.path.exists(path):
+            _check_owner(path)
+    read_json(os.path.join(root, "cluster.json"))  # refuses a newer one
+
+
+def _check_owner(path: str) -> None:
+    """Refuse what others own or may change: they could run programs as us."""
+    found = os.stat(path)
+    if found.st_uid != os.getuid():
+        raise NodeError("%s belongs to another user (uid %d)" % (path, found.st_uid), "choose another root")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise NodeError("others can write to %s" % path, "chmod go-w %s" % path)
+    if found.st_mode & 0o077 and stat.S_ISDIR(found.st_mode):
+        os.chmod(path, 0o700)
+
+
+def _refuse_foreign_hooks(root: str) -> None:
+    for folder in (os.path.join(root, "hooks"), os.path.join(layout.repo_path(root), "hooks")):
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            if name.endswith((".sample", ".tmp")):
+                continue
+            with open(os.path.join(folder, name), "rb") as file:
+                ours = OURS.encode("ascii") in file.read(500)
+            if not ours:
+                raise NodeError(
+                    "%s is not cjledger's hook" % os.path.join(folder, name), "move it away, then try again"
+                )
+
+
+def _make_repo(root: str, hash_name: str) -> None:
+    repo = layout.repo_path(root)
+    wanted = hash_name or "sha1"
+    if wanted not in ("sha1", "sha256"):
+        raise NodeError("init: unknown hash %r" % wanted)
+    if not os.path.exists(os.path.join(repo, "HEAD")):
+        arguments = ["git", "init", "-q", "--bare", "--template="]
+        if wanted != "sha1":
+            arguments.append("--object-format=" + wanted)
+        _git(arguments + [repo])
+    _check_owner(repo)
+    config = {"core.hooksPath": [os.path.join(root, "hooks")]}
+    for key, value in CONFIG:
+        config.setdefault(key, []).append(value)
+    _write_config(repo, config)
+    os.makedirs(os.path.join(repo, "info"), 0o700, exist_ok=True)
+    replace(os.path.join(repo, "info", "attributes"), ATTRIBUTES)
+    if not os.path.exists(os.path.join(repo, "hooks")):
+        # git before 2.9 does not know core.hooksPath.
+        os.symlink(os.path.join(root, "hooks"), os.path.join(repo, "hooks"))
+    has = gitbare.run(repo, "config", "--default", "sha1", "extensions.objectformat").decode().strip()
+    if has != wanted:
+        raise NodeError(
+            "%s holds %s packages, and this repository makes %s ones" % (root, has, wanted),
+            "choose another root for this repository",
+        )
+
+
+def _write_config(repo: str, config: Dict[str, List[str]]) -> None:
+    has: Dict[str, List[str]] = {}
+    for item in gitbare.run(repo, "config", "--local", "-z", "--list").decode("utf-8", "replace").split("\0"):
+        key, _, value = item.partition("\n")
+        has.setdefault(key, []).append(value)
+    for key, values in config.items():
+        if has.get(key.lower()) == values:
+            continue
+        _git(["git", "--git-dir=" + repo, "config", "--local", "--replace-all", key, values[0]])
+        for value in values[1:]:
+            _git(["git", "--git-dir=" + repo, "config", "--local", "--add", key, value])
+
+
+def _git(arguments: List[str]) -> None:
+    process = subprocess.Popen(
+        arguments,
+        env=gitbare.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    err = process.communicate()[1]
+    if process.returncode:
+        raise NodeError("git %s: %s" % (arguments[1], gitbare.words(err)), "git --version on the cluster")
+
+
+def _install(root: str) -> str:
+    """Put the zip this process runs from into the root. Returns its SHA-256."""
+    with open(os.path.abspath(sys.argv[0]), "rb") as file:
+        content = file.read()
+    digest = hashlib.sha256(content).hexdigest()
+    path = os.path.join(root, "cjnode.pyz")
+    try:
+        with open(path, "rb") as file:
+            same = hashlib.sha256(file.read()).hexdigest() == digest
+    except FileNotFoundError:
+        same = False
+    if not same:
+        replace(path, content)
+    return digest
