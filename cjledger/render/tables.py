@@ -1,0 +1,104 @@
+"""Tables that fit a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+
+from cjledger.render.figures import number
+from cjledger.render.lines import paint_state
+from cjledger.render.plain import plain
+
+_GAP = 2
+_NARROWEST = 6
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def fit(text: str, width: int) -> str:
+    """The text in at most ``width`` columns, cut with ``…``."""
+    if columns_of(text) <= width:
+        return text
+    if width < 1:
+        return ""
+    kept = text[: width - 1] if text.isascii() else text
+    while columns_of(kept) > width - 1:
+        kept = kept[:-1]
+    return kept + "…"
+
+
+def wrap(text: str, width: int, indent: str = "") -> str:
+    """A paragraph in lines of at most ``width`` columns, all but the first indented."""
+    return "\n".join(textwrap.wrap(plain(text), width, subsequent_indent=indent, break_on_hyphens=False))
+
+
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], width: int = 80, colour: bool = False
+) -> str:
+    """Rows under their headers in at most ``width`` columns; figures stand right, the rest left.
+
+    Long cells are cut with ``…``; columns that still do not fit are left out, and counted in the header.
+    """
+    cells = [[number(value) for value in row] for row in rows]
+    names = [plain(header) for header in headers]
+    right = [
+        bool(rows)
+        and all(_is_figure(row[index]) for row in rows)
+        and any(row[index] is not None for row in rows)
+        for index in range(len(names))
+    ]
+    wanted = [
+        max([columns_of(name), *(columns_of(row[index]) for row in cells)])
+        for index, name in enumerate(names)
+    ]
+    widths = _widths(wanted, width)
+    left_out = len(names) - len(widths)
+    lines = [_line(names, widths, right, False) + (f"  …{left_out} more" if left_out else "")]
+    lines += [_line(row, widths, right, colour) for row in cells]
+    return "\n".join(lines)
+
+
+def _is_figure(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool], colour: bool) -> str:
+    parts = []
+    for cell, width, to_right in zip(cells, widths, right, strict=False):
+        text = fit(cell, width)
+        padding = " " * (width - columns_of(text))
+        shown = paint_state(text) if colour else text
+        parts.append(padding + shown if to_right else shown + padding)
+    return (" " * _GAP).join(parts).rstrip()
+
+
+def _widths(wanted: Sequence[int], width: int) -> list[int]:
+    """Widths of the columns that fit: the widest shrink first, then the last ones are left out."""
+    widths = list(wanted)
+    room = width
+    floor = [min(each, _NARROWEST) for each in widths]
+    if sum(floor) + _GAP * (len(floor) - 1) > width:
+        room = width - len(f"  …{len(widths)} more")
+        while len(floor) > 1 and sum(floor) + _GAP * (len(floor) - 1) > room:
+            floor.pop()
+        widths = widths[: len(floor)]
+    excess = sum(widths) + _GAP * (len(widths) - 1) - room
+    while excess > 0 and widths:
+        widest = max(widths)
+        index = widths.index(widest)
+        lower = max([each for each in widths if each < widest], default=0)
+        cut = max(1, min(excess, widest - max(lower, _NARROWEST)))
+        if widest <= 1:
+            break
+        widths[index] = widest - cut
+        excess -= cut
+    return widths
