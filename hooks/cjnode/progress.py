@@ -30,6 +30,7 @@ Progress = NamedTuple(
         ("submissions", List[Submission]),
         ("ended", Dict[int, Attempt]),
         ("missing", Dict[int, Set[int]]),  # a submission's number to its tasks that it alone must answer for
+        ("cancelled", Dict[int, Set[int]]),  # a submission's number to the tasks that were cancelled
         ("damage", Dict[int, List[str]]),
         ("problems", List[str]),
     ],
@@ -51,8 +52,9 @@ def look(root: str, package: str, lines: bool) -> Progress:
     elif not submissions:
         problems.append("it was received but not submitted")
     problems += [submission.problem for submission in submissions if submission.problem]
-    progress = Progress(package, tasks, lines, submissions, {}, {}, {}, problems)
+    progress = Progress(package, tasks, lines, submissions, {}, {}, {}, {}, problems)
     for submission in submissions:
+        progress.cancelled[submission.number] = read_cancelled(submission)
         read_records(progress, submission)
     return progress
 
@@ -109,6 +111,12 @@ def _claim(submission: Submission, part: blocks.Found) -> Optional[Tuple[blocks.
     return blocks.read_claim(path)
 
 
+def waits(progress: Progress, submission: Submission) -> bool:
+    """Whether a task of the submission has neither a record nor been cancelled."""
+    number = submission.number
+    return not progress.missing[number] <= progress.cancelled[number]
+
+
 def began(submission: Submission) -> bool:
     """Whether any element of the submission ever claimed a block."""
     return bool(blocks.list_blocks(submission.path, submission.number))
@@ -117,7 +125,7 @@ def began(submission: Submission) -> bool:
 def open_tasks(progress: Progress, submission: Submission, waiting: str, lost: bool) -> Dict[int, Open]:
     """The submission's tasks without a record; ``waiting`` is the state of those that did not start."""
     missing = progress.missing[submission.number]
-    cancelled = read_cancelled(submission)
+    cancelled = progress.cancelled[submission.number]
     running = _running(submission, missing)
     at_rest = Open("LOST" if lost else waiting, submission.attempt, submission.job, None, None)
     opened = {}

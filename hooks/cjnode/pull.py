@@ -20,7 +20,7 @@ Piece = NamedTuple("Piece", [("start", int), ("records", bytes), ("data", List[R
 
 def pull(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """Write a frame for each block that has records beyond the positions, up to the limit."""
-    package_path = _package(root, request["package"])
+    package_path = _package(root, request.get("package"))
     positions = request.get("positions") or {}
     limit = int(request.get("limit") or DEFAULT_LIMIT)
     sent, more = 0, False
@@ -187,9 +187,11 @@ def _copy(path: str, offset: int, size: int, out: BinaryIO) -> None:
 
 def fetch(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """Write each asked range of the blocks' data: a line with its length, then the bytes that are there."""
-    package_path = _package(root, request["package"])
+    package_path = _package(root, request.get("package"))
     try:
-        items = [(blocks.parse_block_id(name), int(at), int(size)) for name, at, size in request["items"]]
+        items = [
+            (blocks.parse_block_id(name), int(at), int(size)) for name, at, size in request.get("items", [])
+        ]
     except (ValueError, TypeError) as problem:
         raise NodeError("these items cannot be fetched: %s" % problem)
     for block, offset, size in items:

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tu
 from cjnode import files
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
-from cjnode.progress import Open, Progress, began, jobs_of, look, open_tasks, read_records
+from cjnode.progress import Open, Progress, began, jobs_of, look, open_tasks, read_records, waits
 from cjnode.schedulers import poll
 from cjnode.submissions import Submission, log_tails
 
@@ -44,7 +44,7 @@ Answer = NamedTuple(
 def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """Write a line a package, and with ``tasks`` a line a task after it."""
     lines = bool(request.get("tasks"))
-    looked = [look(root, package, lines) for package in request["packages"]]
+    looked = [look(root, package, lines) for package in request.get("packages", [])]
     jobs = {job for progress in looked for job in _jobs_to_ask(progress)}
     answer = _ask(root, sorted(jobs))
     for progress in looked:
@@ -57,7 +57,7 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
 
 def _jobs_to_ask(progress: Progress) -> Iterator[str]:
     for submission in progress.submissions:
-        if progress.missing[submission.number] and not _seen_gone(submission)[1]:
+        if waits(progress, submission) and not _seen_gone(submission)[1]:
             for job in jobs_of(submission):
                 yield job
 
@@ -78,7 +78,9 @@ def _ask(root: str, jobs: List[str]) -> Answer:
 
 
 def _settle(progress: Progress, submission: Submission, answer: Answer) -> Dict[int, Open]:
-    """The tasks of one submission that are not at their end, and why."""
+    """The tasks of one submission without a record, and why."""
+    if not waits(progress, submission):  # its job was not asked after
+        return open_tasks(progress, submission, "PENDING", False)
     jobs = jobs_of(submission)
     words = answer.words or {}
     alive = [words[job] for job in jobs if words.get(job, "LOST") not in FINAL_STATES]
@@ -90,7 +92,7 @@ def _settle(progress: Progress, submission: Submission, answer: Answer) -> Dict[
         read_records(progress, submission)
     elif alive:
         _forget_gone(submission)
-    if gone and progress.missing[submission.number] and (lost or not began(submission)):
+    if gone and waits(progress, submission) and (lost or not began(submission)):
         progress.problems.append("job %s is gone" % ", ".join(jobs))
         progress.problems.extend(log_tails(submission))
     if answer.trouble and jobs and not lost:
