@@ -1,6 +1,5 @@
 """Which of the files that a task left are its outputs, and under which names."""
 
-import os
 import re
 from typing import Dict, Iterable, List, NamedTuple, Pattern, Sequence, Set, Tuple
 
@@ -44,9 +43,7 @@ def _translated(glob: str) -> str:
     return "".join(parts)
 
 
-def choose(
-    left: Iterable[Left], workdir: str, wanted: Pattern[str]
-) -> Tuple[List[Chosen], List[str]]:
+def choose(left: Iterable[Left], workdir: str, wanted: Pattern[str]) -> Tuple[List[Chosen], List[str]]:
     """The outputs among what was left, by name, and notes on what is not kept."""
     prefix = "" if workdir in ("", ".") else workdir + "/"
     chosen: List[Chosen] = []
@@ -97,13 +94,3 @@ def _note(why: str, names: Sequence[str]) -> str:
 def clean(text: str) -> str:
     """Text without what could steer a terminal or break a line."""
     return _UNFIT.sub("\ufffd", text)
-
-
-def sort_key(item: Chosen) -> str:
-    """Outputs are stored by name, whatever order the file system lists them in."""
-    return item.name
-
-
-def join(folder: str, path: str) -> str:
-    """An output's file."""
-    return os.path.join(folder, path)

@@ -5,6 +5,11 @@ import signal
 import sys
 from typing import Any
 
+try:
+    import ctypes
+except ImportError:  # some builds of Python lack it
+    ctypes = None  # type: ignore[assignment]
+
 _SET_DEATH_SIGNAL = 1
 _DROP_FROM_BOUNDING_SET = 24
 _SET_CHILD_SUBREAPER = 36
@@ -13,13 +18,11 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 
 def _load_libc() -> Any:
-    if not sys.platform.startswith("linux"):
+    if ctypes is None or not sys.platform.startswith("linux"):
         return None
     try:
-        import ctypes  # noqa: PLC0415 - some builds of Python lack it
-
         return ctypes.CDLL(None, use_errno=True)
-    except (ImportError, OSError):
+    except OSError:
         return None
 
 
@@ -51,8 +54,6 @@ def give_up_writing_everywhere() -> bool:
 
     All else that root may do, reading included, stays.
     """
-    import ctypes  # noqa: PLC0415
-
     bounded = bool(_LIBC.prctl(_DROP_FROM_BOUNDING_SET, _CAP_DAC_OVERRIDE, 0, 0, 0) == 0)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice, for 64 bits
@@ -61,3 +62,33 @@ def give_up_writing_everywhere() -> bool:
     for index in range(3):
         sets[index] &= ~(1 << _CAP_DAC_OVERRIDE) & 0xFFFFFFFF
     return _LIBC.capset(header, sets) == 0 and bounded
+
+
+def _memory_kills() -> int:
+    """How many processes of this control group the kernel ended for want of memory, 0 if it is not said."""
+    try:
+        with open("/proc/self/cgroup") as file:
+            groups = [line.strip().split(":", 2) for line in file]
+        for _, controllers, path in groups:
+            if not controllers:
+                name = "/sys/fs/cgroup%s/memory.events" % path
+            elif "memory" in controllers.split(","):
+                name = "/sys/fs/cgroup/memory%s/memory.oom_control" % path
+            else:
+                continue
+            with open(name) as file:
+                for line in file:
+                    if line.startswith("oom_kill "):
+                        return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+_MEMORY_KILLS = [_memory_kills()]
+
+
+def ran_out_of_memory() -> bool:
+    """Whether the kernel ended a process here for want of memory since this was asked last."""
+    before, _MEMORY_KILLS[0] = _MEMORY_KILLS[0], _memory_kills()
+    return _MEMORY_KILLS[0] > before

@@ -25,13 +25,13 @@ _Listing = Dict[str, Optional[str]]
 class Mirror:
     """A folder with real directories, and links to each file of the code."""
 
-    def __init__(self, code: str, folder: str, unlinked: Collection[str]) -> None:
+    def __init__(self, code: str, folder: str, unlinked: Collection[str], trash: str) -> None:
         self.folder = folder
         self._code = os.path.abspath(code)
         self._unlinked = frozenset(os.path.normpath(name) for name in unlinked)
         self._listings: Dict[str, _Listing] = {}
         self._quiet: Dict[str, Tuple[int, int, int]] = {}
-        self._trash = folder + ".trash"
+        self._trash = trash
 
     def make(self) -> None:
         """Make the mirror, whatever was there before."""
@@ -132,7 +132,7 @@ def _mark(status: os.stat_result) -> Tuple[int, int, int]:
 
 
 def _entries(folder: str) -> List["os.DirEntry[str]"]:
-    """What a folder holds, by name; a folder without permissions gets them, one that is gone holds nothing."""
+    """What a folder holds, by name; one without permissions gets them, one that is gone holds nothing."""
     try:
         if not stat.S_ISDIR(os.lstat(folder).st_mode):
             return []

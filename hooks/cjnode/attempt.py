@@ -1,0 +1,220 @@
+"""One attempt of one task in a process of its own, from its claim to its record."""
+
+import os
+import signal
+import sys
+import time
+from typing import Dict, List, NamedTuple, Optional
+
+from cjnode import blocks, children, prison, reproduce
+from cjnode.blocks import Output, Record
+from cjnode.cancelling import Cancelled
+from cjnode.children import Ended, Signals
+from cjnode.journal import Journal
+from cjnode.outputs import clean
+from cjnode.reproduce import Package, Task
+from cjnode.running import run_to_exit
+from cjnode.workplace import Collected, Workplace
+
+# What all attempts of one element have in common.
+Setting = NamedTuple(
+    "Setting",
+    [
+        ("package", Package),
+        ("workplace", Workplace),
+        ("signals", Signals),
+        ("cancelled", Cancelled),
+        ("host", str),
+        ("job", str),
+        ("element", int),
+        ("name", str),  # of the submission
+        ("limit_s", Optional[float]),  # of one task; None where the scheduler keeps it
+    ],
+)
+
+# How an attempt ended, before its outputs are known.
+Outcome = NamedTuple(
+    "Outcome",
+    [
+        ("state", str),
+        ("exit_code", int),
+        ("signal", int),
+        ("max_rss_mb", Optional[float]),
+        ("cpu_s", Optional[float]),
+        ("notes", List[str]),
+    ],
+)
+
+# When an attempt ran, by the wall clock, and for how long.
+Span = NamedTuple("Span", [("started", str), ("ended", str), ("seconds", float)])
+
+NOTHING = Collected((), "", [])
+
+
+def stamp(seconds: float) -> str:
+    """A time as every file has it."""
+    whole = int(seconds)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    return "%s.%06dZ" % (text, int((seconds - whole) * 1e6))
+
+
+class Clock:
+    """Measures one attempt: a wall clock may be set back meanwhile, the seconds are the monotonic one's."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self._wall = time.time()
+        self.started = stamp(self._wall)
+
+    def span(self) -> Span:
+        """From the beginning to now."""
+        seconds = time.monotonic() - self.began
+        return Span(self.started, stamp(self._wall + seconds), round(seconds, 6))
+
+
+def record(
+    setting: Setting, task: Task, attempt: int, outcome: Outcome, span: Span, collected: Collected
+) -> Record:
+    """The attempt's record."""
+    return Record(
+        task=task.task,
+        attempt=attempt,
+        state=outcome.state,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        started=span.started,
+        ended=span.ended,
+        seconds=span.seconds,
+        host=setting.host,
+        job=setting.job,
+        element=setting.element,
+        max_rss_mb=outcome.max_rss_mb,
+        cpu_s=outcome.cpu_s,
+        seed=task.seed,
+        error=collected.error,
+        note=clean("; ".join(outcome.notes + collected.notes)),
+        outputs=collected.outputs,
+    )
+
+
+def note_only(setting: Setting, journal: Journal, task: Task, attempt: int, state: str, note: str) -> Record:
+    """Record an attempt that did not run, or whose worker died."""
+    outcome = Outcome(state, 0, 0, None, None, [note] if note else [])
+    written = record(setting, task, attempt, outcome, Clock().span(), NOTHING)
+    journal.commit(written)
+    return written
+
+
+def run(setting: Setting, journal: Journal, number: int, attempt: int) -> str:
+    """Run one attempt of a task and record it. Returns the state it ended in."""
+    task = reproduce.task(setting.package, number)
+    clock = Clock()
+    journal.now_at(number, attempt, clock.started)
+    environment = variables(setting, task, attempt)
+    rows: List[Output] = []
+    child = children.start(
+        lambda: _in_child(setting, task, environment),
+        setting.workplace.streams.fds(),
+        setting.signals.private() + journal.private(),
+    )
+    ended = children.wait(child, setting.signals, lambda: why_end(setting, number, clock.began))
+    span = clock.span()
+    settle(setting, journal, task, attempt, outcome_of(ended, setting.limit_s), span, rows)
+    return outcome_of(ended, setting.limit_s).state
+
+
+def settle(
+    setting: Setting,
+    journal: Journal,
+    task: Task,
+    attempt: int,
+    outcome: Outcome,
+    span: Span,
+    rows: List[Output],
+) -> None:
+    """Keep what an attempt left, record it, and make the place ready for the next."""
+    found = setting.workplace.collect(journal, outcome.state == "FAILED")
+    collected = Collected(tuple(rows) + found.outputs, found.error, found.notes)
+    journal.commit(record(setting, task, attempt, outcome, span, collected))
+    setting.workplace.tidy()
+
+
+def why_end(setting: Setting, number: int, began: float) -> str:
+    """Why a running task must end: cancel, time, or empty."""
+    if setting.cancelled.has(number):
+        return "cancel"
+    if setting.limit_s is not None and time.monotonic() - began >= setting.limit_s:
+        return "time"
+    return ""
+
+
+def outcome_of(ended: Ended, limit_s: Optional[float]) -> Outcome:
+    """The state and the notes that follow from how a task's process ended."""
+    notes = []
+    state = "FAILED" if ended.exit_code else "COMPLETED"
+    if ended.why == "time":
+        state = "TIMEOUT"
+        notes.append("ended after its time limit of %g s" % (limit_s or 0))
+    elif ended.why:
+        state = "CANCELLED"
+        notes.append("cancelled while it ran" if ended.why == "cancel" else "its worker was asked to end")
+    elif ended.signal:
+        notes.append("ended by %s" % _signal_name(ended.signal))
+        if ended.signal == signal.SIGKILL and prison.ran_out_of_memory():
+            state = "OUT_OF_MEMORY"
+    if ended.left_behind:
+        plural = "" if ended.left_behind == 1 else "es"
+        words = "was" if ended.left_behind == 1 else "were"
+        notes.append("%d process%s left behind %s ended" % (ended.left_behind, plural, words))
+    return Outcome(state, ended.exit_code, ended.signal, ended.max_rss_mb, round(ended.cpu_s, 6), notes)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal %d" % number
+
+
+def variables(setting: Setting, task: Task, attempt: int) -> Dict[str, str]:
+    """The variables of a task, those that the scheduler's side knows included."""
+    workplace = setting.workplace
+    found = reproduce.task_environment(setting.package, task, attempt, workplace.root)
+    found["CJ_JOB_ID"] = setting.job
+    found["CJ_NAME"] = setting.name
+    found["CJ_SUBMIT_DIR"] = setting.package.tree
+    found["CJ_NODELIST"] = (
+        os.environ.get("SLURM_JOB_NODELIST") or os.environ.get("CJ_NODELIST") or setting.host
+    )
+    found["PWD"] = workplace.workdir
+    return found
+
+
+def _in_child(setting: Setting, task: Task, environment: Dict[str, str]) -> int:
+    package, workplace = setting.package, setting.workplace
+    os.chdir(workplace.workdir)
+    program = package.manifest["program"]
+    if program["kind"] == "script" and program["language"] == "python":
+        os.environ.update(environment)
+        return run_to_exit(package, task, workplace.root, lambda rows: None)
+    try:
+        words = reproduce.command(package, task, workplace.root)
+    except ValueError as problem:
+        sys.stderr.write("%s\n" % problem)
+        return 2
+    return children.replace_by(words, dict(os.environ, **environment))
+
+
+def cancel_open(setting: Setting, journal: Journal, number: int, attempt: int) -> None:
+    """Record a task that was cancelled before it ran."""
+    task = reproduce.task(setting.package, number)
+    note_only(setting, journal, task, attempt, "CANCELLED", "cancelled before it ran")
+
+
+def bury(setting: Setting, journal: Journal, was: blocks.Current) -> None:
+    """Record the attempt that a dead worker was at."""
+    task = reproduce.task(setting.package, was.task)
+    outcome = Outcome("NODE_FAIL", 0, 0, None, None, ["the worker died"])
+    started = was.started or stamp(time.time())
+    span = Span(started, stamp(time.time()), 0.0)
+    journal.commit(record(setting, task, was.attempt, outcome, span, NOTHING))

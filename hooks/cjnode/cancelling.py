@@ -1,0 +1,44 @@
+"""Which tasks of a submission were cancelled, looked up often and cheaply."""
+
+import json
+import os
+import time
+from typing import Set
+
+from cjnode.points import parse_tasks
+
+# A folder's time would tell of changes only as finely as its file system's clock ticks.
+LOOK_EVERY_S = 0.1
+
+
+class Cancelled:
+    """The tasks that the files of a cancel folder name."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._read: Set[str] = set()
+        self._tasks: Set[int] = set()
+        self._next = 0.0
+
+    def has(self, task: int) -> bool:
+        """Whether the task was cancelled, as of a tenth of a second ago."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + LOOK_EVERY_S
+            self._look()
+        return task in self._tasks
+
+    def _look(self) -> None:
+        try:
+            names = os.listdir(self._folder)
+        except OSError:
+            return
+        for name in names:
+            if name in self._read or not name.endswith(".json"):
+                continue
+            try:
+                with open(os.path.join(self._folder, name), encoding="utf-8") as file:
+                    self._tasks.update(parse_tasks(json.load(file)["tasks"]))
+                self._read.add(name)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                pass  # perhaps half written: it is read again

@@ -1,0 +1,168 @@
+"""One generation of a block, written by its one worker: the claim, the data, the records."""
+
+import hashlib
+import os
+import time
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
+
+from cjnode import blocks
+from cjnode.blocks import Output, Record
+
+CHUNK = 1 << 20
+
+# A span of a file (offset, bytes), or bytes to put between spans.
+Piece = Union[bytes, Tuple[int, int]]
+
+_T = TypeVar("_T")
+
+# Where a block's files are.
+Place = NamedTuple("Place", [("submission_path", str), ("block", int), ("generation", int)])
+
+
+class UnwritableError(Exception):
+    """A record or its data could not be written, however often it was tried."""
+
+
+class UnreadableError(Exception):
+    """A file that a task left could not be read to its end."""
+
+
+def retry_s() -> float:
+    """How long writing is tried again on a full disk before the worker gives up."""
+    return float(os.environ.get("CJ_RETRY_S", "60"))
+
+
+def persist(act: Callable[[], _T], stopping: Callable[[], bool]) -> _T:
+    """Do what writes, again with growing pauses while it fails. ``act`` must leave nothing half done."""
+    deadline = time.monotonic() + retry_s()
+    pause = 0.05
+    while True:
+        try:
+            return act()
+        except OSError as problem:
+            if stopping() or time.monotonic() + pause > deadline:
+                raise UnwritableError("%s" % problem) from problem
+        time.sleep(pause)
+        pause = min(pause * 2, 5.0)
+
+
+class Journal:
+    """A block's three files, open. Data is written before the record that names it."""
+
+    def __init__(self, place: Place, claim_fd: int, stopping: Callable[[], bool]) -> None:
+        self.place = place
+        self._claim = claim_fd
+        self._stopping = stopping
+        self._records = persist(lambda: blocks.open_appending(self._path("records")), stopping)
+        self._data: Optional[int] = None  # made when there is something to keep
+        self._data_end = 0  # of what records name
+        self._written = 0  # end of the data
+        self._read = 0  # how much of the records was taken up
+
+    def _path(self, kind: str) -> str:
+        return blocks.block_path(self.place.submission_path, self.place.block, self.place.generation, kind)
+
+    def private(self) -> Tuple[int, ...]:
+        """The descriptors that a task must not have."""
+        return (self._claim, self._records) + (() if self._data is None else (self._data,))
+
+    def now_at(self, task: int, attempt: int, started: str) -> None:
+        """Say in the claim what is being run."""
+        try:
+            blocks.write_current(self._claim, task, attempt, started)
+        except OSError:
+            pass  # it only tells others; a full disk cannot refuse bytes that are there already
+
+    def keep(self, name: str, source: int, pieces: Sequence[Piece]) -> Output:
+        """Append spans of an open file to the data."""
+        return persist(lambda: self._keep(name, source, pieces), self._stopping)
+
+    def keep_bytes(self, name: str, content: bytes) -> Output:
+        """Append bytes to the data."""
+        return persist(lambda: self._keep(name, -1, [content]), self._stopping)
+
+    def _keep(self, name: str, source: int, pieces: Sequence[Piece]) -> Output:
+        if self._data is None:
+            self._data = blocks.open_appending(self._path("data"))
+        digest = hashlib.sha256()
+        start = end = self._written
+        try:
+            for piece in pieces:
+                if isinstance(piece, bytes):
+                    blocks.write_all(self._data, piece)
+                    digest.update(piece)
+                    end += len(piece)
+                else:
+                    end += self._copy(source, piece[0], piece[1], digest.update)
+        except (OSError, UnreadableError):
+            os.ftruncate(self._data, start)
+            raise
+        self._written = end
+        return Output(name, start, end - start, digest.hexdigest())
+
+    def _copy(self, source: int, offset: int, count: int, update: Callable[[bytes], None]) -> int:
+        assert self._data is not None
+        copied = 0
+        while copied < count:
+            try:
+                chunk = os.pread(source, min(CHUNK, count - copied), offset + copied)
+            except OSError as problem:
+                raise UnreadableError(problem.strerror) from problem
+            if not chunk:
+                break
+            blocks.write_all(self._data, chunk)
+            update(chunk)
+            copied += len(chunk)
+        return copied
+
+    def commit(self, record: Record) -> None:
+        """Append a record; what it names is kept from now on."""
+        persist(lambda: blocks.append_record(self._records, record), self._stopping)
+        self._data_end = self._written
+
+    def forget_uncommitted(self) -> None:
+        """Cut off data that no record will name."""
+        if self._data is not None and self._written > self._data_end:
+            os.ftruncate(self._data, self._data_end)
+        self._written = self._data_end
+
+    def take_up(self) -> List[Record]:
+        """The records that a child of this process appended; what it left half done is cut off."""
+        with open(self._path("records"), "rb") as file:
+            file.seek(self._read)
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            os.ftruncate(self._records, self._read + len(whole))
+        self._read += len(whole)
+        records = [blocks.record_from_line(line) for line in blocks.whole_lines(whole)]
+        for record in records:
+            for output in record.outputs:
+                self._data_end = max(self._data_end, output.offset + output.bytes)
+        if self._data is None and os.path.exists(self._path("data")):
+            self._data = blocks.open_appending(self._path("data"))
+        if self._data is not None:
+            os.ftruncate(self._data, self._data_end)
+        self._written = self._data_end
+        return records
+
+    def close(self) -> None:
+        """Bring all to the disk: network file systems may say only now that it is full."""
+        try:
+            self.now_at(0, 0, "")
+            for descriptor in (self._data, self._records):
+                if descriptor is not None:
+                    os.fsync(descriptor)
+        except OSError as problem:
+            raise UnwritableError("%s" % problem) from problem
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the files as they are."""
+        for descriptor in self.private():
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass
+        self._data = None

@@ -1,0 +1,246 @@
+"""The verb ``work``: one element of a job claims blocks of tasks and runs them."""
+
+import os
+import socket
+import sys
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from cjnode import attempt, blocks, inprocess, layout, prison, reproduce
+from cjnode.attempt import Setting
+from cjnode.blocks import BlockId, Claim, Current, Record
+from cjnode.cancelling import Cancelled
+from cjnode.children import Signals
+from cjnode.errors import NodeError
+from cjnode.files import read_json
+from cjnode.inprocess import Turn
+from cjnode.journal import Journal, Place, UnwritableError, persist
+from cjnode.seeds import hash_seed
+from cjnode.submissions import Submission, read_submission
+from cjnode.workplace import Workplace
+
+STOPPED = 143
+UNWRITABLE = 74
+
+# A task whose worker died this often is not tried again: it may be what kills the machine.
+MOST_DEATHS = 3
+
+# Who works: the same for all blocks.
+Worker = NamedTuple(
+    "Worker", [("submission", Submission), ("setting", Setting), ("incarnation", int), ("elements", int)]
+)
+
+
+def work(root: str, package_id: str, submission: int, element: int, incarnation: int, job: str) -> int:
+    """Run an element of a submission to its end.
+
+    Returns 0 when all its tasks completed, 1 when some did not, 143 after SIGTERM, 74 when the disk is full.
+    """
+    package = reproduce.load(os.path.join(layout.code_path(root, package_id), ".cj"), package_id)
+    _fix_hashes(package, (root, package_id, submission, element, incarnation, job))
+    _stand_alone()
+    signals = Signals()
+    package_path = layout.checked_package(root, package_id)
+    found = read_submission(package_path, submission)
+    if not found.tasks:
+        raise NodeError(found.problem)
+    folder = os.path.join(package_path, "scratch", "%d-%d-%d" % (submission, element, incarnation))
+    workplace = persist(lambda: Workplace(package, folder), lambda: signals.stopping)
+    limit = package.manifest["resources"]["walltime_s"] if package.manifest["scheduler"] == "local" else None
+    setting = Setting(
+        package,
+        workplace,
+        signals,
+        Cancelled(blocks.cancel_folder(found.path)),
+        socket.gethostname(),
+        job,
+        element,
+        layout.job_name(package_id, submission),
+        limit,
+    )
+    try:
+        return _run(Worker(found, setting, incarnation, _elements(found)))
+    except UnwritableError as problem:
+        sys.stderr.write("cj: error: element %d gives up: %s\n" % (element, problem))
+        return STOPPED if signals.stopping else UNWRITABLE
+    finally:
+        workplace.remove()
+
+
+def _fix_hashes(package: reproduce.Package, arguments: Tuple[object, ...]) -> None:
+    """Start this process again with the package's hash seed: forked tasks can have no other."""
+    wanted = "%d" % hash_seed(package.manifest["seed"])
+    if package.manifest["program"]["kind"] == "command" or os.environ.get("PYTHONHASHSEED") == wanted:
+        return
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    code = "import sys; sys.path.insert(0, %r); from cjnode.work import work; sys.exit(work(*%r))"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    environment = dict(os.environ, PYTHONHASHSEED=wanted)
+    os.execve(sys.executable, [sys.executable, "-c", code % (home, arguments)], environment)
+
+
+def _stand_alone() -> None:
+    """No input, orphans of tasks as own children, and every task's variables free of the element's."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    prison.adopt_orphans()
+    os.chdir("/")
+    for name in ("CJ_ELEMENT", "CJ_INCARNATION"):
+        os.environ.pop(name, None)
+
+
+def _elements(submission: Submission) -> int:
+    intent = read_json(os.path.join(submission.path, "intent.json"))
+    return int(intent["elements"]) if intent else 1
+
+
+def _run(worker: Worker) -> int:
+    states: List[str] = []
+    for generation, block in _todo(worker):
+        if worker.setting.signals.stopping:
+            break
+        states += _claim_and_run(worker, block, generation)
+    if worker.setting.signals.stopping:
+        return STOPPED
+    return 0 if all(state == "COMPLETED" for state in states) else 1
+
+
+def _todo(worker: Worker) -> Iterator[Tuple[int, int]]:
+    """Generation and block to claim: first what earlier incarnations left, then from the own start on."""
+    submission, element = worker.submission, worker.setting.element
+    if worker.incarnation > 1:
+        for block, generation in sorted(_inherited(worker).items()):
+            yield generation + 1, block
+    count = -(-len(submission.tasks) // submission.block)
+    start = (element - 1) * count // worker.elements
+    for step in range(count):
+        yield 1, (start + step) % count + 1
+
+
+def _inherited(worker: Worker) -> Dict[int, int]:
+    """The blocks whose newest claim is of an earlier incarnation of this element: block to generation."""
+    newest: Dict[int, int] = {}
+    for found in blocks.list_blocks(worker.submission.path, worker.submission.number):
+        if found.claim:
+            newest[found.id.block] = found.id.generation
+    mine = {}
+    for block, generation in newest.items():
+        holder = _claim_of(worker, block, generation)
+        if holder is None:
+            continue
+        claim = holder[0]
+        if claim.element == worker.setting.element and claim.incarnation < worker.incarnation:
+            mine[block] = generation
+    return mine
+
+
+def _claim_of(worker: Worker, block: int, generation: int) -> Optional[Tuple[Claim, Current]]:
+    return blocks.read_claim(blocks.block_path(worker.submission.path, block, generation, "claim"))
+
+
+def _claim_and_run(worker: Worker, block: int, generation: int) -> List[str]:
+    """Run what is open of a block; nothing when another has it or nothing is open."""
+    path = blocks.block_path(worker.submission.path, block, generation, "claim")
+    if os.path.exists(path):
+        return []
+    signals = worker.setting.signals
+    died: Optional[Current] = None
+    turns = [
+        Turn(task, worker.submission.attempt)
+        for task in blocks.block_tasks(worker.submission.tasks, worker.submission.block, block)
+    ]
+    if generation > 1:
+        died, turns = _what_is_open(worker, block, generation - 1, turns)
+        if not turns and died is None:
+            return []
+    claim = Claim(
+        worker.setting.job, worker.setting.element, worker.incarnation, worker.setting.host, os.getpid()
+    )
+    fd = persist(lambda: blocks.create_claim(path, claim), lambda: signals.stopping)
+    if fd is None:
+        return []
+    place = Place(worker.submission.path, block, generation)
+    journal = Journal(place, fd, lambda: signals.stopping)
+    return _run_block(worker.setting, journal, died, turns)
+
+
+def _run_block(setting: Setting, journal: Journal, died: Optional[Current], turns: List[Turn]) -> List[str]:
+    try:
+        if died is not None:
+            attempt.bury(setting, journal, died)
+        if setting.package.manifest["program"]["kind"] == "function":
+            states = inprocess.run_block(setting, journal, turns)
+        else:
+            states = _run_one_by_one(setting, journal, turns)
+    except UnwritableError:
+        journal.forget_uncommitted()
+        journal.abandon()
+        raise
+    journal.close()
+    return states
+
+
+def _run_one_by_one(setting: Setting, journal: Journal, turns: List[Turn]) -> List[str]:
+    states = []
+    for turn in turns:
+        if setting.signals.stopping:
+            break
+        if setting.cancelled.has(turn.task):
+            attempt.cancel_open(setting, journal, turn.task, turn.attempt)
+            states.append("CANCELLED")
+        else:
+            states.append(attempt.run(setting, journal, turn.task, turn.attempt))
+    return states
+
+
+def _what_is_open(
+    worker: Worker, block: int, last: int, turns: List[Turn]
+) -> Tuple[Optional[Current], List[Turn]]:
+    """What the generations up to ``last`` left of a block: the attempt cut off, and the turns to take."""
+    records: Dict[int, Record] = {}
+    for generation in range(1, last + 1):
+        for record in _records(worker, BlockId(worker.submission.number, block, generation)):
+            known = records.get(record.task)
+            if known is None or record.attempt >= known.attempt:
+                records[record.task] = record
+    holder = _claim_of(worker, block, last)
+    died = holder[1] if holder and holder[1].task else None
+    if died is not None and died.task in records and records[died.task].attempt >= died.attempt:
+        died = None
+    open_turns = []
+    for turn in turns:
+        number = _next_attempt(worker, turn, records.get(turn.task), died)
+        if number:
+            open_turns.append(Turn(turn.task, number))
+    if died is not None:  # what was cut off goes first: it is what a person waits for
+        task = died.task
+        open_turns.sort(key=lambda turn: turn.task != task)
+    return died, open_turns
+
+
+def _next_attempt(worker: Worker, turn: Turn, record: Optional[Record], died: Optional[Current]) -> int:
+    """The attempt that a task needs next, or 0."""
+    if died is not None and died.task == turn.task:
+        last = died.attempt
+    elif record is None:
+        return turn.attempt
+    elif record.state == "NODE_FAIL":
+        last = record.attempt
+    else:
+        return 0
+    return last + 1 if last + 1 - worker.submission.attempt < MOST_DEATHS else 0
+
+
+def _records(worker: Worker, block: BlockId) -> Iterator[Record]:
+    path = blocks.block_path(worker.submission.path, block.block, block.generation, "records")
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return
+    for line in blocks.whole_lines(content):
+        try:
+            yield blocks.record_from_line(line)
+        except ValueError:
+            pass  # a damaged line is no record: its task is open

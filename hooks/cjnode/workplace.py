@@ -1,0 +1,157 @@
+"""Where an element's tasks run one after another, and what they leave there."""
+
+import os
+import re
+import stat
+from typing import List, NamedTuple, Sequence, Tuple
+
+from cjnode import outputs, streams
+from cjnode.blocks import Output
+from cjnode.journal import Journal, Piece, UnreadableError
+from cjnode.outputs import Chosen
+from cjnode.reproduce import Package
+from cjnode.scratch import Mirror, discard
+from cjnode.streams import Stream, Streams
+
+# A file whose size is larger is not kept. A sparse file can be of any size and cost nothing; its copy would.
+LARGEST_MB = 2048
+
+_DENIED = re.compile(r"""Permission denied:? ['"]?([^'"]+)|['" ]([^'" ]+?)['"]?: Permission denied""")
+
+# What a task left, in the block's data already, and the runner's words on it.
+Collected = NamedTuple("Collected", [("outputs", Tuple[Output, ...]), ("error", str), ("notes", List[str])])
+
+
+class Workplace:
+    """A mirror of the code and the two streams, below one folder of the element's own."""
+
+    def __init__(self, package: Package, folder: str) -> None:
+        self._package = package
+        self._folder = folder
+        self._number = 1
+        self._workdir = os.path.normpath(package.manifest["program"]["workdir"])
+        self._wanted = outputs.pattern(package.manifest["outputs"])
+        discard(folder, folder + ".trash")
+        os.makedirs(os.path.join(folder, "trash"), 0o700)
+        self.streams = Streams(folder)
+        self._mirror = self._new_mirror()
+
+    def _new_mirror(self) -> Mirror:
+        folder = os.path.join(self._folder, "%d" % self._number)
+        unlinked = self._package.manifest["unlinked"]
+        mirror = Mirror(self._package.tree, folder, unlinked, os.path.join(self._folder, "trash"))
+        mirror.make()
+        return mirror
+
+    @property
+    def root(self) -> str:
+        """The mirror: for a task, the top of the repository."""
+        return self._mirror.folder
+
+    @property
+    def workdir(self) -> str:
+        """A task's working directory."""
+        return os.path.normpath(os.path.join(self._mirror.folder, self._workdir))
+
+    def collect(self, journal: Journal, failed: bool) -> Collected:
+        """Bring what a task left into the block's data."""
+        kept: List[Output] = []
+        notes: List[str] = []
+        for stream in (self.streams.out, self.streams.err):
+            self._keep_stream(journal, stream, kept, notes)
+        changed = self._mirror.changed()
+        if changed:
+            chosen, words = outputs.choose(self._mirror.left(changed), self._workdir, self._wanted)
+            notes += words
+            for item in sorted(chosen, key=lambda item: item.name):
+                self._keep_file(journal, item, kept, notes)
+        error = ""
+        if failed:
+            error = streams.last_line(self.streams.err.fd)
+            notes += self._advice(error)
+        return Collected(tuple(kept), error, notes)
+
+    def _keep_stream(self, journal: Journal, stream: Stream, kept: List[Output], notes: List[str]) -> None:
+        size = os.fstat(stream.fd).st_size
+        if size:
+            pieces, left_out = streams.pieces(size)
+            kept.append(journal.keep(stream.name, stream.fd, pieces))
+            if left_out:
+                notes.append("%s shortened by %d bytes" % (stream.name[3:], left_out))
+
+    def _keep_file(self, journal: Journal, item: Chosen, kept: List[Output], notes: List[str]) -> None:
+        path = os.path.join(self.root, item.path)
+        try:
+            fd = _open_regular(path)
+        except OSError as problem:
+            notes.append("%s not kept: %s" % (item.name, problem.strerror))
+            return
+        try:
+            size = os.fstat(fd).st_size
+            if size > largest_mb() * 10**6:
+                notes.append(
+                    "%s not kept: %.1f GB, larger than %d MB" % (item.name, size / 1e9, largest_mb())
+                )
+                return
+            pieces: Sequence[Piece] = [(0, size)]
+            kept.append(journal.keep(item.name, fd, pieces))
+        except UnreadableError as problem:
+            notes.append("%s not kept: %s" % (item.name, problem))
+        finally:
+            os.close(fd)
+
+    def _advice(self, error: str) -> List[str]:
+        """What to do about a refused write to the package's own files."""
+        match = _DENIED.search(error)
+        name = (match.group(1) or match.group(2)).strip() if match else ""
+        if not name:
+            return []
+        path = os.path.normpath(os.path.join(self.workdir, name))
+        inside = os.path.relpath(path, self.root)
+        if inside.startswith("..") or not os.path.isfile(os.path.join(self._package.tree, inside)):
+            return []
+        return [
+            "%s is a file of the package, which stays as it is: name it with --out, or git-ignore it" % inside
+        ]
+
+    def tidy(self) -> None:
+        """Make the place what it was before the task."""
+        self.streams.empty()
+        changed = self._mirror.changed()
+        if not changed:
+            return
+        try:
+            self._mirror.restore(changed)
+        except OSError:
+            # Something there cannot be removed (a mount, an immutable file): leave it where it is.
+            self._number += 1
+            self._mirror = self._new_mirror()
+
+    def remove(self) -> None:
+        """Remove the place, as far as that is possible."""
+        self.streams.close()
+        try:
+            discard(self._folder, self._folder + ".trash")
+        except OSError:
+            pass
+
+
+def largest_mb() -> int:
+    """The size in MB above which a file is not kept."""
+    return int(os.environ.get("CJ_LARGEST_OUTPUT_MB", "%d" % LARGEST_MB))
+
+
+def _open_regular(path: str) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags)
+    except PermissionError:
+        # A hard link may be a file of the package, whose mode is not ours to change.
+        if os.lstat(path).st_nlink > 1:
+            raise
+        os.chmod(path, 0o600)
+        fd = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(0, "no regular file")
+    return fd
