@@ -1,0 +1,1 @@
+"""From the cluster's bytes to shards. ``manifest`` and ``store`` import no heavy library."""

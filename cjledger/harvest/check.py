@@ -1,0 +1,56 @@
+"""What ``fsck`` asks about a package's results."""
+
+from __future__ import annotations
+
+from cjledger import gitrepo
+from cjledger.errors import CjError
+from cjledger.gitrepo import Repo
+from cjledger.harvest.manifest import Results, Shard
+from cjledger.harvest.store import BLOB_BYTES, blob, damage, results_ref, shard_path
+from cjledger.shards import parquet
+
+
+def verify(repo: Repo, package_id: str, results: Results) -> list[str]:
+    """Every shard of the manifest against its hash, rows and pages, in git and as a copy."""
+    tip = gitrepo.ref_value(repo, results_ref(package_id))
+    problems: list[str] = []
+    inside = _names(repo, tip) if tip else set()
+    for shard in results.shards:
+        label = (
+            f"shard {shard.name[:12]} of package {package_id[:12]} (table {shard.table}, tasks {shard.tasks})"
+        )
+        problems += [f"{label}: {why}" for why in _about(repo, tip, shard, shard.name in inside)]
+    known = {shard.name for shard in results.shards}
+    problems += [
+        f"results of package {package_id[:12]}: {name} is in the tree and not in the manifest"
+        for name in sorted(inside - known)
+    ]
+    return problems
+
+
+def _names(repo: Repo, tip: str) -> set[str]:
+    try:
+        listing = gitrepo.text(repo, "ls-tree", "--name-only", "-z", tip, "shards/")
+    except CjError:
+        return set()
+    return {name.removeprefix("shards/") for name in listing.split("\0") if name}
+
+
+def _about(repo: Repo, tip: str | None, shard: Shard, inside: bool) -> list[str]:
+    path = shard_path(repo, shard)
+    wrong = damage(path, shard)
+    found = [f"the copy {path}: {wrong}"] if wrong and wrong != "missing" else []
+    if shard.bytes <= BLOB_BYTES and not inside:
+        found.append("not in the results' tree")
+    elif inside and tip and blob(repo, tip, shard) is None:
+        found.append("its bytes in git are not those of its name")
+    elif wrong == "missing" and not inside:
+        found.append(f"the copy {path} is missing, and git does not have it")
+    if not wrong:
+        try:
+            rows = parquet.check(path)
+        except parquet.ParseError as problem:
+            found.append(str(problem))
+        else:
+            found += [f"{rows} rows, not {shard.rows}"] if rows != shard.rows else []
+    return found

@@ -1,0 +1,199 @@
+"""Frames to records: parsed at once, each output found, cut out and compared with its SHA-256."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain, repeat
+from typing import Any
+
+from cjledger.errors import CjError
+from cjledger.harvest.manifest import INLINE_BYTES, RECORDS, Broken, Frame
+from cjledger.model import FINAL_STATES
+from cjledger.shards import parquet
+from cjledger.shards.frames import pl
+
+_REACH = 2**42  # no data file is longer; one number then orders (frame, offset)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """All outputs of a batch in a row, field by field; ``contents`` are verified bytes, or None."""
+
+    tasks: list[int]
+    attempts: list[int]
+    completed: list[bool]
+    paths: list[str]
+    sizes: list[int]
+    contents: list[bytes | None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What some frames hold: the table of records (an Arrow table), their outputs, what was wrong."""
+
+    records: Any
+    outputs: Outputs
+    broken: list[Broken]
+    positions: dict[str, tuple[int, int]]
+
+
+def fresh(frames: Iterable[Frame], positions: Mapping[str, tuple[int, int]]) -> Iterator[Frame]:
+    """The frames without what was read before, whole lines only. Raises CjError where bytes are missing."""
+    read = {block: at for block, (at, _) in positions.items()}
+    for frame in frames:
+        at = read.get(frame.block, 0)
+        if frame.records_from > at:
+            raise CjError(
+                f"block {frame.block} was sent from byte {frame.records_from}, {at} are read",
+                "git cj harvest",
+            )
+        records = frame.records[at - frame.records_from : frame.records.rfind(b"\n") + 1]
+        if records:
+            read[frame.block] = at + len(records)
+            yield Frame(frame.block, records, at, frame.data)
+
+
+def read_batch(frames: Sequence[Frame], tasks: int, seen: set[int]) -> Batch:
+    """Parse a batch of fresh frames; attempts in ``seen`` are left out, the new ones added to it."""
+    broken: list[Broken] = []
+    numbers = list(chain.from_iterable(repeat(i, f.records.count(b"\n")) for i, f in enumerate(frames)))
+    try:
+        table = parquet.records_from_lines(b"".join(frame.records for frame in frames))
+    except parquet.ParseError:
+        table, numbers = _line_by_line(frames, broken)
+    keep = _valid(table, tasks, numbers, frames, broken)
+    _drop_repeated(table, keep, seen)
+    if not all(keep):
+        table = parquet.select(table, keep)
+        numbers = [number for number, kept in zip(numbers, keep, strict=True) if kept]
+    outputs = _outputs(table, numbers, frames, broken)
+    return Batch(table, outputs, broken, _positions(frames, table, numbers))
+
+
+def _line_by_line(frames: Sequence[Frame], broken: list[Broken]) -> tuple[Any, list[int]]:
+    """The slow way, after a line that cannot be read: each on its own."""
+    records: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    for number, frame in enumerate(frames):
+        at = frame.records_from
+        for line in frame.records.splitlines(keepends=True):
+            try:
+                record = json.loads(line)
+                parquet.records_from_dicts([record])
+                records.append(record)
+                numbers.append(number)
+            except (ValueError, RecursionError) as problem:
+                broken.append(_unreadable(frame, at, str(problem)))
+            at += len(line)
+    return parquet.records_from_dicts(records), numbers
+
+
+def _unreadable(frame: Frame, at: int, why: str, task: int = 0, attempt: int = 0) -> Broken:
+    return Broken(task, attempt, RECORDS, f"block {frame.block}, byte {at}: {why}")
+
+
+def _valid(
+    table: Any, tasks: int, numbers: Sequence[int], frames: Sequence[Frame], broken: list[Broken]
+) -> list[bool]:
+    """Which records name a task, an attempt, a final state and outputs that can be; the others are named."""
+    rows = pl.from_arrow(table)
+    assert isinstance(rows, pl.DataFrame)
+    out = pl.element().struct
+    good = (
+        pl.col("task").is_between(1, tasks).fill_null(False)
+        & (pl.col("attempt") >= 1).fill_null(False)
+        & pl.col("state").is_in(list(FINAL_STATES)).fill_null(False)
+        & pl.col("outputs")
+        .list.eval(
+            out.field("path").is_not_null()
+            & out.field("sha256").is_not_null()
+            & out.field("offset").is_between(0, _REACH - 1).fill_null(False)
+            & out.field("bytes").is_between(0, _REACH).fill_null(False)
+        )
+        .list.all()
+        .fill_null(True)
+    )
+    keep: list[bool] = rows.select(good.alias("good")).to_series().to_list()
+    for row, kept in enumerate(keep):
+        if not kept:
+            frame, task, attempt = frames[numbers[row]], rows["task"][row], rows["attempt"][row]
+            broken.append(_unreadable(frame, frame.records_from, "not a record", task or 0, attempt or 0))
+    return keep
+
+
+def _drop_repeated(table: Any, keep: list[bool], seen: set[int]) -> None:
+    """Two incarnations may both record an attempt; the first one counts."""
+    tasks, attempts = table.column("task").to_pylist(), table.column("attempt").to_pylist()
+    if all(keep):
+        keys = [attempt * _REACH + task for task, attempt in zip(tasks, attempts, strict=True)]
+        new = set(keys)
+        if len(new) == len(keys) and new.isdisjoint(seen):
+            seen |= new
+            return
+    for row, (task, attempt) in enumerate(zip(tasks, attempts, strict=True)):
+        if keep[row]:
+            key = attempt * _REACH + task
+            keep[row] = key not in seen
+            seen.add(key)
+
+
+def _outputs(table: Any, numbers: Sequence[int], frames: Sequence[Frame], broken: list[Broken]) -> Outputs:
+    counts, fields = parquet.split_outputs(table)
+
+    def each(values: Sequence[Any]) -> list[Any]:
+        return list(chain.from_iterable(map(repeat, values, counts)))
+
+    tasks, attempts = each(table.column("task").to_pylist()), each(table.column("attempt").to_pylist())
+    completed = each([state == "COMPLETED" for state in table.column("state").to_pylist()])
+    contents = _cut(frames, each(numbers), fields["offset"], fields["bytes"])
+    for i, (content, digest) in enumerate(zip(contents, fields["sha256"], strict=True)):
+        if content is None:
+            if fields["bytes"][i] <= INLINE_BYTES:
+                broken.append(Broken(tasks[i], attempts[i], fields["path"][i], "its bytes did not come"))
+        elif sha256(content).hexdigest() != digest:
+            contents[i] = None
+            why = "its bytes do not have the SHA-256 of the record"
+            broken.append(Broken(tasks[i], attempts[i], fields["path"][i], why))
+    return Outputs(tasks, attempts, completed, fields["path"], fields["bytes"], contents)
+
+
+def _cut(
+    frames: Sequence[Frame], numbers: Sequence[int], offsets: Sequence[int], sizes: Sequence[int]
+) -> list[bytes | None]:
+    """Each output's bytes from the piece of data that holds them, None where none does."""
+    pieces = [(i * _REACH + offset, data) for i, frame in enumerate(frames) for offset, data in frame.data]
+    pieces.sort(key=lambda piece: piece[0])
+    starts = pl.Series("start", [start for start, _ in pieces], pl.Int64)
+    wanted = pl.Series("number", numbers, pl.Int64) * _REACH + pl.Series("offset", offsets, pl.Int64)
+    index = (
+        (starts.search_sorted(wanted, side="right").cast(pl.Int64) - 1).to_list()
+        if pieces
+        else [-1] * len(wanted)
+    )
+    contents: list[bytes | None] = []
+    for piece, at, size in zip(index, wanted.to_list(), sizes, strict=True):
+        start, data = pieces[piece] if piece >= 0 else (0, b"")
+        inside = at - start
+        if size and inside + size > len(data):
+            contents.append(None)
+        else:
+            contents.append(data[inside : inside + size] if size else b"")
+    return contents
+
+
+def _positions(frames: Sequence[Frame], table: Any, numbers: Sequence[int]) -> dict[str, tuple[int, int]]:
+    """How far each block is read: to the end of its records, and of the data that they name."""
+    counts, fields = parquet.split_outputs(table)
+    data: dict[str, int] = {}
+    for frame in frames:
+        came = max((offset + len(piece) for offset, piece in frame.data), default=0)
+        data[frame.block] = max(data.get(frame.block, 0), came)
+    owners = chain.from_iterable(map(repeat, numbers, counts))
+    for owner, offset, size in zip(owners, fields["offset"], fields["bytes"], strict=True):
+        if size > INLINE_BYTES:  # left out of the frame, and read all the same
+            block = frames[owner].block
+            data[block] = max(data[block], offset + size)
+    return {frame.block: (frame.records_from + len(frame.records), data[frame.block]) for frame in frames}

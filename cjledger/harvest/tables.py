@@ -1,0 +1,182 @@
+"""The tabular outputs of a batch: each table's files parsed together, parameters joined in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from cjledger.harvest import delimited, jsonrows, rule
+from cjledger.harvest.manifest import INLINE_BYTES, ROWS, Broken, Frame
+from cjledger.harvest.params import Points, parameters
+from cjledger.harvest.parsed import Parsed
+from cjledger.harvest.records import Outputs
+from cjledger.model import Manifest
+from cjledger.shards.frames import pl, spread
+
+_DELIMITED = (".csv", ".tsv", ".txt", ".dat")
+_LINES = (".jsonl", ".ndjson")
+TABLES = 200  # of a package
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table's rows in a batch, parameters included; ``dropped`` are own columns that repeat them."""
+
+    name: str
+    rows: pl.DataFrame
+    tasks: list[int]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Files:
+    tasks: list[int]
+    attempts: list[int]
+    contents: list[bytes]
+
+
+def is_tabular(path: str) -> bool:
+    """Whether an output of this name may have rows."""
+    return path == ROWS or (
+        not path.startswith("cj:") and _suffix(path) in (*_DELIMITED, *_LINES, ".json", ".parquet")
+    )
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def large_tables(frame: Frame) -> list[tuple[int, int]]:
+    """Offset and size of tabular outputs that ``pull`` left out: ``fetch`` them into ``frame.data``."""
+    wanted: list[tuple[int, int]] = []
+    for line in frame.records.splitlines():
+        try:
+            outputs = json.loads(line).get("outputs") or []
+            wanted += [
+                (output["offset"], output["bytes"])
+                for output in outputs
+                if output["bytes"] > INLINE_BYTES and is_tabular(output["path"])
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return wanted
+
+
+def read_tables(
+    manifest: Manifest,
+    package_id: str,
+    points: Points,
+    outputs: Outputs,
+    rules: dict[str, Any],
+    broken: list[Broken],
+) -> list[Table]:
+    """Every table of a batch by name. New decisions go to ``rules``, broken outputs to ``broken``."""
+    tables: list[Table] = []
+    for name, files in _by_table(outputs, broken, rules).items():
+        parsed = _parse(name, files, rules) if files.tasks else None
+        if parsed is None:
+            continue
+        broken += [Broken(files.tasks[i], files.attempts[i], name, why) for i, why in parsed.bad]
+        if parsed.rows.height:
+            params = parameters(manifest.sweep, files.tasks, points)
+            tables.append(_join(name, package_id, files, params, parsed))
+    return tables
+
+
+def _by_table(outputs: Outputs, broken: list[Broken], known: Mapping[str, Any]) -> dict[str, _Files]:
+    """The files of each table that completed tasks left."""
+    places: dict[str, list[int]] = {}
+    for place, path in enumerate(outputs.paths):
+        places.setdefault(path, []).append(place)
+    names = sorted(name for name in places if is_tabular(name))
+    new = [name for name in names if name not in known]
+    room = max(0, TABLES - len(known))
+    if len(new) > room:  # names that hold a number, say: each would be a table of one row
+        why = f"one of {len(new)} different names: only {TABLES} become tables, the others stay files"
+        broken.append(Broken(0, 0, new[room], why))
+    return {
+        name: _files(outputs, name, places[name], broken) for name in names if name not in set(new[room:])
+    }
+
+
+def _files(outputs: Outputs, name: str, places: Sequence[int], broken: list[Broken]) -> _Files:
+    done = [place for place in places if outputs.completed[place]]
+    for place in done:
+        if outputs.contents[place] is None and outputs.sizes[place] > INLINE_BYTES:
+            why = f"{outputs.sizes[place]} bytes: too large to be sent with a harvest"
+            broken.append(Broken(outputs.tasks[place], outputs.attempts[place], name, why))
+    there = [(place, content) for place in done if (content := outputs.contents[place]) is not None]
+    return _Files(
+        [outputs.tasks[place] for place, _ in there],
+        [outputs.attempts[place] for place, _ in there],
+        [content for _, content in there],
+    )
+
+
+def _parse(name: str, files: _Files, rules: dict[str, Any]) -> Parsed | None:
+    suffix = _suffix(name)
+    if name == ROWS or suffix in _LINES:
+        rules[name] = {"kind": "jsonl"}
+        return jsonrows.parse_lines(files.contents, name == ROWS)
+    if suffix == ".json":
+        rules[name] = {"kind": "json"}
+        return jsonrows.parse_documents(files.contents)
+    if suffix == ".parquet":
+        rules[name] = {"kind": "parquet"}
+        return jsonrows.parse_parquet(files.contents)
+    if name not in rules:
+        decided = rule.decide(suffix, files.contents)
+        if decided is not None:
+            rules[name] = decided.to_json()
+        elif suffix in (".txt", ".dat"):
+            rules[name] = {"kind": "none"}
+    return _parse_delimited(suffix, files, rules.get(name))
+
+
+def _parse_delimited(suffix: str, files: _Files, entry: Mapping[str, Any] | None) -> Parsed | None:
+    if entry is None:  # nothing here could be read: no decision, but broken files are named
+        return delimited.parse(files.contents, rule.Rule(",", False, ("column_1",)))
+    if entry["kind"] == "none":
+        return None
+    return delimited.parse(files.contents, rule.rule_from_json(entry))
+
+
+def _join(name: str, package_id: str, files: _Files, params: pl.DataFrame, parsed: Parsed) -> Table:
+    keys = pl.DataFrame(
+        [
+            pl.Series("cj_package", [package_id], pl.String).new_from_index(0, len(files.tasks)),
+            pl.Series("cj_task", files.tasks, pl.Int64),
+            pl.Series("cj_attempt", files.attempts, pl.Int64),
+            *params.get_columns(),
+        ]
+    )
+    joined = spread(keys, parsed.counts)
+    columns = {column.name: column for column in joined.get_columns()}
+    dropped: list[str] = []
+    for column in parsed.rows.get_columns():
+        if column.name not in joined.columns:
+            columns[column.name] = column
+        elif _same(column, columns[column.name]):
+            dropped.append(column.name)
+        else:
+            columns[_free(f"{column.name}_output", (*parsed.rows.columns, *joined.columns))] = column
+    rows = pl.DataFrame([column.alias(key) for key, column in columns.items()])
+    return Table(
+        name, rows, [t for t, n in zip(files.tasks, parsed.counts, strict=True) if n], tuple(dropped)
+    )
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _same(own: pl.Series, given: pl.Series) -> bool:
+    """Whether a task's own column says what its parameter says; numbers compare as numbers."""
+    if own.dtype.is_numeric() and given.dtype.is_numeric():
+        return bool(own.cast(pl.Float64).eq_missing(given.cast(pl.Float64)).all())
+    return own.dtype == given.dtype and bool(own.eq_missing(given).all())

@@ -1,0 +1,222 @@
+"""The door to pyarrow: shards written and read, records parsed, points files read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+import pyarrow.parquet as pq
+
+from cjledger.errors import CjError
+
+# A record's fields in the order of the shard's columns; `outputs` comes last.
+RECORD = pa.schema(
+    [
+        ("task", pa.int64()),
+        ("attempt", pa.int64()),
+        ("state", pa.string()),
+        ("exit_code", pa.int64()),
+        ("signal", pa.int64()),
+        ("started", pa.string()),
+        ("ended", pa.string()),
+        ("seconds", pa.float64()),
+        ("host", pa.string()),
+        ("job", pa.string()),
+        ("element", pa.int64()),
+        ("max_rss_mb", pa.float64()),
+        ("cpu_s", pa.float64()),
+        ("seed", pa.int64()),
+        ("error", pa.string()),
+        ("note", pa.string()),
+        (
+            "outputs",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("path", pa.string()),
+                        ("offset", pa.int64()),
+                        ("bytes", pa.int64()),
+                        ("sha256", pa.string()),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+_BLOCK = 4 * 1024 * 1024  # a longer line goes the slow way
+
+
+class ParseError(ValueError):
+    """Bytes that are not the rows they claim to be."""
+
+
+def parse_json(data: bytes, schema: Any = None) -> Any:
+    """JSON lines as an Arrow table, one row a line. Raises ParseError when a line is not one flat object.
+
+    pyarrow takes several objects on a line and one on several, so the lines are counted here.
+    """
+    lines = data.count(b"\n")
+    if data.count(b"}\n{") != lines - 1 or not data.startswith(b"{") or not data.endswith(b"}\n"):
+        raise ParseError("not one object a line")
+    try:
+        data.decode()
+        table = _read_json(data, schema)
+    except (pa.ArrowException, UnicodeDecodeError) as problem:
+        raise ParseError(str(problem)) from problem
+    if table.num_rows != lines:
+        raise ParseError(f"{table.num_rows} rows in {lines} lines")
+    return table
+
+
+def _read_json(data: bytes, schema: Any) -> Any:
+    reading = pj.ReadOptions(block_size=_BLOCK)
+    if schema is not None:
+        parsing = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        return pj.read_json(pa.BufferReader(data), reading, parsing).select(schema.names)
+    table = pj.read_json(pa.BufferReader(data), reading)
+    moments = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    if moments:  # text that looks like a time stays text
+        texts = pa.schema([(name, pa.string()) for name in moments])
+        table = pj.read_json(pa.BufferReader(data), reading, pj.ParseOptions(explicit_schema=texts))
+    return table
+
+
+def records_from_lines(data: bytes) -> Any:
+    """Record lines as a table of RECORD. Raises ParseError."""
+    return parse_json(data, RECORD)
+
+
+def records_from_dicts(records: Sequence[Mapping[str, Any]]) -> Any:
+    """Records as a table of RECORD. Raises ParseError when a value has another type."""
+    try:
+        return pa.Table.from_pylist([dict(record) for record in records], RECORD)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError, AttributeError) as problem:
+        raise ParseError(str(problem)) from problem
+
+
+def select(table: Any, rows: Sequence[bool]) -> Any:
+    """The rows of a table that are wanted, in one piece."""
+    return table.filter(pa.array(rows, pa.bool_())).combine_chunks()
+
+
+def split_outputs(records: Any) -> tuple[list[int], dict[str, list[Any]]]:
+    """How many outputs each record names, and all outputs' fields in a row."""
+    outputs = _one_chunk(records.column("outputs"))
+    counts = pc.fill_null(pc.list_value_length(outputs), 0).to_pylist()
+    flat = outputs.flatten()
+    return counts, {
+        field.name: pc.struct_field(flat, field.name).to_pylist()
+        for field in RECORD.field("outputs").type.value_type
+    }
+
+
+def _one_chunk(column: Any) -> Any:
+    chunks = column.chunks
+    if len(chunks) == 1:
+        return chunks[0]
+    return pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
+
+
+def records_table(records: Any, package_id: str, contents: Sequence[bytes | None]) -> Any:
+    """The shard table ``cj:records``: each output gets its content, or null."""
+    outputs = _one_chunk(records.column("outputs"))
+    counts = pc.fill_null(pc.list_value_length(outputs), 0)
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(counts.cast(pa.int64()))])
+    flat = outputs.flatten()
+    fields = [pc.struct_field(flat, name) for name in ("path", "bytes", "sha256")]
+    struct = pa.StructArray.from_arrays(
+        [*fields, pa.array(contents, pa.large_binary())], ["path", "bytes", "sha256", "content"]
+    )
+    columns = {
+        "cj_package": pa.array([package_id], pa.string()).take(pa.array([0] * records.num_rows, pa.int32())),
+        "cj_task": records.column("task"),
+        "cj_attempt": records.column("attempt"),
+    }
+    for name in RECORD.names[2:-1]:
+        columns[name] = records.column(name)
+    columns["outputs"] = pa.LargeListArray.from_arrays(offsets, struct)
+    return pa.table(columns)
+
+
+def to_bytes(table: Any, notes: Mapping[str, str]) -> bytes:
+    """The Parquet file of a table: the same table and notes give the same bytes."""
+    own = {f"cj_{key}": notes[key] for key in sorted(notes)}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(own),
+        sink,
+        compression="zstd",
+        write_page_checksum=True,
+        use_dictionary=[name for name in table.schema.names if name in _REPEATING] or False,
+        write_statistics=True,
+    )
+    return bytes(sink.getvalue())
+
+
+# Columns that hold few values over and over; a dictionary costs more than it saves on the others.
+_REPEATING = frozenset(
+    ("cj_package", "cj_attempt", "state", "host", "job", "exit_code", "signal", "note", "error")
+)
+
+
+def check(path: Path) -> int:
+    """Read a whole shard with its page checksums and return its rows. Raises ParseError."""
+    try:
+        return int(pq.read_table(pa.memory_map(str(path)), page_checksum_verification=True).num_rows)
+    except (pa.ArrowException, OSError) as problem:
+        raise ParseError(str(problem)) from problem
+
+
+def notes(path: Path) -> dict[str, str]:
+    """What was noted beside a shard's columns."""
+    metadata = pq.read_schema(path).metadata or {}
+    return {key.decode()[3:]: value.decode() for key, value in metadata.items() if key.startswith(b"cj_")}
+
+
+def read_output(data: bytes) -> Any:
+    """A task's own Parquet file. Raises ParseError; extension types are refused, nothing is unpickled."""
+    try:
+        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as problem:
+        raise ParseError(str(problem).splitlines()[0]) from problem
+    for field in table.schema:
+        if isinstance(field.type, pa.BaseExtensionType):
+            raise ParseError(f"column {field.name} has the extension type {field.type}")
+    return table
+
+
+def read_parquet_rows(path: Path) -> tuple[list[str], Iterator[list[Any]]]:
+    """A points file: the columns' names and the rows in order, a batch in memory at a time."""
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as problem:
+        raise CjError(
+            f"{path} is not a Parquet file: {problem}", "give a .csv, .jsonl or .parquet file"
+        ) from problem
+
+    def rows() -> Iterator[list[Any]]:
+        for batch in file.iter_batches():
+            columns = [column.to_pylist() for column in batch.columns]
+            yield from (list(row) for row in zip(*columns, strict=True))
+
+    return list(file.schema_arrow.names), rows()
+
+
+__all__ = [
+    "ParseError",
+    "check",
+    "notes",
+    "parse_json",
+    "read_output",
+    "read_parquet_rows",
+    "records_from_dicts",
+    "records_from_lines",
+    "records_table",
+    "select",
+    "split_outputs",
+    "to_bytes",
+]
