@@ -1,0 +1,172 @@
+"""Look at the working copy until it holds still, and say what differs from HEAD.
+
+A look is one listing of untracked files and one `git diff`. The instant the snapshot shows is T, between
+the last two looks. A tracked file that is clean when looked at after T has had its content since the index
+was written, so also at T. A file that differs counts as settled when its change time is older than T by
+the file system's own clock, or when it looked the same in the look before. The listing of untracked files
+must be the same before and after T. So a tidy working copy costs one `git diff` and two listings.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cjledger.errors import CjError
+from cjledger.gitrepo import Repo
+from cjledger.snapshot.workshop import Workshop
+
+_LOOKS = 4
+
+_RAW = ("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
+
+GITLINK = "160000"
+
+
+class Mark(NamedTuple):
+    """What tells that a path was touched."""
+
+    mode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    depth: int  # how many trailing components are missing: 0 when the path itself is there
+
+
+class Difference(NamedTuple):
+    """One line of git's raw diff."""
+
+    old_mode: str
+    new_mode: str
+    old_id: str
+    new_id: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The working copy at one instant. Paths are bytes relative to the top."""
+
+    staged: dict[bytes, Difference]  # HEAD to index
+    edited: dict[bytes, Difference]  # index to working copy
+    untracked: frozenset[bytes]  # nested repositories end in a slash
+    tracked: bytes  # `git ls-files -v -z`: a tag, a blank and a path each
+    marks: dict[bytes, Mark] = field(default_factory=dict)
+
+
+def look(shop: Workshop, extra: Iterable[bytes] = ()) -> Seen:
+    """Look until the working copy holds still. ``extra`` are further paths whose stillness matters."""
+    with ThreadPoolExecutor(3) as pool:
+        staged = pool.submit(_staged, shop)
+        listing = shop.git("ls-files", "-v", "-z", "-c", "-o", "--exclude-standard", "--exclude=/.cj")
+        untracked, tracked = _split(listing)
+        others = frozenset(extra)
+        before = marks(shop.repo, untracked | others)
+        for _ in range(_LOOKS - 1):
+            tick = _tick(shop)
+            diff = pool.submit(shop.git, "diff", *_RAW, "--no-color", "--no-ext-diff", "--no-relative")
+            again = frozenset(
+                _names(shop.git("ls-files", "-z", "-o", "--exclude-standard", "--exclude=/.cj"))
+            )
+            edited = parse_raw(diff.result())
+            now = marks(shop.repo, again | others | edited.keys())
+            restless = _restless(before, now, tick) | (again ^ untracked)
+            if not restless:
+                return Seen(staged.result(), edited, untracked, tracked, now)
+            untracked, before = again, now
+    raise moving(restless)
+
+
+def moving(paths: Iterable[bytes]) -> CjError:
+    """The refusal for files that will not hold still."""
+    names = sorted(os.fsdecode(path) for path in paths)
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return CjError(
+        f"the working copy keeps changing: {shown}",
+        "wait until the program that writes there has ended, or add its files to .gitignore",
+    )
+
+
+def marks(repo: Repo, paths: Iterable[bytes]) -> dict[bytes, Mark]:
+    """The marks of paths; a missing one has that of the nearest folder that is there."""
+    top = os.fsencode(repo.top)
+    return {path: _mark(top, path) for path in paths}
+
+
+def still(repo: Repo, seen: Seen) -> frozenset[bytes]:
+    """The paths that were touched since they were seen."""
+    now = marks(repo, seen.marks)
+    return frozenset(path for path, mark in seen.marks.items() if now[path] != mark)
+
+
+def _mark(top: bytes, path: bytes) -> Mark:
+    path = path.rstrip(b"/")
+    depth = 0
+    while True:
+        try:
+            found = os.lstat(top + b"/" + path)
+        except (FileNotFoundError, NotADirectoryError):
+            path = path.rpartition(b"/")[0]
+            depth += 1
+            continue
+        if depth == 0 and stat.S_ISDIR(
+            found.st_mode
+        ):  # a repository of its own: its HEAD counts, not its files
+            return Mark(found.st_mode, 0, 0, 0, found.st_ino, found.st_dev, 0)
+        times = (found.st_mtime_ns, found.st_ctime_ns)
+        return Mark(found.st_mode, found.st_size, *times, found.st_ino, found.st_dev, depth)
+
+
+def _tick(shop: Workshop) -> tuple[int, int]:
+    """This instant by the clock of the file system, which stamps files more coarsely than ours runs."""
+    marker = shop.folder / "tick"
+    marker.write_bytes(b"")
+    os.utime(marker)
+    found = marker.stat()
+    return found.st_ctime_ns, found.st_dev
+
+
+def _restless(before: dict[bytes, Mark], now: dict[bytes, Mark], tick: tuple[int, int]) -> frozenset[bytes]:
+    instant, device = tick
+    return frozenset(
+        path
+        for path, mark in now.items()
+        if before.get(path) != mark and not (mark.device == device and mark.ctime_ns < instant)
+    )
+
+
+def _staged(shop: Workshop) -> dict[bytes, Difference]:
+    base = shop.repo.head or shop.repo.empty_tree
+    return parse_raw(shop.git("diff-index", "--cached", "--ita-invisible-in-index", *_RAW, base))
+
+
+def parse_raw(raw: bytes) -> dict[bytes, Difference]:
+    """Read ``--raw -z``; of two lines for a path (a conflict) the conflict stays."""
+    fields = raw.split(b"\0")
+    found: dict[bytes, Difference] = {}
+    for head, path in zip(fields[0::2], fields[1::2], strict=False):
+        difference = Difference(*head[1:].decode().split(" "))
+        if path not in found or difference.status == "U":
+            found[path] = difference
+    return found
+
+
+def _split(listing: bytes) -> tuple[frozenset[bytes], bytes]:
+    """Part the untracked files, which come first, from the tracked ones."""
+    at = 0
+    untracked = []
+    while listing.startswith(b"? ", at):
+        end = listing.index(b"\0", at)
+        untracked.append(listing[at + 2 : end])
+        at = end + 1
+    return frozenset(untracked), listing[at:]
+
+
+def _names(listing: bytes) -> list[bytes]:
+    return listing.split(b"\0")[:-1]

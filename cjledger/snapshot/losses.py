@@ -1,0 +1,210 @@
+"""What git leaves out of a tree in silence, said in sentences."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from cjledger.snapshot.look import GITLINK, Seen, parse_raw
+from cjledger.snapshot.workshop import Workshop
+
+# Looking at every entry of 100,000 for pipes and sockets would cost half of `git status`: in larger trees
+# only the top folder and those that hold a change are looked at.
+_LOOKED_AT = 4000
+_SHOWN = 5
+
+
+class Links(NamedTuple):
+    """Nested repositories: all, and those without a commit to link to."""
+
+    nested: tuple[bytes, ...]
+    without_commit: tuple[bytes, ...]
+
+
+def report(shop: Workshop, seen: Seen, links: Links) -> tuple[str, ...]:
+    """Everything a person must know that the tree does not hold."""
+    return (
+        *_submodules(shop, seen),
+        *_nested(links),
+        *_hidden_edits(shop, seen),
+        *_sparse(shop, seen),
+        *_large_file_storage(shop, seen),
+        *_special_files(shop, seen),
+    )
+
+
+def hidden(tracked: bytes) -> bool:
+    """Whether some tracked file carries assume-unchanged or skip-worktree."""
+    ordinary = tracked.count(b"\0H ") + tracked.startswith(b"H ")
+    return ordinary != tracked.count(b"\0") and bool(_hidden(tracked))
+
+
+def _hidden(tracked: bytes) -> list[bytes]:
+    return [line[2:] for line in tracked.split(b"\0") if line[:1].islower() or line[:1] == b"S"]
+
+
+def _submodules(shop: Workshop, seen: Seen) -> Iterable[str]:
+    changed = sorted(path for path, line in seen.edited.items() if GITLINK in (line.old_mode, line.new_mode))
+    if not changed:
+        return
+    listing = shop.git(
+        "status",
+        "--porcelain=v2",
+        "-z",
+        "--ignore-submodules=none",
+        "--no-renames",
+        "-uno",
+        "--",
+        *_literal(changed),
+    )
+    for line in listing.split(b"\0"):
+        fields = line.split(b" ", 8)
+        if len(fields) == 9 and fields[2][:1] == b"S" and fields[2][2:] != b"..":
+            yield f"submodule {_name(fields[8])} has changes that are not in the package: commit them there"
+
+
+def _nested(links: Links) -> Iterable[str]:
+    for path in links.nested:
+        name = _name(path)
+        if path in links.without_commit:
+            yield f"nested repository {name} has no commit and is left out: --dep {name} takes its files"
+        else:
+            yield f"nested repository {name} is in the package as a bare link: --dep {name} takes its files"
+
+
+def _hidden_edits(shop: Workshop, seen: Seen) -> Iterable[str]:
+    """Edits behind assume-unchanged and skip-worktree, found with an index that has the flags taken off."""
+    if not hidden(seen.tracked):
+        return
+    top = os.fsencode(shop.repo.top)
+    flagged = [path for path in _hidden(seen.tracked) if os.path.lexists(top + b"/" + path)]
+    if not flagged:
+        return
+    index = "bare"
+    (shop.folder / index).write_bytes(shop.index.read_bytes())
+    names = b"".join(path + b"\0" for path in flagged)
+    for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
+        shop.git("update-index", "-z", flag, "--stdin", stdin=names, index=index)
+    differing = parse_raw(
+        shop.git(
+            "diff", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-color", "--no-ext-diff", index=index
+        )
+    )
+    edited = sorted(frozenset(flagged) & differing.keys())
+    tags = {line[2:]: line[:1] for line in seen.tracked.split(b"\0")}
+    for path in edited:
+        flag = "skip-worktree" if tags[path] in b"Ss" else "assume-unchanged"
+        yield (
+            f"{_name(path)} is edited but marked {flag}: the edit is not in the package"
+            f" (git update-index --no-{flag} {_name(path)})"
+        )
+
+
+def _sparse(shop: Workshop, seen: Seen) -> Iterable[str]:
+    if not (shop.repo.git_dir / "info" / "sparse-checkout").exists():
+        return
+    if (
+        shop.git("config", "--type=bool", "--default=false", "--get", "core.sparseCheckout").strip()
+        != b"true"
+    ):
+        return
+    absent = [
+        path
+        for path in _hidden(seen.tracked)
+        if not os.path.lexists(os.fsencode(shop.repo.top) + b"/" + path)
+    ]
+    if absent:
+        yield f"{_count(absent, 'file')} outside the sparse checkout and in the package as committed"
+    present = _outside_patterns(shop, seen)
+    if present:
+        yield f"{_list(present)}: outside the sparse checkout but in the package (git add would leave it out)"
+
+
+def _outside_patterns(shop: Workshop, seen: Seen) -> list[bytes]:
+    """Changed and new files that lie outside the sparse patterns."""
+    changed = sorted(path for path in {*seen.edited, *seen.untracked} if not path.endswith(b"/"))
+    if not changed:
+        return []
+    names = b"".join(path + b"\0" for path in changed)
+    try:
+        inside = shop.git("sparse-checkout", "check-rules", "-z", stdin=names)  # git 2.41
+    except Exception:
+        return []
+    return sorted(frozenset(changed) - frozenset(inside.split(b"\0")))
+
+
+def _large_file_storage(shop: Workshop, seen: Seen) -> Iterable[str]:
+    """Files whose bytes git replaces by a pointer when it adds them."""
+    found = re.findall(rb"[A-Za-z] ((?:[^\0]*/)?\.gitattributes)\0", seen.tracked)
+    found += [path for path in seen.untracked if path.rpartition(b"/")[2] == b".gitattributes"]
+    top = os.fsencode(shop.repo.top)
+    sources = [
+        *(top + b"/" + path for path in found),
+        os.fsencode(shop.repo.common_dir / "info" / "attributes"),
+    ]
+    if not any(_mentions_lfs(source) for source in sources):
+        return
+    listing = shop.git("ls-files", "-z", "-c", "-o", "--exclude-standard", "--", ":(top,attr:filter=lfs)")
+    pointers = sorted(frozenset(listing.split(b"\0")[:-1]))
+    if pointers:
+        yield f"{_list(pointers)}: stored by Git LFS, in the package as pointers, not as data"
+
+
+def _mentions_lfs(path: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return b"filter=lfs" in file.read()
+    except OSError:
+        return False
+
+
+def _special_files(shop: Workshop, seen: Seen) -> Iterable[str]:
+    top = os.fsencode(shop.repo.top)
+    folders = {b"", *(path.rpartition(b"/")[0] for path in (*seen.edited, *seen.untracked))}
+    if seen.tracked.count(b"\0") <= _LOOKED_AT:
+        folders |= {line[2:].rpartition(b"/")[0] for line in seen.tracked.split(b"\0") if line}
+    for folder in sorted(folders):
+        for entry in _scan(top + b"/" + folder):
+            kind = _special(entry)
+            if kind:
+                name = folder + b"/" + entry.name if folder else entry.name
+                yield f"{_name(name)} is a {kind} and is left out"
+
+
+def _scan(folder: bytes) -> Sequence[os.DirEntry[bytes]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def _special(entry: os.DirEntry[bytes]) -> str | None:
+    if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink():
+        return None
+    try:
+        mode = entry.stat(follow_symlinks=False).st_mode
+    except OSError:
+        return None
+    return "named pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+
+
+def _literal(paths: Iterable[bytes]) -> Iterable[bytes]:
+    return (b":(top,literal)" + path for path in paths)
+
+
+def _name(path: bytes) -> str:
+    text = path.decode(errors="backslashreplace")
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _count(paths: Sequence[bytes], noun: str) -> str:
+    return f"1 {noun} is" if len(paths) == 1 else f"{len(paths)} {noun}s are"
+
+
+def _list(paths: Sequence[bytes]) -> str:
+    shown = ", ".join(_name(path) for path in paths[:_SHOWN])
+    return shown + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
