@@ -1,0 +1,15 @@
+"""The parameter space of a launch: from what a person typed to a sweep."""
+
+from cjledger.sweep.blocks import from_block, from_blocks, from_blocks_file, from_specs, single
+from cjledger.sweep.table import explicit, from_rows, read_points
+
+__all__ = [
+    "explicit",
+    "from_block",
+    "from_blocks",
+    "from_blocks_file",
+    "from_rows",
+    "from_specs",
+    "read_points",
+    "single",
+]

@@ -1,0 +1,182 @@
+"""Explicit points: one row of a table a task."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cjledger.errors import CjError
+from cjledger.model import Sweep
+from cjledger.sweep.blocks import check_value, unique_keys
+from cjledger.sweep.spec import SpecError, check_names, scalar
+from cjnode.points import POINTS_PER_FILE
+
+Rows = Iterator[list[Any]]
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_SUFFIXES = ".csv, .tsv, .jsonl, .ndjson, .json, .parquet"
+
+
+def read_points(path: Path) -> tuple[tuple[str, ...], Rows]:
+    """The names and the rows of a points file by its suffix, read as they are asked for."""
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise CjError(f"there is no points file {path}", f"name one of {_SUFFIXES}")
+    if suffix in _DELIMITERS:
+        names, rows = _delimited(path, _DELIMITERS[suffix])
+    elif suffix in (".jsonl", ".ndjson"):
+        names, rows = _objects(str(path), "line", _json_lines(path))
+    elif suffix == ".json":
+        names, rows = _objects(str(path), "entry", _json_list(path))
+    elif suffix in (".parquet", ".pq"):
+        # Here alone, and not above: it costs 150 ms to import, and a launch must not pay for it.
+        from cjledger.shards.parquet import read_parquet_rows
+
+        columns, rows = read_parquet_rows(path)
+        names = tuple(columns)
+    else:
+        raise CjError(
+            f"{path}: points are not read from {suffix or 'files without suffix'}", f"use {_SUFFIXES}"
+        )
+    if not names:
+        raise CjError(f"{path} names no parameters", "the first line of a .csv has the names: delta,epsilon")
+    check_names(names, str(path))
+    return names, _checked(str(path), names, rows)
+
+
+def explicit(
+    names: Sequence[str], rows: Iterable[Sequence[Any]], repeat: int
+) -> tuple[Sweep, Iterable[tuple[str, bytes]]]:
+    """The sweep of explicit points, and the files below ``.cj`` that hold them."""
+    if repeat < 1:
+        raise CjError(f"--repeat {repeat}: there is nothing to run", "--repeat 10")
+    files: list[tuple[str, bytes]] = []
+    lines: list[str] = []
+    count = 0
+    for row in rows:
+        lines.append(json.dumps(list(row), ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+        count += 1
+        if len(lines) == POINTS_PER_FILE:
+            files.append(_file(len(files), lines))
+            lines = []
+    if lines:
+        files.append(_file(len(files), lines))
+    if not count:
+        raise CjError("the sweep is empty: the table of points has no row", "one row a task below the names")
+    return Sweep("points", (), (), tuple(names), count, repeat, None), files
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]], repeat: int) -> tuple[Sweep, Iterable[tuple[str, bytes]]]:
+    """The sweep of explicit points given from Python, one mapping a task."""
+    names, values = _objects("points", "entry", enumerate(rows, 1))
+    check_names(names, "points")
+    return explicit(names, _checked("points", names, values), repeat)
+
+
+def _file(number: int, lines: list[str]) -> tuple[str, bytes]:
+    return f"points/{number:05}.jsonl", "".join(f"{line}\n" for line in lines).encode()
+
+
+def _checked(origin: str, names: Sequence[str], rows: Rows) -> Rows:
+    for number, row in enumerate(rows, 1):
+        yield [check_value(v, f"{origin}: {n} of point {number}") for n, v in zip(names, row, strict=True)]
+
+
+def _delimited(path: Path, delimiter: str) -> tuple[tuple[str, ...], Rows]:
+    rows = _cells(path, delimiter)
+    _, header = next(rows, (0, []))
+    names = tuple(name.strip() for name in header)
+
+    def typed() -> Rows:
+        for line, cells in rows:
+            if len(cells) != len(names):
+                raise CjError(
+                    f"{path}, line {line}: {len(cells)} values where {len(names)} are named",
+                    f"give each line {len(names)} values, or quote those with the delimiter in them",
+                )
+            try:
+                yield [scalar(cell.strip()) if cell.strip() else None for cell in cells]
+            except SpecError as problem:
+                raise CjError(f"{path}, line {line}: {problem}", "leave the cell empty for null") from problem
+
+    return names, typed()
+
+
+def _cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are not blank, with the number of each one's last line in the file."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
+            for cells in reader:
+                if len(cells) > 1 or any(cell.strip() for cell in cells):
+                    yield reader.line_num, cells
+    except csv.Error as problem:
+        raise CjError(
+            f"{path}, line {reader.line_num}: {problem}", "mend the quotes in that line"
+        ) from problem
+    except (OSError, UnicodeDecodeError) as problem:
+        raise _unreadable(path, problem) from problem
+
+
+def _unreadable(path: Path, problem: OSError | UnicodeDecodeError) -> CjError:
+    reason = problem.strerror if isinstance(problem, OSError) else f"it is not UTF-8: {problem.reason}"
+    return CjError(f"{path} cannot be read: {reason}", f"iconv -t UTF-8 {path}")
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _json(path, number, line)
+    except (OSError, UnicodeDecodeError) as problem:
+        raise _unreadable(path, problem) from problem
+
+
+def _json(path: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError) as problem:
+        raise CjError(f"{path}, line {number}: {problem}", '{"delta": 0.1, "epsilon": 0.2}') from problem
+
+
+def _json_list(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique_keys)
+    except (OSError, UnicodeDecodeError) as problem:
+        raise _unreadable(path, problem) from problem
+    except (ValueError, RecursionError) as problem:
+        raise CjError(f"{path}: {problem}", '[{"delta": 0.1}, {"delta": 0.2}]') from problem
+    if not isinstance(data, list):
+        raise CjError(f"{path} is not a list of objects", '[{"delta": 0.1}, {"delta": 0.2}]')
+    yield from enumerate(data, 1)
+
+
+def _objects(origin: str, unit: str, entries: Iterable[tuple[int, Any]]) -> tuple[tuple[str, ...], Rows]:
+    """Rows from objects; the first one's keys are the names, and every other has the same."""
+    entries = iter(entries)
+    first = list(itertools.islice(entries, 1))
+    names = tuple(name for number, entry in first for name in _object(origin, unit, number, entry))
+
+    def rows() -> Rows:
+        for number, entry in itertools.chain(first, entries):
+            fields = _object(origin, unit, number, entry)
+            if fields.keys() != set(names):
+                odd = sorted(map(str, set(names) ^ fields.keys()))
+                raise CjError(
+                    f"{origin}, {unit} {number}: other names than in the first: {', '.join(odd)}",
+                    "give every point the same names; null where there is no value",
+                )
+            yield [fields[name] for name in names]
+
+    return names, rows()
+
+
+def _object(origin: str, unit: str, number: int, entry: Any) -> Mapping[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise CjError(f"{origin}, {unit} {number} is not an object", '{"delta": 0.1, "epsilon": 0.2}')
+    return entry
