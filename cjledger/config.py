@@ -46,7 +46,7 @@ class Config:
     sources: tuple[str, ...] = ()
 
 
-def person_file(environment: Mapping[str, str]) -> Path:
+def person_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Where the person's own file belongs, by the XDG rules (a relative folder counts as unset)."""
     folder = environment.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(folder):

@@ -1,0 +1,134 @@
+"""cancel, retry, rerun, clean."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cjledger.cli import output
+from cjledger.cli.options import Jobs, Json, Pid, PidTasks, Yes
+from cjledger.errors import CjError
+from cjledger.project import Project, Target, resolve
+from cjledger.render import plain, size
+
+if TYPE_CHECKING:
+    from cjledger.commands.control import Resubmitted
+
+Wait = Annotated[bool, typer.Option("--wait", help="Stay until every task has ended.")]
+
+
+def cancel(pid: PidTasks = None, json: Json = False) -> None:
+    """End a package's tasks.
+
+    What ended by itself keeps its state; the rest is CANCELLED.
+    """
+    from cjledger.commands import control
+
+    project = output.project()
+    target = resolve(project, pid)
+    count = control.cancel(project, target)
+    if json:
+        output.emit({"package": target.package_id, "cancelled": count})
+    else:
+        output.say(f"{target.short}  {count} cancelled")
+
+
+def retry(pid: PidTasks = None, jobs: Jobs = None, wait: Wait = False, json: Json = False) -> None:
+    """Run again the tasks that did not complete.
+
+    They run as new attempts: the records of the old ones stay.
+    """
+    from cjledger.commands import control
+
+    project = output.project()
+    target = resolve(project, pid)
+    done = control.retry(project, target, jobs=jobs)
+    if done is None:
+        if json:
+            output.emit({"package": target.package_id, "tasks": "", "count": 0})
+        else:
+            output.say(f"{target.short}  nothing to retry")
+        return
+    _resubmitted(project, target, done, wait, json)
+
+
+def rerun(
+    pid: PidTasks = None, jobs: Jobs = None, yes: Yes = False, wait: Wait = False, json: Json = False
+) -> None:
+    """Run tasks again, whatever became of them.
+
+    They run as new attempts, and the new attempt is the one that counts.
+    """
+    from cjledger.commands import control
+
+    project = output.project()
+    target = resolve(project, pid)
+    what = "all its tasks" if not target.tasks else f"{len(target.tasks)} of its tasks"
+    _ask(f"Run {what} of {target.short} again?", yes, f"git cj rerun {pid or '@'} --yes")
+    _resubmitted(project, target, control.rerun(project, target, jobs=jobs), wait, json)
+
+
+def _ask(question: str, yes: bool, command: str) -> None:
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        raise CjError("nobody answered", command) from None
+    if not agreed:
+        raise CjError("not done", command)
+
+
+def _resubmitted(project: Project, target: Target, done: Resubmitted, wait: bool, json: bool) -> None:
+    from cjledger.cli.following import wait_for
+
+    if json:
+        output.emit(
+            {
+                "package": done.package_id,
+                "submission": done.submission,
+                "attempt": done.attempt,
+                "tasks": done.tasks,
+                "count": done.count,
+                "job": done.job,
+            }
+        )
+    else:
+        noun = "task" if done.count == 1 else "tasks"
+        output.say(
+            f"{target.short}  {done.count} {noun} ({done.tasks}) again, attempt {done.attempt}, "
+            f"as {plain(done.job)}"
+        )
+    if wait:
+        wait_for(project, Target(done.package_id), to=sys.stderr)
+
+
+def clean(
+    pid: Pid = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Drop the package and its shards too; says what is lost.")
+    ] = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """End a package and free its files on the cluster.
+
+    The package, its shards and the ledger stay. Small outputs come home first; what does not is named.
+    """
+    from cjledger.commands import control
+
+    project = output.project()
+    target = resolve(project, pid)
+    if forget and sys.stdin.isatty():
+        _ask(
+            f"Forget {target.short}, its code and its rows?", yes, f"git cj clean {pid or '@'} --forget --yes"
+        )
+    done = control.clean(project, target, forget=forget, announce=output.note)
+    if json:
+        output.emit({"package": done.package_id, "freed": done.freed, "lost": list(done.lost)})
+        return
+    output.say(f"{target.short}  {size(done.freed)} freed" + (", forgotten" if forget else ""))
+    for line in done.lost:
+        output.say(f"lost: {plain(line)}")

@@ -1,0 +1,144 @@
+"""show, ls, get, gather."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cjledger.cli import output
+from cjledger.cli.options import Json, PidTasks
+from cjledger.errors import UsageError
+from cjledger.project import resolve
+from cjledger.render import fit, json_line, number, plain, size, table
+
+if TYPE_CHECKING:
+    from cjledger.commands.files import Fetched
+
+Folder = Annotated[str | None, typer.Option("-o", "--output", metavar="DIR", help="Where to put them.")]
+
+
+def show(
+    pid: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PID[/TASK[/FILE]]", help="A package, a task of it, or a file that the task left."
+        ),
+    ] = None,
+    out: Annotated[bool, typer.Option("--out", help="What the task printed.")] = False,
+    err: Annotated[bool, typer.Option("--err", help="What the task printed as errors.")] = False,
+    script: Annotated[
+        bool, typer.Option("--script", help="The script that runs the task again on its own.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="What differed from HEAD at launch.")] = False,
+    json: Json = False,
+) -> None:
+    """Show a package's manifest, a task, or a file."""
+    from cjledger.commands import show as showing
+
+    if out + err + script + diff > 1:
+        raise UsageError("--out, --err, --script and --diff exclude one another", "git cj show @/1 --out")
+    project = output.project()
+    target = resolve(project, pid)
+    if out or err:
+        output.raw(showing.stream(project, target, "out" if out else "err"))
+    elif script:
+        output.raw(showing.reproduction(project, target))
+    elif diff:
+        output.raw(showing.changes(project, target).encode(errors="replace"))
+    elif target.file:
+        output.raw(showing.file(project, target))
+    elif target.tasks:
+        for task in showing.tasks(project, target):
+            _show_fields(task, json)
+    else:
+        _show_fields(showing.manifest(project, target), json)
+
+
+def _show_fields(content: dict[str, Any], json: bool) -> None:
+    if json:
+        output.emit(content)
+        return
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            output.say(f"{plain(key)}:")
+            for name, item in value.items():
+                _field(f"  {plain(name)}", item)
+        elif value not in (None, [], {}, ""):
+            _field(plain(key), value)
+
+
+def _field(name: str, value: Any) -> None:
+    text = json_line(value) if isinstance(value, list | dict) else number(value)
+    output.say(fit(f"{name:<16} {text}", output.width()).rstrip())
+
+
+def ls(
+    pid: PidTasks = None,
+    glob: Annotated[str | None, typer.Argument(metavar="GLOB", help="Only such files.")] = None,
+    json: Json = False,
+) -> None:
+    """List the files that tasks left."""
+    from cjledger.commands import files
+
+    project = output.project()
+    target = resolve(project, pid)
+    found = files.ls(project, target, glob)
+    if json:
+        for item in found:
+            output.emit({"package": target.package_id, **asdict(item)})
+    elif found:
+        rows = [(item.task, size(item.bytes), plain(item.path)) for item in found]
+        output.say(table(["task", "size", "file"], rows, output.width()))
+    else:
+        output.note("no file yet")
+
+
+def get(
+    pid: PidTasks = None,
+    glob: Annotated[str | None, typer.Argument(metavar="GLOB", help="Only such files.")] = None,
+    folder: Folder = None,
+    json: Json = False,
+) -> None:
+    """Bring files of tasks home.
+
+    They go to DIR/TASK/FILE, for a single task to DIR/FILE; DIR is the package's first digits where it is
+    left out. A file that is there with other content is kept.
+    """
+    from cjledger.commands import files
+
+    project = output.project()
+    target = resolve(project, pid)
+    _fetched(files.get(project, target, glob, Path(folder or target.package_id[:8])), json)
+
+
+def gather(
+    glob: Annotated[str, typer.Argument(metavar="GLOB", help="Which file of each task.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Where to put them.")],
+    pid: PidTasks = None,
+    json: Json = False,
+) -> None:
+    """Bring every task's file into one folder.
+
+    The task's number goes into each name, and nothing is overwritten.
+    """
+    from cjledger.commands import files
+
+    project = output.project()
+    _fetched(files.gather(project, resolve(project, pid), glob, Path(folder)), json)
+
+
+def _fetched(found: Fetched, json: bool) -> None:
+
+    for path in found.written:
+        if json:
+            output.emit({"path": str(path), "written": True})
+        else:
+            output.say(plain(str(path)))
+    for path in found.kept:
+        if json:
+            output.emit({"path": str(path), "written": False})
+        else:
+            output.note(f"kept, it is there with other content: {path}")

@@ -1,0 +1,28 @@
+"""Staying with a package until it is final."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from cjledger.cli import output
+from cjledger.commands import state
+from cjledger.commands.state import PackageState
+from cjledger.project import Project, Target
+from cjledger.render import plain
+
+
+def wait_for(project: Project, target: Target, to: TextIO = sys.stdout) -> PackageState:
+    """Show progress until every task has ended; returns the last state."""
+    from cjledger.render import live  # rich: only for those who wait
+
+    last = live.watch(
+        state.follow(project, target),
+        to,
+        title=f"{target.short}  {plain(str(project.repo.top.name))}",
+        terminal=to.isatty() and output.is_terminal(),
+        colour=output.colour(),
+        width=output.width(),
+    )
+    assert last is not None
+    return last

@@ -1,0 +1,148 @@
+"""checkout, diff, fsck, config, who, completion."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cjledger.cli import output
+from cjledger.cli.completion import SHELLS, script
+from cjledger.cli.options import Json, Pid
+from cjledger.errors import UsageError
+from cjledger.project import resolve
+from cjledger.render import json_line, number, plain, plain_lines, table
+
+OnePid = Annotated[str, typer.Argument(metavar="PID", help="The package.")]
+
+
+def checkout(
+    pid: OnePid,
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A folder that is not there yet, or empty.")],
+    json: Json = False,
+) -> None:
+    """Check a package's exact files out as a linked worktree.
+
+    git worktree remove DIR removes it again.
+    """
+    from cjledger.commands import checkout as checking
+
+    project = output.project()
+    target = resolve(project, pid)
+    path = checking.checkout(project, target, Path(folder))
+    if json:
+        output.emit({"package": target.package_id, "path": str(path)})
+    else:
+        output.say(f"{target.short} is in {plain(str(path))}")
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="PID", help="The one.")],
+    second: Annotated[str, typer.Argument(metavar="PID", help="The other.")],
+    stat: Annotated[
+        bool, typer.Option("--stat", help="Name the files that differ, without the patch.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compare two packages.
+
+    Code, parameters, resources, environment and launch.
+    """
+    from cjledger.commands import compare
+
+    project = output.project()
+    found = compare.diff(
+        project, resolve(project, first), resolve(project, second), patch=not stat and not json
+    )
+    if json:
+        for difference in found.differences:
+            output.emit(asdict(difference))
+        return
+    if not found.differences:
+        output.note("the packages do not differ")
+        return
+    rows = [(d.section, plain(d.name), _value(d.before), _value(d.after)) for d in found.differences]
+    output.say(table(["", "what", "before", "after"], rows, output.width()))
+    if found.patch:
+        output.say("\n" + plain_lines(found.patch).rstrip("\n"))
+
+
+def _value(value: Any) -> str:
+    return json_line(value) if isinstance(value, list | dict) else number(value)
+
+
+def fsck(pid: Pid = None, json: Json = False) -> None:
+    """Check packages, ledgers and shards against their hashes.
+
+    Says what is wrong and where, and exits with 1 if anything is.
+    """
+    from cjledger.commands import fsck as verifying
+
+    project = output.project()
+    report = verifying.fsck(project, resolve(project, pid).package_id if pid else None)
+    if json:
+        for problem in report.problems:
+            output.emit(asdict(problem))
+    else:
+        for problem in report.problems:
+            output.say(f"{problem.kind} {plain(problem.where)}: {plain(problem.what)}")
+        output.say(
+            f"{report.packages} packages, {report.entries} ledger entries, {report.shards} shards checked: "
+            f"{len(report.problems) or 'nothing'} wrong"
+        )
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def config(json: Json = False) -> None:
+    """Show the configuration in force.
+
+    Defaults included; sources are the files that were read.
+    """
+    from cjledger.commands import about
+
+    found = about.settings(output.project())
+    if json:
+        output.emit(found)
+        return
+    for key, value in _flat(found):
+        output.say(f"{plain(key)} = {json_line(value)}")
+
+
+def _flat(values: dict[str, Any], at: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{at}{key}.")
+        elif value not in (None, (), []):
+            pairs.append((at + key, value))
+    return pairs
+
+
+def who(json: Json = False) -> None:
+    """Show who launches from here, and with what."""
+    from cjledger.commands import about
+
+    found = asdict(about.who(output.project()))
+    if json:
+        output.emit(found)
+        return
+    for key, value in found.items():
+        output.say(f"{key:<12}{plain(str(value))}")
+
+
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help=", ".join(("bash", "zsh", "fish")))],
+) -> None:
+    """Print the script that completes git cj in a shell.
+
+    eval "$(git cj completion bash)"                             in ~/.bashrc
+    eval "$(git cj completion zsh)"                              in ~/.zshrc, after compinit
+    git cj completion fish > ~/.config/fish/completions/git-cj.fish
+    """
+    if shell not in SHELLS:
+        raise UsageError(f"there is no completion for {shell}", f"git cj completion {next(iter(SHELLS))}")
+    sys.stdout.write(script(shell))

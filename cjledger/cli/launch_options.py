@@ -1,0 +1,79 @@
+"""Arguments and options of the verbs that launch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Program = Annotated[
+    str | None,
+    typer.Argument(metavar="PROGRAM", help="script.py or module.py:function; left out with -c."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Argument(metavar="CLUSTER", help="Where to run: local; left out, the configured default_cluster."),
+]
+Command = Annotated[
+    str | None,
+    typer.Option("-c", "--command", metavar="COMMAND", help="A command with {name} for each parameter."),
+]
+Message = Annotated[str, typer.Option("-m", "--message", metavar="MSG", help="Why: kept in the package.")]
+SweepOption = Annotated[
+    list[str],
+    typer.Option(
+        "--sweep",
+        metavar="NAME=SPEC",
+        help="An axis: 0.1,0.2,a or start:step:stop or linspace(a,b,n) or logspace(a,b,n) or "
+        "range(start,stop,step).",
+    ),
+]
+Points = Annotated[
+    str | None,
+    typer.Option("--points", metavar="FILE", help="One task a row: CSV, JSON lines, JSON or Parquet."),
+]
+Blocks = Annotated[
+    str | None,
+    typer.Option("--blocks", metavar="FILE", help="A union of products in JSON or TOML, with a stop_list."),
+]
+Repeat = Annotated[
+    int, typer.Option("--repeat", metavar="N", help="Replicates of each point, with their own seeds.")
+]
+Dep = Annotated[
+    list[str],
+    typer.Option("--dep", metavar="DIR", help="A folder of modules: packed even if ignored, and importable."),
+]
+Out = Annotated[
+    list[str], typer.Option("--out", metavar="GLOB", help="Which files are outputs; left out, every new one.")
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", help="The root seed; left out, drawn and recorded.")
+]
+Mem = Annotated[str | None, typer.Option("--mem", metavar="SIZE", help="Memory a task: 4G, 500M.")]
+Time = Annotated[
+    str | None, typer.Option("--time", metavar="TIME", help="Time a task: 30 (minutes), 48:00:00, 90m, 2d.")
+]
+Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", help="Processors and threads a task.")]
+Gpus = Annotated[int | None, typer.Option("--gpus", metavar="N", help="Graphics processors a task.")]
+Nodes = Annotated[int | None, typer.Option("--nodes", metavar="N", help="Nodes a job.")]
+Ntasks = Annotated[int | None, typer.Option("--ntasks-per-node", metavar="N", help="Processes on each node.")]
+Alloc = Annotated[
+    list[str], typer.Option("--alloc", metavar="FLAGS", help="Flags passed to the scheduler unread.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show tasks, values and the script; write nothing.")]
+NoSubmit = Annotated[
+    bool, typer.Option("--no-submit", help="Make the package only; git cj submit sends it later.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Stay until every task has ended.")]
+AllowLarge = Annotated[bool, typer.Option("--allow-large", help="Pack untracked files over the size limit.")]
+AllowSecret = Annotated[
+    list[str],
+    typer.Option("--allow-secret", metavar="PATH", help="Pack this file although it looks like a secret."),
+]
+Line = Annotated[
+    int | None, typer.Option("--line", metavar="L", help="Which loop nest, by a line of it, of several.")
+]
+Depth = Annotated[int | None, typer.Option("--depth", metavar="D", help="How many of the nest's loops.")]
+NoEval = Annotated[
+    bool, typer.Option("--no-eval", help="Never run the script's head to learn its loops' values.")
+]

@@ -1,0 +1,21 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Pid = Annotated[
+    str | None,
+    typer.Argument(metavar="PID", help="The package: 4 or more digits of its ID, or @ for the last one."),
+]
+PidTasks = Annotated[
+    str | None,
+    typer.Argument(metavar="PID[/TASKS]", help="The package, or tasks of it: 8ab7a5aa/7, @/3,5-9."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", metavar="N", help="How many tasks run at a time on local.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -1,0 +1,198 @@
+"""state and log."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cjledger.cli import output
+from cjledger.cli.options import Json, Pid, PidTasks
+from cjledger.errors import UsageError
+from cjledger.project import Project, Target, resolve
+from cjledger.render import (
+    counts_words,
+    duration,
+    fit,
+    moment,
+    number,
+    plain,
+    state_line,
+    table,
+)
+
+if TYPE_CHECKING:
+    from cjledger.commands.state import PackageState, TaskState
+
+_LISTED = 50
+
+
+def state(
+    pid: PidTasks = None,
+    tasks: Annotated[bool, typer.Option("--tasks", help="A line a task, however many.")] = False,
+    only: Annotated[
+        str | None, typer.Option("--state", metavar="STATE", help="Only tasks in this state: FAILED.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay until every task has ended.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every package that is not final.")] = False,
+    json: Json = False,
+) -> None:
+    """Show how many tasks are in which state.
+
+    Packages of up to 50 tasks show each task.
+    """
+    from cjledger.cli.following import wait_for
+    from cjledger.commands import state as states
+
+    project = output.project()
+    wanted = states.check_state(only) if only else None
+    if every and pid:
+        raise UsageError("--all and a package exclude one another", "git cj state --all")
+    targets = states.unfinished(project) if every else [resolve(project, pid)]
+    if every and not targets and not json:
+        output.note("every package launched here is final: git cj log")
+    for target in targets:
+        if watch and not json:
+            wait_for(project, target)
+        elif watch:
+            for found in states.follow(project, target):
+                output.emit(_package(found))
+        _one_state(project, target, tasks or bool(target.tasks), wanted, json, quiet=watch and json)
+
+
+def _one_state(
+    project: Project, target: Target, listing: bool, wanted: str | None, json: bool, quiet: bool
+) -> None:
+    from cjledger.commands import state as states
+
+    found, listed = states.state(project, target, tasks=bool(listing or wanted))
+    if json:
+        if listing or wanted:
+            _emit_tasks(project, target, _filtered(listed, wanted))
+        elif not quiet:
+            output.emit(_package(found))
+        return
+    if not (listing or wanted) and found.tasks <= _LISTED:
+        found, listed = states.state(project, target, tasks=True)
+    line = state_line(
+        found.package_id, found.cluster, found.program, found.tasks, found.counts, output.colour()
+    )
+    output.say(line)
+    for problem in found.problems:
+        output.note(problem)
+    chosen = _filtered(listed, wanted)
+    if chosen:
+        _task_table(states.with_params(project, target.package_id, chosen))
+
+
+def _filtered(listed: list[TaskState], wanted: str | None) -> list[TaskState]:
+    return [task for task in listed if wanted in (None, task.state)]
+
+
+def _package(found: PackageState) -> dict[str, Any]:
+    return {
+        "package": found.package_id,
+        "cluster": found.cluster,
+        "program": found.program,
+        "tasks": found.tasks,
+        "counts": found.counts,
+        "final": found.final,
+    }
+
+
+def _emit_tasks(project: Project, target: Target, listed: list[TaskState]) -> None:
+    from cjledger.commands import state as states
+
+    for task in states.with_params(project, target.package_id, listed):
+        content = asdict(task)
+        params = content.pop("params")
+        last = {key: content.pop(key) for key in ("error", "note")}
+        output.emit({**content, "params": params, **last})
+
+
+def _task_table(listed: list[TaskState]) -> None:
+    rows = [
+        (
+            task.task,
+            plain(task.job or ""),
+            task.state,
+            task.exit_code,
+            _ran(task),
+            None if task.max_rss_mb is None else round(task.max_rss_mb),
+            " ".join(f"{key}={number(value)}" for key, value in task.params.items()),
+            plain(task.error or task.note or ""),
+        )
+        for task in listed
+    ]
+    headers = ["task", "job", "state", "exit", "time", "MB", "parameters", "error"]
+    filled = [index for index in range(len(headers)) if any(row[index] not in (None, "") for row in rows)]
+    output.say(
+        table(
+            [headers[index] for index in filled],
+            [[row[index] for index in filled] for row in rows],
+            output.width(),
+            output.colour(),
+        )
+    )
+
+
+def _ran(task: TaskState) -> str:
+    if not (task.started and task.ended):
+        return ""
+
+    return duration(
+        (datetime.fromisoformat(task.ended) - datetime.fromisoformat(task.started)).total_seconds()
+    )
+
+
+def log(
+    pid: Pid = None,
+    count: Annotated[int, typer.Option("-n", "--number", metavar="N", help="How many; 20 left out.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    program: Annotated[
+        str | None, typer.Option("--program", metavar="REGEX", help="Only launches of such a program.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="NAME", help="Only launches on this cluster.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Not before: 2026-01-31, or an age: 3d.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="DATE", help="Not after.")] = None,
+    json: Json = False,
+) -> None:
+    """List the launches of this repository, newest first.
+
+    Tasks are counted as last known: git cj state asks anew.
+    """
+    from cjledger.commands import log as logging
+
+    project = output.project()
+    found = logging.log(
+        project,
+        limit=None if every else count,
+        package_id=resolve(project, pid).package_id if pid else None,
+        program=program,
+        cluster=cluster,
+        since=since,
+        until=until,
+    )
+    if not found and not json:
+        output.note("nothing was launched here that fits: git cj run PROGRAM local")
+    for launch in found:
+        if json:
+            content = asdict(launch)
+            output.emit({"package": content.pop("package_id"), **content})
+            continue
+        noun = "task" if launch.tasks == 1 else "tasks"
+        gone = "  (forgotten)" if launch.forgotten else ""
+        counts = counts_words(launch.counts, output.colour())
+        output.say(
+            f"{launch.package_id[:12]}  {moment(launch.date)}  {plain(launch.program)} on "
+            f"{plain(launch.cluster)}, {launch.tasks} {noun}: {counts}{gone}"
+        )
+        output.say(fit(f"    {plain(launch.author)}, {plain(launch.agent)}", output.width()))
+        if launch.message:
+            output.say(fit(f"    {plain(launch.message)}", output.width()))
