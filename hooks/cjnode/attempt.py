@@ -111,16 +111,17 @@ def run(setting: Setting, journal: Journal, number: int, attempt: int) -> str:
     clock = Clock()
     journal.now_at(number, attempt, clock.started)
     environment = variables(setting, task, attempt)
-    rows: List[Output] = []
+    streams = setting.workplace.streams.fds()
     child = children.start(
         lambda: _in_child(setting, task, environment),
-        setting.workplace.streams.fds(),
-        setting.signals.private() + journal.private(),
+        streams,
+        streams + setting.signals.private() + journal.private(),
     )
     ended = children.wait(child, setting.signals, lambda: why_end(setting, number, clock.began))
     span = clock.span()
-    settle(setting, journal, task, attempt, outcome_of(ended, setting.limit_s), span, rows)
-    return outcome_of(ended, setting.limit_s).state
+    outcome = outcome_of(ended, setting.limit_s)
+    settle(setting, journal, task, attempt, outcome, span, [])
+    return outcome.state
 
 
 def settle(

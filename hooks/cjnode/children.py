@@ -101,7 +101,7 @@ def _forget_the_worker(streams: Sequence[int], private: Sequence[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, stream in enumerate(streams, 1):
         os.dup2(stream, number)
-    for descriptor in tuple(streams) + tuple(private):
+    for descriptor in private:
         os.close(descriptor)
 
 

@@ -5,7 +5,7 @@ import socket
 import sys
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from cjnode import attempt, blocks, inprocess, layout, prison, reproduce
+from cjnode import attempt, blocks, inprocess, layout, preload, prison, reproduce
 from cjnode.attempt import Setting
 from cjnode.blocks import BlockId, Claim, Current, Record
 from cjnode.cancelling import Cancelled
@@ -57,8 +57,10 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         layout.job_name(package_id, submission),
         limit,
     )
+    elements = _elements(found)
     try:
-        return _run(Worker(found, setting, incarnation, _elements(found)))
+        _prepare(setting, len(found.tasks) // elements)
+        return _run(Worker(found, setting, incarnation, elements))
     except UnwritableError as problem:
         sys.stderr.write("cj: error: element %d gives up: %s\n" % (element, problem))
         return STOPPED if signals.stopping else UNWRITABLE
@@ -88,6 +90,14 @@ def _stand_alone() -> None:
     os.chdir("/")
     for name in ("CJ_ELEMENT", "CJ_INCARNATION"):
         os.environ.pop(name, None)
+
+
+def _prepare(setting: Setting, tasks: int) -> None:
+    """Import what the tasks will, under the variables that all of them have."""
+    common = attempt.variables(setting, reproduce.task(setting.package, 1), 1)
+    for name in reproduce.THREADS:
+        os.environ[name] = common[name]
+    preload.prepare(setting.package, tasks)
 
 
 def _elements(submission: Submission) -> int:
