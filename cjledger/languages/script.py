@@ -103,5 +103,6 @@ def _body(name: str) -> str:
     By patterns that hold for these modules, because parsing them would cost every launch 40 ms.
     """
     _, title, text = _source(name).split('"""', 2)
+    title = "\n".join(f"# {line}".rstrip() for line in title.strip().split("\n"))
     kept = _PLACEHOLDER.sub("", _IMPORT.sub("", text)).strip("\n")
-    return f"\n\n# ---- {name} ----\n# {title}\n\n{kept}"
+    return f"\n\n# ---- {name} ----\n{title}\n\n{kept}"

@@ -73,7 +73,8 @@ def nest_loops(tree: ast.Module, lines: Iterable[int]) -> List[ast.For]:
     return [found[line] for line in wanted]
 
 
-def _at(place: ast.AST, node: ast.AST) -> Any:
+def put_at(place: ast.AST, node: ast.AST) -> Any:
+    """Give a made node the position of one in the source, for tracebacks."""
     for child in ast.walk(node):
         ast.copy_location(child, place)
     return node
@@ -86,11 +87,11 @@ def cut(source: bytes, filename: str, lines: Iterable[int]) -> CodeType:
     names: List[str] = []
     for level, loop in enumerate(loops):
         names.extend(name for name in target_names(loop.target) if name not in names)
-        picked = _at(loop.iter, ast.parse("%s(%d, 0)" % (PICK, level), mode="eval").body)
+        picked = put_at(loop.iter, ast.parse("%s(%d, 0)" % (PICK, level), mode="eval").body)
         picked.args[1] = loop.iter
         loop.iter = picked
     words = ", ".join("%r: %s" % (name, name) for name in names)
-    loops[-1].body.insert(0, _at(loops[-1], ast.parse("%s({%s})" % (SEEN, words)).body[0]))
+    loops[-1].body.insert(0, put_at(loops[-1], ast.parse("%s({%s})" % (SEEN, words)).body[0]))
     code: CodeType = compile(tree, filename, "exec", dont_inherit=True)
     return code
 

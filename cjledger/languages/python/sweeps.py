@@ -1,0 +1,156 @@
+"""From a script's loop nest to a sweep: one task for each iteration."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cjledger.errors import CjError
+from cjledger.languages.python.evaluate import Evaluation, evaluate
+from cjledger.languages.python.literal import static_growth
+from cjledger.languages.python.names import UncertainError
+from cjledger.languages.python.nests import Nest, check_nest, choose_nest, mentioned, parse
+from cjledger.model import Axis, Block, Sweep
+from cjnode.loops import nest_loops
+from cjnode.points import POINTS_PER_FILE
+from cjnode.survey import TooManyError, kept_names
+
+Files = Iterator[tuple[str, bytes]]
+
+
+def loop_sweep(
+    path: Path,
+    shown: str,
+    *,
+    line: int | None,
+    depth: int | None,
+    interpreter: str,
+    workdir: Path,
+    search_path: Sequence[Path],
+    arguments: Sequence[str],
+    evaluate: bool,
+    max_tasks: int,
+    announce: Callable[[str], None],
+    timeout_s: float = 60,
+    repeat: int = 1,
+) -> tuple[Sweep, Files | None]:
+    """The sweep of a script's loop nest, and the files of its explicit points where it needs them.
+
+    ``shown`` is the path below the repository's top, as errors name it. Raises CjError for what cannot be
+    counted exactly.
+    """
+    tree = parse(path.read_bytes(), shown)
+    nest = choose_nest(tree, shown, line, depth)
+    loops = nest_loops(tree, nest.lines)
+    check_nest(loops, shown)
+    wanted = Evaluation(
+        path,
+        shown,
+        nest.lines,
+        interpreter,
+        workdir,
+        tuple(search_path),
+        tuple(arguments),
+        timeout_s,
+        max_tasks,
+    )
+    branches = _branches(tree, loops, wanted, evaluate, announce)
+    counts = _counts(branches)
+    if not counts[-1]:
+        raise CjError(
+            f"{shown}: the loop nest on line {nest.line} has no iterations: an empty sweep",
+            "give its loops something to run over",
+        )
+    if counts[-1] * repeat > max_tasks:
+        raise CjError(
+            f"{shown}: {counts[-1] * repeat} tasks are more than the configured maximum of {max_tasks}",
+            "raise max_tasks under [limits] in .cjledger.toml, or loop over fewer values",
+        )
+    return _sweep(nest, loops, branches, counts[-1], repeat)
+
+
+def _branches(
+    tree: ast.Module,
+    loops: list[ast.For],
+    wanted: Evaluation,
+    allowed: bool,
+    announce: Callable[[str], None],
+) -> list[Any]:
+    try:
+        return static_growth(tree, loops, wanted.limit).branches
+    except TooManyError:
+        raise CjError(
+            f"{wanted.shown}: the nest on line {wanted.lines[0]} has more than the configured maximum of "
+            f"{wanted.limit} tasks",
+            "raise max_tasks under [limits] in .cjledger.toml, or loop over fewer values",
+        ) from None
+    except UncertainError as problem:
+        where = f"{wanted.shown}:{problem.line or wanted.lines[0]}"
+        if not allowed:
+            raise CjError(
+                f"{where}: the text alone does not say what the loop on line {wanted.lines[0]} runs over "
+                f"({problem.reason})",
+                "leave out --no-eval, write the values as literals, or give them with --sweep NAME=…",
+            ) from None
+        announce(
+            f"{where}: {problem.reason}; running what precedes the loop on line {wanted.lines[0]}, in "
+            f"{wanted.workdir} with {wanted.interpreter}"
+        )
+    found = evaluate(wanted)
+    for level, one_shot in enumerate(found.one_shot):
+        name = mentioned(loops, level) if one_shot else None
+        if name:
+            raise CjError(
+                f"{wanted.shown}:{loops[level].lineno}: the loop runs over the iterator {name}, which its "
+                "body uses too, so its iterations depend on one another",
+                f"loop over list({name})",
+            )
+    return found.branches
+
+
+def _counts(branches: list[Any]) -> list[int]:
+    """How many innermost iterations each branch has; those below come before it."""
+    counts: list[int] = []
+    for _, rows in branches:
+        counts.append(sum(counts[below] if below >= 0 else 1 for _, below in rows))
+    return counts
+
+
+def _sweep(
+    nest: Nest, loops: list[ast.For], branches: list[Any], tasks: int, repeat: int
+) -> tuple[Sweep, Files | None]:
+    names = kept_names([loop.target for loop in loops])
+    flat = tuple(name for level in names for name in level)
+    where = {"line": nest.line, "depth": nest.depth, "lines": list(nest.lines)}
+    levels = [[rows for level, rows in branches if level == wanted] for wanted in range(nest.depth)]
+    if all(len(kinds) == 1 for kinds in levels):
+        axes = tuple(
+            Axis(tuple(own), tuple(tuple(values) for values, _ in rows))
+            for own, (rows,) in zip(names, levels, strict=True)
+        )
+        return Sweep("loops", (Block(axes),), (), flat, 0, repeat, where), None
+    return Sweep("loops", (), (), flat, tasks, repeat, where), _files(branches)
+
+
+def _files(branches: list[Any]) -> Files:
+    lines: list[str] = []
+    number = 0
+    for row in _rows(branches, len(branches) - 1, [], []):
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        if len(lines) == POINTS_PER_FILE:
+            yield f"points/{number:05d}.jsonl", "".join(lines).encode(errors="surrogatepass")
+            lines, number = [], number + 1
+    if lines:
+        yield f"points/{number:05d}.jsonl", "".join(lines).encode(errors="surrogatepass")
+
+
+def _rows(branches: list[Any], branch: int, index: list[int], values: list[Any]) -> Iterator[list[Any]]:
+    for position, (own, below) in enumerate(branches[branch][1]):
+        here, bound = [*index, position], [*values, *own]
+        if below < 0:
+            yield [here, *bound]
+        else:
+            yield from _rows(branches, below, here, bound)
