@@ -46,10 +46,23 @@ def frames(tasks: int) -> list[Frame]:
 def _record(task: int, output: dict[str, object]) -> str:
     moment = f"2026-01-31T12:00:00.{task % 1000000:06d}Z"
     record = {
-        **{"task": task, "attempt": 1, "state": "COMPLETED", "exit_code": 0, "signal": 0},
-        **{"started": moment, "ended": moment, "seconds": 0.011 + task / 1e7, "host": "n1"},
-        **{"job": "cj-8ab7a5aa0123-1", "element": 1, "max_rss_mb": 34.1, "cpu_s": 0.01},
-        **{"seed": task * 6364136223846793005 % 2**63, "error": "", "note": "", "outputs": [output]},
+        "task": task,
+        "attempt": 1,
+        "state": "COMPLETED",
+        "exit_code": 0,
+        "signal": 0,
+        "started": moment,
+        "ended": moment,
+        "seconds": 0.011 + task / 1e7,
+        "host": "n1",
+        "job": "cj-8ab7a5aa0123-1",
+        "element": 1,
+        "max_rss_mb": 34.1,
+        "cpu_s": 0.01,
+        "seed": task * 6364136223846793005 % 2**63,
+        "error": "",
+        "note": "",
+        "outputs": [output],
     }
     return json.dumps(record, separators=(",", ":")) + "\n"
 

@@ -10,12 +10,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-__all__ = ["NULLS", "align", "from_values", "pl", "spread", "supertype", "typed", "unite"]
+__all__ = [
+    "NULLS",
+    "SHARD",
+    "align",
+    "from_values",
+    "pl",
+    "scan",
+    "spread",
+    "supertype",
+    "typed",
+    "union_schema",
+    "unite",
+    "unite_lazily",
+]
 
+SHARD = "cj_shard"  # the place of a row's shard, while rows are chosen
 NULLS = ("", "NA", "N/A", "null", "NULL", "None")
 
 
@@ -118,3 +133,37 @@ def spread(frame: pl.DataFrame, counts: Sequence[int]) -> pl.DataFrame:
     times = pl.Series(counts, dtype=pl.UInt32)
     index = pl.select(rows.repeat_by(times).explode().drop_nulls()).to_series()
     return frame[index.cast(pl.UInt32)] if frame.width else frame
+
+
+def scan(paths: Sequence[Path], numbered: bool = False) -> pl.LazyFrame:
+    """The rows of many shards lazily; ``numbered`` adds the shard's place in ``paths`` as a column."""
+    shards: list[pl.LazyFrame] = []
+    dropped: dict[int, list[str]] = {}
+    for place, path in enumerate(paths):
+        shard = pl.scan_parquet(path)
+        shards.append(shard.with_columns(pl.lit(place, pl.Int64).alias(SHARD)) if numbered else shard)
+        noted = pl.read_parquet_metadata(path).get("cj_dropped")
+        if noted:
+            dropped[place] = json.loads(noted)
+    schemas = [shard.collect_schema() for shard in shards]
+    names = {name for schema in schemas for name in schema}
+    for place, parameters in dropped.items():
+        # This shard's own column said what the parameter says; another shard's did not and was kept.
+        again = [name for name in parameters if f"{name}_output" in names]
+        shards[place] = shards[place].with_columns(pl.col(name).alias(f"{name}_output") for name in again)
+    return unite_lazily(shards)
+
+
+def unite_lazily(tables: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """The rows of all in order, under the union of their columns."""
+    schemas = [table.collect_schema() for table in tables]
+    if all(schema == schemas[0] for schema in schemas):
+        return pl.concat(tables) if len(tables) > 1 else tables[0]
+    union = union_schema(schemas)
+    return pl.concat(
+        table.select(
+            (pl.col(name).cast(kind) if name in schema else pl.lit(None, kind)).alias(name)
+            for name, kind in union.items()
+        )
+        for table, schema in zip(tables, schemas, strict=True)
+    )

@@ -1,0 +1,288 @@
+"""Questions to the shards: one table of the newest attempts, SQL, aggregates, files of many kinds."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from cjledger.errors import CjError
+from cjledger.shards import frames
+from cjledger.shards.frames import pl
+
+KEYS = ("cj_package", "cj_task", "cj_attempt")
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "arrow")
+_CALL = re.compile(r"\s*([a-z]+)\s*\(([^()]*)\)\s*")
+_FORMULA = re.compile(r"^[=+\-@\t\r]")
+
+_AGGREGATES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
+    "mean": lambda column: column.mean(),
+    "std": lambda column: column.std(),
+    "var": lambda column: column.var(),
+    "min": lambda column: column.min(),
+    "max": lambda column: column.max(),
+    "sum": lambda column: column.sum(),
+    "median": lambda column: column.median(),
+    "count": lambda column: column.count(),
+    "first": lambda column: column.first(),
+}
+
+
+def table(paths: Sequence[Path], records: Sequence[Path] = ()) -> pl.LazyFrame:
+    """The rows of one table from its shards in the order of their harvests.
+
+    Of each task only the rows of its newest completed attempt are there; ``records`` are the shards of
+    `cj:records`, which say which that is. Columns are united by the rules of ``shards.frames``.
+    """
+    if not paths:
+        return pl.LazyFrame(schema={"cj_package": pl.String, "cj_task": pl.Int64, "cj_attempt": pl.Int64})
+    return _newest(frames.scan(paths), paths, _completed(records))
+
+
+def records(paths: Sequence[Path]) -> pl.LazyFrame:
+    """All attempts' records, without what they left: sorted by task and attempt."""
+    if not paths:
+        return table(())
+    return frames.scan(paths).drop("outputs").sort("cj_task", "cj_attempt", maintain_order=True)
+
+
+def _completed(records: Sequence[Path]) -> pl.DataFrame:
+    kept = [
+        pl.scan_parquet(path).filter(pl.col("state") == "COMPLETED").select("cj_task", "cj_attempt")
+        for path in records
+    ]
+    return pl.concat(kept).collect() if kept else pl.DataFrame(schema=dict.fromkeys(KEYS[1:], pl.Int64))
+
+
+def _newest(rows: pl.LazyFrame, paths: Sequence[Path], completed: pl.DataFrame) -> pl.LazyFrame:
+    """Leave out superseded rows; nothing is joined when no attempt is."""
+    keys = pl.concat(
+        [
+            pl.scan_parquet(path)
+            .select("cj_task", "cj_attempt", pl.lit(place, pl.Int64).alias("cj_shard"))
+            .unique()
+            for place, path in enumerate(paths)
+        ]
+    ).collect()
+    attempts = pl.concat([keys.select(KEYS[1:]), completed]).group_by("cj_task").agg(pl.max("cj_attempt"))
+    wanted = keys.join(attempts, on=KEYS[1:]).group_by(KEYS[1:]).agg(pl.min("cj_shard"))
+    if wanted.height == keys.height:
+        return rows
+    lone = wanted.rename({"cj_shard": frames.SHARD})
+    return (
+        frames.scan(paths, numbered=True)
+        .join(lone.lazy(), on=[*KEYS[1:], frames.SHARD], how="semi", maintain_order="left")
+        .drop(frames.SHARD)
+    )
+
+
+def join(tables: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """Several packages' tables as one."""
+    return frames.unite_lazily(tables)
+
+
+def reduce(
+    rows: pl.LazyFrame,
+    by: Sequence[str] = (),
+    agg: str = "",
+    where: str = "",
+    columns: Sequence[str] = (),
+) -> pl.LazyFrame:
+    """The one table a person asked for, in the order of tasks, or of ``by`` with aggregates."""
+    rows = _named(rows.sort("cj_package", "cj_task", maintain_order=True), columns)
+    known = rows.collect_schema().names()
+    if where:
+        rows = _filter(rows, where, known)
+    if not by and not agg:
+        return rows
+    for name in by:
+        _check(name, known)
+    expressions = aggregates(agg or "count()", known)
+    if not by:
+        return rows.select(expressions)
+    return rows.group_by(by, maintain_order=True).agg(expressions).sort(by, maintain_order=True)
+
+
+def _named(rows: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:
+    if not columns:
+        return rows
+    made_up = [name for name in rows.collect_schema().names() if re.fullmatch(r"column_\d+", name)]
+    if len(made_up) != len(columns):
+        what = f"{len(made_up)} columns without a name" if made_up else "no column without a name"
+        raise CjError(f"the table has {what}, and {len(columns)} names were given", "git cj reduce")
+    names = rows.collect_schema().names()
+    taken = [name for name in columns if name in names or columns.count(name) > 1]
+    if taken:
+        raise CjError(f"there is a column {taken[0]} already", "give it another name")
+    return rows.rename(dict(zip(made_up, columns, strict=True)))
+
+
+def _filter(rows: pl.LazyFrame, where: str, known: Sequence[str]) -> pl.LazyFrame:
+    try:
+        kept = rows.filter(pl.sql_expr(where))
+        kept.collect_schema()
+    except pl.exceptions.PolarsError as problem:
+        raise _explained(problem, known, f"--where {where}") from problem
+    return kept
+
+
+def aggregates(text: str, known: Sequence[str]) -> list[pl.Expr]:
+    """The expressions of ``mean(pr),quantile(pr,0.9),count()``, named ``mean_pr``, ``quantile_pr_0.9``."""
+    made: dict[str, pl.Expr] = {}
+    at = 0
+    while at < len(text):
+        found = _CALL.match(text, at)
+        if not found:
+            raise CjError(f"not an aggregate: {text[at:].strip()!r}", '--agg "mean(pr),std(pr),count()"')
+        name, expression = _aggregate(found[1], found[2], known)
+        made[name] = expression
+        at = found.end()
+        if at < len(text):
+            if text[at] != ",":
+                raise CjError(f"a comma is missing before {text[at:].strip()!r}", "--agg 'mean(pr),count()'")
+            at += 1
+    return [expression.alias(name) for name, expression in made.items()]
+
+
+def _aggregate(function: str, inside: str, known: Sequence[str]) -> tuple[str, pl.Expr]:
+    column, _, level = (
+        (part.strip() for part in inside.rpartition(","))
+        if function == "quantile"
+        else (
+            inside.strip(),
+            "",
+            "",
+        )
+    )
+    if function == "count" and not column:
+        return "count", pl.len()
+    if function == "quantile":
+        _check(column, known)
+        if not re.fullmatch(r"0?\.\d+|0|1|1\.0*", level):
+            raise CjError(f"not a level between 0 and 1: {level!r}", f"quantile({column},0.9)")
+        return f"quantile_{column}_{level}", pl.col(column).quantile(float(level), "linear")
+    if function not in _AGGREGATES:
+        functions = [*_AGGREGATES, "quantile"]
+        raise CjError(f"there is no aggregate {function}()", _nearest(function, functions))
+    _check(column, known)
+    return f"{function}_{column}", _AGGREGATES[function](pl.col(column))
+
+
+def _check(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise CjError(f"there is no column {name!r}", _nearest(name, known))
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"{'did you mean ' + near[0] + '? ' if near else ''}There are: {', '.join(known)}"
+
+
+def sql(query: str, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """The answer to an SQL query; the tables are named as in ``tables`` (`results`, `records`)."""
+    names = [name for rows in tables.values() for name in rows.collect_schema().names()]
+    try:
+        answer = pl.SQLContext(dict(tables), eager=False).execute(query)
+        answer.collect_schema()
+    except pl.exceptions.PolarsError as problem:
+        raise _explained(problem, list(dict.fromkeys(names)), query, list(tables)) from problem
+    return answer
+
+
+def _explained(problem: Exception, known: Sequence[str], what: str, tables: Sequence[str] = ()) -> CjError:
+    words = str(problem).split("\n")[0]
+    column = re.search(r'unable to find column "([^"]*)"', words)
+    if column:
+        return CjError(f"there is no column {column[1]!r} (in: {what})", _nearest(column[1], known))
+    relation = re.search(r"relation '([^']*)' was not found", words)
+    if relation:
+        return CjError(f"there is no table {relation[1]!r} (in: {what})", _nearest(relation[1], tables))
+    return CjError(f"{words} (in: {what})", f"columns: {', '.join(known)}")
+
+
+def collect(rows: pl.LazyFrame) -> pl.DataFrame:
+    """The rows in memory. Raises CjError when a query fails on the way (a sum over text, say)."""
+    try:
+        return rows.collect()
+    except pl.exceptions.PolarsError as problem:
+        raise _explained(problem, rows.collect_schema().names(), "the query") from problem
+
+
+def columns(rows: pl.LazyFrame, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Some columns as lists, for a plot. Raises CjError for a column that is not there."""
+    known = rows.collect_schema().names()
+    for name in names:
+        _check(name, known)
+    found = collect(rows.select(dict.fromkeys(names)))
+    return {name: found[name].to_list() for name in names}
+
+
+def write(rows: pl.DataFrame, out: Path | IO[bytes], kind: str, escape_formulas: bool = False) -> None:
+    """Write a table as csv, tsv, jsonl, parquet or arrow; numbers read back as they were.
+
+    Text is written as it is. A spreadsheet runs text that begins with ``= + - @`` as a formula:
+    ``escape_formulas`` puts an apostrophe before such text in csv and tsv (never before a number).
+    """
+    target: Any = out
+    if kind in ("csv", "tsv"):
+        flat = _flat(rows)
+        if escape_formulas:
+            texts = pl.col(pl.String)
+            flat = flat.with_columns(
+                pl.when(texts.str.contains(_FORMULA.pattern)).then("'" + texts).otherwise(texts).name.keep()
+            )
+        flat.write_csv(target, separator="," if kind == "csv" else "\t")
+    elif kind == "jsonl":
+        rows.write_ndjson(target)
+    elif kind == "parquet":
+        rows.write_parquet(target)
+    elif kind == "arrow":
+        rows.write_ipc(target)
+    else:
+        raise CjError(f"no format {kind!r}", _nearest(kind, (*FORMATS, "txt")))
+
+
+def _flat(rows: pl.DataFrame) -> pl.DataFrame:
+    nested = [name for name, kind in rows.schema.items() if kind.is_nested()]
+    return rows.with_columns(frames.from_values(name, rows[name].to_list()) for name in nested)
+
+
+def contents(paths: Sequence[Path], file: str) -> Iterator[tuple[int, bytes | None]]:
+    """Each task's output of that path, newest completed attempt, in the order of tasks.
+
+    None where it is larger than what a harvest keeps, or was broken. ``paths`` are `cj:records` shards.
+    """
+    if not paths:
+        return
+    newest = _completed(paths).group_by("cj_task").agg(pl.max("cj_attempt")).lazy()
+    found = (
+        pl.concat([pl.scan_parquet(path).select("cj_task", "cj_attempt", "outputs") for path in paths])
+        .join(newest, on=KEYS[1:], how="semi", maintain_order="left")
+        .explode("outputs")
+        .filter(pl.col("outputs").struct.field("path") == file)
+        .select("cj_task", pl.col("outputs").struct.field("content"))
+        .collect()
+        .unique("cj_task", keep="first", maintain_order=True)
+        .sort("cj_task")
+    )
+    yield from zip(found["cj_task"].to_list(), found["content"].to_list(), strict=True)
+
+
+def concatenate(pieces: Iterator[tuple[int, bytes | None]], out: IO[bytes], header: int = 0) -> list[int]:
+    """CJ's reduce: write the files one after the other, the first ``header`` lines of the first alone.
+
+    Returns the tasks whose content is not here.
+    """
+    missing: list[int] = []
+    first = True
+    for task, content in pieces:
+        if content is None:
+            missing.append(task)
+            continue
+        lines = content.splitlines(keepends=True) if header and not first else [content]
+        body = b"".join(lines[header:] if header and not first else lines)
+        out.write(body if not body or body.endswith(b"\n") else body + b"\n")
+        first = False
+    return missing
