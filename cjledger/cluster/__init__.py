@@ -2,11 +2,12 @@
 
 from cjledger.cluster.local import Local
 from cjledger.cluster.node import ensure_ready, node_zip
+from cjledger.cluster.outbox import outbox
 from cjledger.cluster.transport import Frame, Transport
 from cjledger.errors import CjError
 from cjledger.model import Cluster
 
-__all__ = ["Frame", "Local", "Transport", "ensure_ready", "node_zip", "transport"]
+__all__ = ["Frame", "Local", "Transport", "ensure_ready", "node_zip", "outbox", "transport"]
 
 
 def transport(where: Cluster) -> Transport:

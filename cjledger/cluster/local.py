@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cjledger import gitrepo
-from cjledger.cluster import outbox
+from cjledger.cluster.outbox import push
 from cjledger.cluster.transport import Frame, Json, LostReplyError, frames, printable
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
@@ -37,7 +37,7 @@ class Local:
     def push(self, repo: Repo, package_id: str) -> Json:
         """Send a package and have it submitted. Asks the cluster when the push does not say how it went."""
         url = str(Path(self.cluster.root) / "repo.git")
-        done = outbox.push(repo, package_id, url, {"GIT_ALLOW_PROTOCOL": "file"})
+        done = push(repo, package_id, url, {"GIT_ALLOW_PROTOCOL": "file"})
         for reply in done.replies:
             if reply.get("package", package_id) == package_id:
                 return _accepted(reply)

@@ -5,7 +5,7 @@ import importlib
 import json
 import os
 import sys
-from typing import Any, BinaryIO, Dict, List
+from typing import Any, BinaryIO, Callable, Dict, List
 
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
@@ -34,18 +34,11 @@ def main(arguments: List[str]) -> int:
     options = parser.parse_args(arguments)
     root = os.path.realpath(options.root)
     if options.verb == "receive":
-        return _receive(root)
+        hook: Callable[[str], int] = importlib.import_module("cjnode.receive").hook
+        return hook(root)
     if options.verb == "work":
         return _work(root, options.package, options.submission)
     return _answer(options.verb, root, options.nonce)
-
-
-def _receive(root: str) -> int:
-    # The hook's own output goes to the log; the client listens on 3.
-    from cjnode.receive import receive
-
-    with os.fdopen(3, "wb") as reply:
-        return receive(root, sys.stdin.readlines(), reply)
 
 
 def _work(root: str, package: str, submission: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from typing import Any, BinaryIO, Dict, List, Set
 
 from cjnode import blocks, expand, gitbare, layout, schedulers
@@ -10,6 +11,8 @@ from cjnode.errors import NodeError
 from cjnode.files import create_json, read_json
 from cjnode.points import format_tasks, parse_tasks
 from cjnode.schedulers import pool
+
+ENDING_S = 40  # longer than a job's own grace
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\Z")
 
@@ -72,15 +75,15 @@ def _scheduler(root: str) -> str:
 
 
 def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
-    """The verb: ``{"package":…}``. Refuses while a job of the package still ends."""
+    """The verb: ``{"package":…}``. Ends what still runs of the package, then removes it."""
     folder = layout.checked_package(root, request.get("package"))
     package = request["package"]
     jobs = _jobs(folder)
-    busy = schedulers.poll(_scheduler(root), root, jobs)
+    busy = _end(root, jobs)
     if busy:
         raise NodeError(
-            "package %s still has a job: %s" % (package[:12], ", ".join(sorted(busy))),
-            "git cj cancel %s, then git cj clean again" % package[:8],
+            "package %s still has a job that does not end: %s" % (package[:12], ", ".join(busy)),
+            "git cj clean %s again in a while" % package[:8],
         )
     freed = 0
     if os.path.isdir(folder):
@@ -95,6 +98,19 @@ def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     gitbare.run(repo, "update-ref", "--stdin", stdin=steps.encode("ascii"))
     gitbare.run(repo, "-c", "gc.auto=5000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
     out.write(blocks.canonical({"package": package, "freed": freed}) + b"\n")
+
+
+def _end(root: str, jobs: List[str]) -> List[str]:
+    """End jobs, and wait a while for it. Returns those that are still there."""
+    scheduler = _scheduler(root)
+    busy = sorted(schedulers.poll(scheduler, root, jobs))
+    for job in busy:
+        schedulers.cancel(scheduler, root, job)
+    deadline = time.monotonic() + ENDING_S
+    while busy and time.monotonic() < deadline:
+        time.sleep(0.02)
+        busy = sorted(schedulers.poll(scheduler, root, busy))
+    return busy
 
 
 def _jobs(folder: str) -> List[str]:

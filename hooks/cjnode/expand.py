@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-import shutil
+import re
 import stat
-import tempfile
+import time
 from typing import IO, Callable, List, Set
 
 from cjnode import gitbare, layout, tree
@@ -12,6 +12,7 @@ from cjnode.blocks import write_all
 from cjnode.errors import NodeError
 
 _CHUNK = 1 << 20
+_ASIDE = re.compile(r"code\.([0-9]+)-[0-9]+\.tmp\Z")
 
 
 def ensure_expanded(root: str, package: str) -> str:
@@ -19,7 +20,8 @@ def ensure_expanded(root: str, package: str) -> str:
     code = layout.code_path(root, package)
     if os.path.isdir(code):
         return code
-    aside = tempfile.mkdtemp(prefix="code.%d." % os.getpid(), suffix=".tmp", dir=os.path.dirname(code))
+    aside = "%s.%d-%d.tmp" % (code, os.getpid(), int(time.time() * 1e6))
+    os.mkdir(aside, 0o700)
     try:
         _fill(layout.repo_path(root), package, os.fsencode(aside))
         try:
@@ -44,7 +46,9 @@ def _fill(repo: str, package: str, folder: bytes) -> None:
     for entry in entries:
         if entry.mode == tree.SUBMODULE:
             _make_folder(folder, entry.path, folders)
-    with tempfile.TemporaryFile() as names:
+    # Asked by a file: git would wait for its answers to be read before it took more questions.
+    with open(folder + b".names", "w+b") as names:
+        os.unlink(folder + b".names")
         names.write("".join(entry.object_id + "\n" for entry in known).encode("ascii"))
         names.seek(0)
         batch = gitbare.start(repo, "cat-file", "--batch", stdin=names.fileno())
@@ -112,24 +116,38 @@ def _copy(path: bytes, mode: int, size: int, source: IO[bytes], seen: Callable[[
 def _sweep(folder: str) -> None:
     """Drop what expansions left that were killed here."""
     for name in os.listdir(folder):
-        parts = name.split(".")
-        if len(parts) == 4 and parts[0] == "code" and parts[3] == "tmp" and parts[1].isdigit():
+        match = _ASIDE.match(name)
+        if match:
             try:
-                os.kill(int(parts[1]), 0)
+                os.kill(int(match.group(1)), 0)
             except ProcessLookupError:
-                remove(os.path.join(folder, name))
+                _discard(os.path.join(folder, name))
             except PermissionError:
                 pass
 
 
+def _discard(folder: str) -> None:
+    try:
+        remove(folder)
+    except OSError:
+        pass  # another is at it too
+
+
 def remove(folder: str) -> int:
     """Remove a folder with all that is read-only in it. Returns the bytes freed."""
+    try:
+        os.chmod(folder, 0o700)
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return 0
     freed = 0
-    for at, _, names in os.walk(folder):
-        os.chmod(at, 0o700)
-        for name in names:
-            found = os.lstat(os.path.join(at, name))
-            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-                freed += found.st_size
-    shutil.rmtree(folder, ignore_errors=True)
+    for name in names:
+        path = os.path.join(folder, name)
+        found = os.lstat(path)
+        if stat.S_ISDIR(found.st_mode):
+            freed += remove(path)
+        else:
+            os.unlink(path)
+            freed += found.st_size if found.st_nlink == 1 else 0
+    os.rmdir(folder)
     return freed

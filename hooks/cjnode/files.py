@@ -1,10 +1,10 @@
 """Files that appear whole: written aside, synced, then linked or renamed."""
 
 import binascii
-import datetime
 import errno
 import json
 import os
+import time
 from typing import Any, Dict, Optional
 
 from cjnode.blocks import canonical, write_all
@@ -18,7 +18,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.E
 
 def now() -> str:
     """The time in UTC as every file has it."""
-    return datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, rest = divmod(int(time.time() * 1e6), 10**6)
+    return "%s.%06dZ" % (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)), rest)
 
 
 def _write_aside(path: str, content: bytes, mode: int) -> str:

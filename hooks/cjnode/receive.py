@@ -3,7 +3,9 @@
 May be killed between any two lines and run again, by the hook of the next push or by ``submit``.
 """
 
+import os
 import re
+import sys
 from typing import BinaryIO, List
 
 from cjnode.adopt import adopt
@@ -12,6 +14,13 @@ from cjnode.errors import NodeError
 from cjnode.submit import Request, submit_package
 
 _LINE = re.compile(r"(?:0{40}|0{64}) ([0-9a-f]{40}(?:[0-9a-f]{24})?) refs/cj/inbox/([0-9a-f]+)\Z")
+
+
+def hook(root: str) -> int:
+    """What ``post-receive`` runs: pushed refs on standard input, the client on file 3, the log on 1 and 2."""
+    os.umask(0o077)
+    with os.fdopen(3, "wb") as reply:
+        return receive(os.path.realpath(root), sys.stdin.readlines(), reply)
 
 
 def receive(root: str, lines: List[str], reply: BinaryIO) -> int:

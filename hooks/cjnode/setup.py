@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Dict, List, Tuple
 
 from cjnode import gitbare, layout
 from cjnode.blocks import canonical
+from cjnode.compiled import compiled
 from cjnode.errors import NodeError
 from cjnode.files import json_bytes, read_json, replace
 
@@ -153,16 +154,9 @@ def _git(arguments: List[str]) -> None:
 
 
 def _install(root: str) -> str:
-    """Put the zip this process runs from into the root. Returns its SHA-256."""
+    """Put the zip this process runs from into the root, compiled. Returns its SHA-256 as it came."""
     with open(os.path.abspath(sys.argv[0]), "rb") as file:
         content = file.read()
     digest = hashlib.sha256(content).hexdigest()
-    path = os.path.join(root, "cjnode.pyz")
-    try:
-        with open(path, "rb") as file:
-            same = hashlib.sha256(file.read()).hexdigest() == digest
-    except FileNotFoundError:
-        same = False
-    if not same:
-        replace(path, content)
+    replace(os.path.join(root, "cjnode.pyz"), compiled(content))
     return digest
