@@ -34,13 +34,15 @@ class _Words:
 class Command(TyperCommand):
     """A verb, with our reader of values and our help."""
 
-    def __init__(self, name: str | None, **settings: Any) -> None:
-        super().__init__(name, **settings)
-        for param in self.params:
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters, --help among them, each with our reader where it reads what we need."""
+        params = super().get_params(ctx)
+        for param in params:
             annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
-            if annotation in (str, int, list[str]):
+            if annotation in (str, int, bool, list[str]):
                 # Where a later typer knows no such attribute, its own reader does the work.
                 param._runtime_param = _Words(annotation)  # type: ignore[attr-defined]
+        return params
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of this verb."""

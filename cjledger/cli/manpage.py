@@ -1,0 +1,165 @@
+"""Writes docs/git-cj.1 (``python -m cjledger.cli.manpage``) and docs/commands.md (``… --markdown``)."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+
+from cjledger import __version__
+from cjledger.cli.manual import INTRODUCTION, Page, pages
+
+_LEAD = (
+    "git cj launches computational experiments. A launch makes one git commit of the working copy exactly as "
+    "it stands, with all that is needed to run it again: the package. Its hash is the experiment's name on this "
+    "machine, on the cluster, in the results and in the paper. Launching changes no file of yours, not HEAD, "
+    "not the index, not the stash.",
+    INTRODUCTION,
+    "Results go to standard output, everything else to standard error. With --json each result is one JSON "
+    "object a line; keys keep their names and meaning, and further keys may be added at the end.",
+)
+
+# What --json prints, a line each.
+_JSON: dict[str, tuple[str, ...]] = {
+    "run": (
+        '{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',
+        'with --dry-run {"tasks":N}, then {"task":k,"params":{…}} for each task',
+    ),
+    "submit": ('{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',),
+    "state": (
+        '{"package":…,"cluster":…,"program":…,"tasks":N,"counts":{"COMPLETED":…},"final":true}',
+        'with --tasks or --state, instead, for each task {"task":…,"attempt":…,"state":…,"job":…,'
+        '"exit_code":…,"started":…,"ended":…,"host":…,"max_rss_mb":…,"params":{…},"error":…,"note":…}',
+    ),
+    "log": (
+        '{"package":…,"date":…,"author":…,"agent":…,"cluster":…,"program":…,"tasks":N,"counts":{…} or null,'
+        '"message":…,"forgotten":false}',
+    ),
+    "show": ("the manifest; for a task its package, task, seed, last record and params",),
+    "ls": ('{"package":…,"task":…,"path":…,"bytes":…, …} for each file',),
+    "get": ('{"path":…,"written":true} for each file; false where one with other content was kept',),
+    "gather": ('{"path":…,"written":true} for each file; false where one with other content was kept',),
+    "reduce": ("the table's rows",),
+    "query": ("the answer's rows",),
+    "plot": ('{"points":N,"path":… or null}',),
+    "cancel": ('{"package":…,"cancelled":N}',),
+    "retry": ('{"package":…,"submission":n,"attempt":a,"tasks":"3,5-9","count":N,"job":…}',),
+    "rerun": ('{"package":…,"submission":n,"attempt":a,"tasks":"3,5-9","count":N,"job":…}',),
+    "clean": ('{"package":…,"freed":bytes,"lost":[…]}',),
+    "checkout": ('{"package":…,"path":…}',),
+    "diff": ('{"section":…,"name":…,"before":…,"after":…} for each difference',),
+    "fsck": ('{"kind":…,"where":…,"what":…} for each problem',),
+    "config": ("the configuration in one object",),
+    "who": ('{"author":…,"agent":…,"version":…,"python":…,"git":…,"repository":…}',),
+}
+for _same in ("parrun", "deploy", "pardeploy"):
+    _JSON[_same] = _JSON["run"]
+
+_CODES = (
+    ("0", "Done."),
+    ("1", "Refused: standard error says what happened (error:) and the next command to type (hint:)."),
+    ("2", "The words on the command line do not fit together."),
+    ("3", "A bug in git cj: the traceback is in the file that is named."),
+    ("130", "Interrupted with Ctrl-C."),
+    ("141", "Whoever read the output stopped reading."),
+)
+_ENVIRONMENT = (
+    ("XDG_CONFIG_HOME", "Where cjledger/config.toml is looked for; ~/.config where it is unset."),
+    ("NO_COLOR", "Set to anything: no colours. TERM=dumb means the same, and no redrawing."),
+    ("COLUMNS", "How wide output may be; a terminal's width, or 80, where it is unset."),
+    ("VIRTUAL_ENV", "The Python environment that local tasks run in."),
+)
+_FILES = (
+    (".cjledger.toml", "The repository's configuration."),
+    ("~/.config/cjledger/config.toml", "The person's configuration, which goes over it."),
+    ("<git dir>/cj", "What the tool keeps beside the repository; packages and results are git objects."),
+)
+
+
+def roff() -> str:
+    """The man page."""
+    lines = [
+        f'.TH GIT\\-CJ 1 "" "git\\-cj {__version__}" "cjledger manual"',
+        ".SH NAME",
+        "git\\-cj \\- launch, watch, harvest and reproduce computational experiments",
+        ".SH SYNOPSIS",
+        ".B git cj\n.I VERB\n[\\fIWORDS\\fR]",
+        ".SH DESCRIPTION",
+    ]
+    for paragraph in _LEAD:
+        lines += [".PP", _roff(paragraph)]
+    for title, group in pages():
+        lines.append(f".SH {title.upper()}")
+        for page in group:
+            lines += _roff_page(page)
+    for title, pairs in (("EXIT STATUS", _CODES), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES)):
+        lines.append(f".SH {title}")
+        for term, text in pairs:
+            lines += [".TP", f".B {_roff(term)}", _roff(text)]
+    lines += [".SH SEE ALSO", ".BR git (1),", ".BR git\\-log (1),", ".BR git\\-worktree (1)"]
+    return "\n".join(lines) + "\n"
+
+
+def _roff_page(page: Page) -> list[str]:
+    lines = [f".SS {_roff(f'git cj {page.verb.name} {page.verb.usage}'.rstrip())}"]
+    for paragraph in page.paragraphs:
+        if paragraph.startswith("  "):
+            lines += [".PP", ".nf", *[_roff(line) for line in paragraph.splitlines()], ".fi"]
+        else:
+            lines += [".PP", _roff(" ".join(paragraph.split()))]
+    for word in (*page.arguments, *page.options):
+        lines += [".TP", f".B {_roff(word.label)}", _roff(word.text)]
+    if page.verb.name in _JSON:
+        # \\: lets a line break where JSON has no blank; ragged, since such lines cannot be justified.
+        broken = [_roff(line).replace(",", ",\\:") for line in _JSON[page.verb.name]]
+        lines += [".PP", ".na", "JSON:", *[f".br\n{line}" for line in broken], ".ad"]
+    return lines
+
+
+def _roff(text: str) -> str:
+    """Text that roff takes as it is: no control lines, no escapes, ASCII."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-")
+    escaped = re.sub(r"[^\x00-\x7f]", lambda found: f"\\[u{ord(found.group()):04X}]", escaped)
+    return "\\&" + escaped if escaped.startswith((".", "'", '"', " ")) else escaped
+
+
+def markdown() -> str:
+    """docs/commands.md."""
+    lines = ["# Commands", "", *[text for paragraph in _LEAD for text in (paragraph, "")]]
+    lines += ["This page is generated from the program, as its man page is (`make docs`).", ""]
+    for title, group in pages():
+        lines += [f"## {title}", ""]
+        for page in group:
+            lines += _markdown_page(page)
+    for title, pairs in (("Exit status", _CODES), ("Environment", _ENVIRONMENT), ("Files", _FILES)):
+        lines += [f"## {title}", "", *_table([(f"`{term}`", text) for term, text in pairs]), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_page(page: Page) -> list[str]:
+    usage = f"git cj {page.verb.name} {page.verb.usage}".rstrip()
+    lines = [f"### `git cj {page.verb.name}`", "", "```text", usage, "```", ""]
+    for paragraph in page.paragraphs:
+        if paragraph.startswith("  "):
+            lines += ["```text", *[line[2:] for line in paragraph.splitlines()], "```", ""]
+        else:
+            lines += [_cell(" ".join(paragraph.split())), ""]
+    words = [(f"`{word.label}`", word.text) for word in (*page.arguments, *page.options)]
+    lines += [*_table(words), ""]
+    if page.verb.name in _JSON:
+        lines += ["JSON:", "", "```text", *_JSON[page.verb.name], "```", ""]
+    return lines
+
+
+def _table(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    rows = [f"| {term.replace('|', chr(92) + '|')} | {_cell(text)} |" for term, text in pairs]
+    return ["| | |", "|---|---|", *rows]
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([|<>*_\[\]])", r"\\\1", text)
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.stdout.write(markdown() if sys.argv[1:] == ["--markdown"] else roff())
