@@ -3,9 +3,13 @@
 import bisect
 import json
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+import re
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 POINTS_PER_FILE = 10000
+LARGEST_TASK = 1 << 24  # a typing error in a range must not fill the memory
+
+_TASKS = re.compile(r"([0-9]{1,18})(?:\s*-\s*([0-9]{1,18}))?\Z")
 
 Axis = NamedTuple("Axis", [("names", Tuple[str, ...]), ("values", Tuple[Tuple[Any, ...], ...])])
 
@@ -25,6 +29,11 @@ Sweep = NamedTuple(
 )
 
 Point = NamedTuple("Point", [("task", int), ("params", Dict[str, Any]), ("index", Tuple[int, ...])])
+
+
+_Layout = NamedTuple("_Layout", [("sweep", Sweep), ("ends", List[int]), ("tasks", int)])
+
+_last: Optional[_Layout] = None
 
 
 def sweep_from_json(data: Dict[str, Any]) -> Sweep:
@@ -73,38 +82,48 @@ def block_size(block: Block) -> int:
     return size
 
 
+def _layout(sweep: Sweep) -> _Layout:
+    """Where the blocks end and how many tasks there are; kept for the sweep that was asked for last."""
+    global _last
+    known = _last
+    if known is None or known.sweep is not sweep:
+        ends: List[int] = []
+        for block in sweep.blocks:
+            ends.append((ends[-1] if ends else 0) + block_size(block))
+        if sweep.kind == "single":
+            points = 1
+        elif sweep.explicit:
+            points = sweep.explicit
+        else:
+            points = (ends[-1] if ends else 0) - len(sweep.removed)
+        known = _last = _Layout(sweep, ends, points * sweep.repeat)
+    return known
+
+
 def count(sweep: Sweep) -> int:
     """How many tasks the sweep has."""
-    if sweep.kind == "single":
-        points = 1
-    elif sweep.explicit:
-        points = sweep.explicit
-    else:
-        points = sum(block_size(block) for block in sweep.blocks) - len(sweep.removed)
-    return points * sweep.repeat
+    return _layout(sweep).tasks
 
 
 def _position(removed: Tuple[int, ...], index: int) -> int:
     """The position in the union of the ``index``-th point that is not removed."""
-    low, high = index, index + len(removed)
+    # removed[i] - i points are kept before the i-th removed one: find how many removed ones lie before ours.
+    low, high = 0, len(removed)
     while low < high:
         middle = (low + high) // 2
-        if middle + 1 - bisect.bisect_right(removed, middle) >= index + 1:
+        if removed[middle] - middle > index:
             high = middle
         else:
             low = middle + 1
-    return low
+    return index + low
 
 
 def _grid_point(sweep: Sweep, index: int) -> Tuple[Dict[str, Any], Tuple[int, ...]]:
     position = _position(sweep.removed, index)
-    for block in sweep.blocks:
-        size = block_size(block)
-        if position < size:
-            break
-        position -= size
-    else:
-        raise IndexError("no task %d in this sweep" % (index + 1))
+    ends = _layout(sweep).ends
+    number = bisect.bisect_right(ends, position)
+    block = sweep.blocks[number]
+    position -= ends[number - 1] if number else 0
     indices: List[int] = []
     for axis in reversed(block.axes):
         position, here = divmod(position, len(axis.values))
@@ -116,8 +135,18 @@ def _grid_point(sweep: Sweep, index: int) -> Tuple[Dict[str, Any], Tuple[int, ..
     return params, tuple(indices)
 
 
+def _checked(sweep: Sweep, task: int) -> int:
+    if not 0 < task <= count(sweep):
+        raise IndexError("no task %d: the package has %d" % (task, count(sweep)))
+    return task
+
+
+def _points_path(folder: str, number: int) -> str:
+    return os.path.join(folder, "points", "%05d.jsonl" % number)
+
+
 def _explicit_row(folder: str, index: int) -> List[Any]:
-    path = os.path.join(folder, "points", "%05d.jsonl" % (index // POINTS_PER_FILE))
+    path = _points_path(folder, index // POINTS_PER_FILE)
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines):
             if number == index % POINTS_PER_FILE:
@@ -135,9 +164,7 @@ def _explicit_point(sweep: Sweep, row: List[Any]) -> Tuple[Dict[str, Any], Tuple
 
 def point(sweep: Sweep, task: int, folder: str) -> Point:
     """The point of task ``task`` (from 1); ``folder`` is the package's ``.cj`` folder."""
-    index, replicate = divmod(task - 1, sweep.repeat)
-    if not 0 < task <= count(sweep):
-        raise IndexError("no task %d: the package has %d" % (task, count(sweep)))
+    index, replicate = divmod(_checked(sweep, task) - 1, sweep.repeat)
     if sweep.kind == "single":
         params: Dict[str, Any] = {}
         indices: Tuple[int, ...] = ()
@@ -150,8 +177,8 @@ def point(sweep: Sweep, task: int, folder: str) -> Point:
     return Point(task, params, indices)
 
 
-def points(sweep: Sweep, tasks: List[int], folder: str) -> Iterator[Point]:
-    """The points of many tasks in the given order, reading each points file once in a row."""
+def points(sweep: Sweep, tasks: Iterable[int], folder: str) -> Iterator[Point]:
+    """The points of many tasks in the given order, with one points file in memory at a time."""
     if not sweep.explicit:
         for task in tasks:
             yield point(sweep, task, folder)
@@ -159,10 +186,10 @@ def points(sweep: Sweep, tasks: List[int], folder: str) -> Iterator[Point]:
     loaded = -1
     rows: List[str] = []
     for task in tasks:
-        index, replicate = divmod(task - 1, sweep.repeat)
+        index, replicate = divmod(_checked(sweep, task) - 1, sweep.repeat)
         if index // POINTS_PER_FILE != loaded:
             loaded = index // POINTS_PER_FILE
-            with open(os.path.join(folder, "points", "%05d.jsonl" % loaded), encoding="utf-8") as lines:
+            with open(_points_path(folder, loaded), encoding="utf-8") as lines:
                 rows = lines.readlines()
         params, indices = _explicit_point(sweep, json.loads(rows[index % POINTS_PER_FILE]))
         if sweep.repeat > 1:
@@ -174,11 +201,14 @@ def parse_tasks(text: str) -> List[int]:
     """Task numbers of ``3,5-9``, ascending, each once. Raises ValueError."""
     numbers: Set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        low = int(first)
-        high = int(last) if last else low
+        match = _TASKS.match(part.strip())
+        if match is None:
+            raise ValueError("not a range of tasks: %r" % part)
+        low, high = int(match.group(1)), int(match.group(2) or match.group(1))
         if low < 1 or high < low:
             raise ValueError("not a range of tasks: %r" % part)
+        if high > LARGEST_TASK:
+            raise ValueError("no package has a task %d" % high)
         numbers.update(range(low, high + 1))
     return sorted(numbers)
 
