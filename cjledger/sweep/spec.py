@@ -70,7 +70,7 @@ def scalar(text: str) -> Scalar:
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.match(text):
-        return int(text)
+        return _whole(text)
     if _NUMBER.match(text) and not _LABEL.match(text):
         value = float(text)
         if not math.isfinite(value):
@@ -79,6 +79,12 @@ def scalar(text: str) -> Scalar:
     if text.lstrip("+-").lower() in _NOT_FINITE:
         raise SpecError(f"{text} is not a finite number; quote it if it is a word", f'"{text}"')
     return text
+
+
+def _whole(text: str) -> int:
+    if len(text) > 300:  # Python itself refuses 4,300 digits
+        raise SpecError(f"{text[:9]}… is too large for a number", "1e300")
+    return int(text)
 
 
 def parse_values(text: str) -> list[Scalar]:
@@ -167,7 +173,8 @@ def _colon_range(parts: list[str]) -> list[Scalar]:
     """``start:stop`` or ``start:step:stop``, both ends included, in exact arithmetic."""
     start, stop = _exact(parts[0]), _exact(parts[-1])
     step = _exact(parts[1]) if len(parts) == 3 else Fraction(1)
-    right = f"{parts[0]}:{'-' if stop < start else ''}{abs(step) or 1}:{parts[-1]}"
+    size = parts[1].lstrip("+-") if step and len(parts) == 3 else "1"
+    right = f"{parts[0]}:{'-' if stop < start else ''}{size}:{parts[-1]}"
     if step == 0:
         raise SpecError("the step is 0", right)
     steps = math.floor((stop - start) / step)
@@ -212,7 +219,7 @@ def linspace(start: float, stop: float, number: int) -> list[float]:
 
 
 def _spaced(name: str, numbers: list[str]) -> list[float]:
-    if len(numbers) != 3 or not _INTEGER.match(numbers[2]) or int(numbers[2]) < 1:
+    if len(numbers) != 3 or not _INTEGER.match(numbers[2]) or _whole(numbers[2]) < 1:
         raise SpecError(f"{name} takes a start, a stop and how many values", _RIGHT[name])
     _check_length(int(numbers[2]))
     values = linspace(float(numbers[0]), float(numbers[1]), int(numbers[2]))
@@ -235,7 +242,7 @@ def _logspace(numbers: list[str]) -> list[float]:
 def _range(numbers: list[str]) -> Sequence[int]:
     if len(numbers) > 3 or not all(_INTEGER.match(part) for part in numbers):
         raise SpecError("range takes one to three whole numbers", f"{_RIGHT['range']} or 0:0.5:2")
-    whole = [int(part) for part in numbers]
+    whole = [_whole(part) for part in numbers]
     if len(whole) == 3 and whole[2] == 0:
         raise SpecError("the step is 0", _RIGHT["range"])
     values = range(*whole)
