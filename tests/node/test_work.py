@@ -193,6 +193,7 @@ print(os.environ["CJ_JOB_ID"], os.path.isfile(os.environ["CJ_SUBMIT_DIR"] + "/ma
 def test_hashes_are_those_of_the_package_in_forked_tasks(bench: Bench) -> None:
     script = "import os, subprocess, sys\nprint(hash('x'))\nsys.stdout.flush()\n"
     script += "subprocess.run([sys.executable, '-c', \"print(hash('x'))\"])\n"
+    bench.environment["PYTHONHASHSEED"] = "5"
     bench.package({"main.py": script}).work()
     first, second = bench.outputs()["cj:out"].split()
     assert first == second

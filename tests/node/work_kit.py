@@ -13,6 +13,7 @@ from typing import Any
 
 from cjnode import blocks
 from cjnode.blocks import Record
+from cjnode.seeds import hash_seed
 
 HOOKS = Path(__file__).parents[2] / "hooks"
 PACKAGE = "8ab7a5aa0123" + "0" * 28
@@ -106,13 +107,19 @@ class Bench:
         (self.submission / "receipt.json").write_text(json.dumps({"format": 1, "job": "cj-8ab7a5aa0123-1"}))
         return self
 
-    def start(self, *, element: int = 1, incarnation: int = 1) -> subprocess.Popen[bytes]:
+    def start(self, *, element: int = 1, incarnation: int = 1, preamble: str = "") -> subprocess.Popen[bytes]:
         call = (str(self.root), PACKAGE, 1, element, incarnation, "cj-8ab7a5aa0123-1")
-        code = f"import sys; from cjnode.work import work; sys.exit(work(*{call!r}))"
-        # Many interpreters start here: without site packages each is quicker.
+        code = f"import sys\n{preamble}\nfrom cjnode.work import work\nsys.exit(work(*{call!r}))"
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(HOOKS),
+            "CJ_GRACE_S": "0.5",
+            "PYTHONHASHSEED": str(hash_seed(7)),  # else the worker starts itself again
+            **self.environment,
+        }
         return subprocess.Popen(
             (self.python, "-c", code),
-            env={**os.environ, "PYTHONPATH": str(HOOKS), "CJ_GRACE_S": "0.5", **self.environment},
+            env=environment,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
