@@ -90,7 +90,7 @@ def ls(
         for item in found:
             output.emit({"package": target.package_id, **asdict(item)})
     elif found:
-        rows = [(item.task, size(item.bytes), plain(item.path)) for item in found]
+        rows = [(item.task, size(item.size), plain(item.path)) for item in found]
         output.say(table(["task", "size", "file"], rows, output.width()))
     else:
         output.note("no file yet")

@@ -142,9 +142,9 @@ class Cleaned:
 def losses(project: Project, target: Target, *, forget: bool) -> list[str]:
     """What ``clean`` would lose, in words."""
     lost = [
-        f"task {output.task}: {output.path} ({output.bytes} bytes) is on the cluster alone"
+        f"task {output.task}: {output.path} ({output.size} bytes) is on the cluster alone"
         for output in harvest.outputs(project, target)
-        if not output.at_home
+        if output.content is None
     ]
     if forget:
         lost.append(f"package {target.short}: its code, parameters and harvested rows")
@@ -157,10 +157,9 @@ def clean(project: Project, target: Target, *, forget: bool, announce: Announce)
     The package, its shards and the ledger stay; with ``forget`` package and shards go too.
     """
     manifest = package.read_manifest(project.repo, target.package_id)
-    submitted = state.was_submitted(project, target.package_id)
     lost: list[str] = []
     freed = 0
-    if submitted and not is_cleaned(project, target.package_id):
+    if state.is_on_cluster(project, target.package_id):
         found, _ = state.state(project, target)
         if not found.final:
             cancel(project, target)
@@ -185,15 +184,6 @@ def clean(project: Project, target: Target, *, forget: bool, announce: Announce)
         state.forget(project, target.package_id)
         shutil.rmtree(project.repo.cj_dir / "points" / target.package_id, ignore_errors=True)
     return Cleaned(target.package_id, freed, tuple(lost))
-
-
-def is_cleaned(project: Project, package_id: str) -> bool:
-    """Whether the cluster's files of a package were freed after its last submission."""
-    for name in ledger.chains(project.repo):
-        for entry in ledger.of_package(project.repo, name, package_id):
-            if entry.event in ("cleaned", "submitted", "retried"):
-                return entry.event == "cleaned"
-    return False
 
 
 def _drop(project: Project, package_id: str) -> list[RefMove]:

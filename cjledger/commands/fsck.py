@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cjledger.harvest import verify
-
-from cjledger import cluster, gitrepo, gitstore, ledger, package
+from cjledger import gitrepo, gitstore, ledger, package
+from cjledger.cluster.outbox import outbox
 from cjledger.errors import CjError
+from cjledger.harvest import store
+from cjledger.harvest.check import verify
 from cjledger.project import Project
 
 
@@ -41,8 +42,13 @@ def fsck(project: Project, package_id: str | None = None) -> Report:
     problems += ledger_problems
     shards = 0
     for found in chosen:
-        checked, wrong = verify(project.repo, found)
-        shards += checked
+        try:
+            _, results = store.load(project.repo, found)
+        except CjError as problem:
+            problems.append(Problem("shard", found[:12], problem.message))
+            continue
+        wrong = verify(project.repo, found, results)
+        shards += len(results.shards)
         problems += [Problem("shard", found[:12], words) for words in wrong]
     return Report(len(chosen), count, shards, tuple(problems))
 
@@ -52,7 +58,7 @@ def _packages(project: Project, ids: list[str], refs: dict[str, str]) -> Iterato
         if refs[package.ref(found)] != found:
             yield Problem("package", found[:12], f"its ref points at {refs[package.ref(found)][:12]}")
     if project.repo.hash_name == "sha1":
-        for found, words in gitstore.damaged(cluster.outbox(project.repo), ids):
+        for found, words in gitstore.damaged(outbox(project.repo), ids):
             yield Problem("package", found[:12], words)
     else:  # libgit2 reads no SHA-256 repositories: git itself checks
         yield from _by_git(project, ids)

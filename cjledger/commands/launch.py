@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cjledger.cluster import Transport
-
 from cjledger import __version__, cluster, config, ledger, package, snapshot
+from cjledger.cluster import Transport
 from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
 from cjledger.languages import script
 from cjledger.model import Cluster, Manifest, Snapshot, manifest_to_bytes
 from cjledger.project import Project, Target
-from cjnode.schedulers import local
+from cjnode.schedulers import JobSpec, batch_script
 
 Announce = Callable[[str], None]
 
@@ -119,24 +118,26 @@ def _manifest(
         branch=planned.branch,
         dirty=taken.changes,
         report=tuple(report),
-        locks=snapshot.locks(project.repo, taken),
+        locks=snapshot.locks(project.repo, taken) if taken.tree else (),
         version=__version__,
     )
+
+
+def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
+    """The reproduction script a launch would generate, for ``--dry-run``."""
+    author = package.identity(project.repo)
+    return script.script(_manifest(project, request, planned, Snapshot("", (), ()), author))
 
 
 def _commit(
     project: Project, planned: Plan, taken: Snapshot, manifest: Manifest, author: tuple[str, str]
 ) -> str:
     name = script.file_name(manifest.program)
-    spec = local.JobSpec(
-        python=manifest.python,
-        setup=list(manifest.setup),
-        resources=manifest.resources.__dict__,
-    )
+    spec = JobSpec(manifest.python, list(manifest.setup), asdict(manifest.resources))
     files = {
         "package.json": manifest_to_bytes(manifest),
         name: script.script(manifest),
-        "job.sh": local.batch_script(spec).encode(),
+        "job.sh": batch_script(manifest.scheduler, spec).encode(),
         "cjnode.pyz": cluster.node_zip(),
         "README": package.readme(manifest, name),
         **dict(planned.points),

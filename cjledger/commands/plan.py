@@ -6,10 +6,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from cjledger import config, gitrepo, sweep
 from cjledger.errors import CjError, UsageError
@@ -35,7 +36,9 @@ class LaunchRequest:
     depth: int | None = None
     evaluate: bool = True
     sweep: tuple[str, ...] = ()
+    block: Mapping[str, Any] | None = None  # values or a specification by name, from Python
     points: Path | None = None
+    rows: tuple[Mapping[str, Any], ...] | None = None  # explicit points, from Python
     blocks: Path | None = None
     repeat: int = 1
     dep: tuple[Path, ...] = ()
@@ -221,35 +224,42 @@ def _deps(project: Project, folders: Iterable[Path]) -> tuple[tuple[str, ...], t
 def _sweep(
     project: Project, request: LaunchRequest, program: Program, interpreter: str, announce: Announce
 ) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
-    ways = [bool(request.sweep), request.points is not None, request.blocks is not None, request.loops]
-    if sum(ways) > 1:
-        raise UsageError(
-            "--sweep, --points, --blocks and a loop nest exclude one another", "give one of them"
-        )
-    if request.repeat < 1:
-        raise UsageError("--repeat must be 1 or more", "--repeat 10")
+    ways = (request.sweep, request.block, request.points, request.rows, request.blocks, request.loops or None)
+    if sum(way not in (None, ()) for way in ways) > 1:
+        raise UsageError("--sweep, --points, --blocks and a loop nest exclude one another", "give one of them")
     if request.points is not None:
-        names, rows = sweep.read_points(project.cwd / request.points)
-        return sweep.explicit(names, rows, request.repeat)
+        return sweep.explicit(*sweep.read_points(project.cwd / request.points), request.repeat)
+    if request.rows is not None:
+        return sweep.from_rows(request.rows, request.repeat)
     if request.blocks is not None:
         return sweep.from_blocks_file(project.cwd / request.blocks, request.repeat), None
+    if request.block is not None:
+        return sweep.from_block(request.block, request.repeat), None
     if request.sweep:
         return sweep.from_specs(request.sweep, request.repeat), None
     if request.loops:
-        return python.loop_sweep(
-            project.repo.top / (program.path or ""),
-            program.path or "",
-            line=request.line,
-            depth=request.depth,
-            interpreter=interpreter,
-            workdir=project.repo.top / program.workdir,
-            search_path=[project.repo.top / dep for dep in program.deps],
-            arguments=program.arguments,
-            evaluate=request.evaluate,
-            max_tasks=project.config.limits.max_tasks,
-            announce=announce,
-        )
+        return _loops(project, request, program, interpreter, announce)
     return sweep.single(request.repeat), None
+
+
+def _loops(
+    project: Project, request: LaunchRequest, program: Program, interpreter: str, announce: Announce
+) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
+    swept, rows = python.loop_sweep(
+        project.repo.top / (program.path or ""),
+        program.path or "",
+        line=request.line,
+        depth=request.depth,
+        interpreter=interpreter,
+        workdir=project.repo.top / program.workdir,
+        search_path=[project.repo.top / dep for dep in program.deps],
+        arguments=program.arguments,
+        evaluate=request.evaluate,
+        max_tasks=project.config.limits.max_tasks,
+        announce=announce,
+    )
+    swept = swept._replace(repeat=request.repeat)
+    return swept, None if rows is None else sweep.explicit(swept.names, rows, 1)[1]
 
 
 def _check_program(project: Project, program: Program, swept: Sweep) -> None:

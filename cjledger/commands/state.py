@@ -153,6 +153,15 @@ def was_submitted(project: Project, package_id: str) -> bool:
     return False
 
 
+def is_on_cluster(project: Project, package_id: str) -> bool:
+    """Whether the package's files are on its cluster: submitted, and not cleaned since."""
+    for name in ledger.chains(project.repo):
+        for entry in ledger.of_package(project.repo, name, package_id):
+            if entry.event in ("cleaned", "submitted", "retried"):
+                return entry.event != "cleaned"
+    return False
+
+
 def _unsubmitted(target: Target, manifest: Manifest) -> tuple[PackageState, list[TaskState]]:
     waiting = f"not submitted: git cj submit {target.package_id[:8]}"
     found = PackageState(

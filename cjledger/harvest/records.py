@@ -32,9 +32,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Batch:
-    """What some frames hold: the table of records (an Arrow table), their outputs, what was wrong."""
+    """What some frames hold: records (an Arrow table), the block of each, their outputs, what was wrong."""
 
     records: Any
+    blocks: list[str]
     outputs: Outputs
     broken: list[Broken]
     positions: dict[str, tuple[int, int]]
@@ -70,7 +71,8 @@ def read_batch(frames: Sequence[Frame], tasks: int, seen: set[int]) -> Batch:
         table = parquet.select(table, keep)
         numbers = [number for number, kept in zip(numbers, keep, strict=True) if kept]
     outputs = _outputs(table, numbers, frames, broken)
-    return Batch(table, outputs, broken, _positions(frames, table, numbers))
+    blocks = [frames[number].block for number in numbers]
+    return Batch(table, blocks, outputs, broken, _positions(frames, table, numbers))
 
 
 def _line_by_line(frames: Sequence[Frame], broken: list[Broken]) -> tuple[Any, list[int]]:

@@ -121,15 +121,17 @@ def _one_chunk(column: Any) -> Any:
     return pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
 
 
-def records_table(records: Any, package_id: str, contents: Sequence[bytes | None]) -> Any:
-    """The shard table ``cj:records``: each output gets its content, or null."""
+def records_table(
+    records: Any, package_id: str, blocks: Sequence[str], contents: Sequence[bytes | None]
+) -> Any:
+    """The shard table ``cj:records``: each record gets its block, each output its content, or null."""
     outputs = _one_chunk(records.column("outputs"))
     counts = pc.fill_null(pc.list_value_length(outputs), 0)
     offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(counts.cast(pa.int64()))])
     flat = outputs.flatten()
-    fields = [pc.struct_field(flat, name) for name in ("path", "bytes", "sha256")]
+    fields = [pc.struct_field(flat, name) for name in ("path", "bytes", "sha256", "offset")]
     struct = pa.StructArray.from_arrays(
-        [*fields, pa.array(contents, pa.large_binary())], ["path", "bytes", "sha256", "content"]
+        [*fields, pa.array(contents, pa.large_binary())], ["path", "bytes", "sha256", "offset", "content"]
     )
     columns = {
         "cj_package": pa.array([package_id], pa.string()).take(pa.array([0] * records.num_rows, pa.int32())),
@@ -138,6 +140,7 @@ def records_table(records: Any, package_id: str, contents: Sequence[bytes | None
     }
     for name in RECORD.names[2:-1]:
         columns[name] = records.column(name)
+    columns["block"] = pa.array(blocks, pa.string())
     columns["outputs"] = pa.LargeListArray.from_arrays(offsets, struct)
     return pa.table(columns)
 
@@ -159,7 +162,7 @@ def to_bytes(table: Any, notes: Mapping[str, str]) -> bytes:
 
 # Columns that hold few values over and over; a dictionary costs more than it saves on the others.
 _REPEATING = frozenset(
-    ("cj_package", "cj_attempt", "state", "host", "job", "exit_code", "signal", "note", "error")
+    ("cj_package", "cj_attempt", "block", "state", "host", "job", "exit_code", "signal", "note", "error")
 )
 
 
@@ -175,6 +178,16 @@ def notes(path: Path) -> dict[str, str]:
     """What was noted beside a shard's columns."""
     metadata = pq.read_schema(path).metadata or {}
     return {key.decode()[3:]: value.decode() for key, value in metadata.items() if key.startswith(b"cj_")}
+
+
+def read_outputs(path: Path, tasks: set[int] | None) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
+    """Task, attempt, block and fields of each output of a ``cj:records`` shard."""
+    columns = ["cj_task", "cj_attempt", "block", "outputs"]
+    wanted = None if tasks is None else pc.is_in(pc.field("cj_task"), pa.array(sorted(tasks), pa.int64()))
+    table = pq.read_table(path, columns=columns, filters=wanted, page_checksum_verification=True)
+    for batch in table.to_batches(max_chunksize=1000):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield from ((*row[:3], output) for output in row[3] or ())
 
 
 def read_output(data: bytes) -> Any:
@@ -212,6 +225,7 @@ __all__ = [
     "notes",
     "parse_json",
     "read_output",
+    "read_outputs",
     "read_parquet_rows",
     "records_from_dicts",
     "records_from_lines",

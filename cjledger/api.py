@@ -1,0 +1,147 @@
+"""The Python interface: ``cj.launch(…)``, then ``package.state()``, ``.wait()``, ``.results()``."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cjledger.commands import control, harvest, log, reduce, state
+from cjledger.commands import launch as launching
+from cjledger.commands.plan import LaunchRequest
+from cjledger.commands.state import PackageState
+from cjledger.config import person_file
+from cjledger.errors import CjError
+from cjledger.project import Project, Target, open_project, resolve
+
+if TYPE_CHECKING:
+    import polars
+
+Program = str | Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Package:
+    """One launched experiment, here and on its cluster."""
+
+    project: Project
+    id: str
+    tasks: int
+
+    def state(self) -> PackageState:
+        """Counts of tasks by state, as the cluster says now."""
+        return state.state(self.project, Target(self.id))[0]
+
+    def wait(self, timeout_s: float | None = None) -> PackageState:
+        """Wait until every task has ended; raises TimeoutError after ``timeout_s`` seconds."""
+        start = time.monotonic()
+        for found in state.follow(self.project, Target(self.id)):
+            if found.final:
+                return found
+            if timeout_s is not None and time.monotonic() - start > timeout_s:
+                raise TimeoutError(f"package {self.id[:12]} is not final after {timeout_s} s: {found.counts}")
+        raise AssertionError("follow ends with a final state")
+
+    def results(self, file: str | None = None) -> polars.LazyFrame:
+        """All rows harvested so far, lazily: ``cj_package``, ``cj_task``, parameters, own columns.
+
+        ``file`` names the table when tasks left several. ``.to_pandas()`` and ``.to_arrow()`` of the
+        frame collect it.
+        """
+        return reduce.frame(self.project, [Target(self.id)], file)
+
+    def cancel(self) -> int:
+        """End what has not ended; returns how many tasks that were."""
+        return control.cancel(self.project, Target(self.id))
+
+    def retry(self) -> bool:
+        """Run again the tasks that did not complete; False when there are none."""
+        return control.retry(self.project, Target(self.id)) is not None
+
+    def harvest(self) -> None:
+        """Bring new outputs home."""
+        harvest.harvest(self.project, Target(self.id))
+
+
+def launch(
+    program: Program,
+    cluster: str = "local",
+    *,
+    sweep: Mapping[str, Sequence[Any] | str] | None = None,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    command: str | None = None,
+    directory: str | Path = ".",
+    announce: Callable[[str], None] = lambda line: None,
+    **options: Any,
+) -> Package:
+    """Launch a script, a ``module.py:function`` or a function object over a sweep.
+
+    ``sweep`` maps a name to its values, or to a specification such as ``"0.1:0.1:0.9"``; ``points``
+    gives one mapping a task. Other options are those of ``git cj run`` (``message``, ``seed``,
+    ``repeat``, ``out``, ``jobs``, ``memory``, ``walltime``, ``submit``, …).
+    """
+    project = open_project(Path(directory).resolve(), person_file(os.environ))
+    known = set(LaunchRequest.__dataclass_fields__) - {"program", "cluster", "command", "sweep", "points"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise TypeError(
+            f"launch() got unexpected options {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+        )
+    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    text = _program_text(project, program)
+    request = LaunchRequest(text, cluster, command=command, **tuples)
+    if sweep is not None:
+        request = replace(request, block={name: value for name, value in sweep.items()})
+    if points is not None:
+        request = replace(request, rows=tuple(dict(point) for point in points))
+    done = launching.launch(project, request, announce)
+    return Package(project, done.package_id, done.tasks)
+
+
+def _program_text(project: Project, program: Program) -> str:
+    if isinstance(program, str):
+        return program
+    source = inspect.getsourcefile(program)
+    name = program.__qualname__
+    if source is None or "." in name or name == "<lambda>":
+        raise CjError(
+            f"{name} is not a function at the top level of a module", "name it as 'module.py:function'"
+        )
+    path = Path(source).resolve()
+    try:
+        relative = path.relative_to(project.cwd)
+    except ValueError:
+        relative = path
+    return f"{relative}:{name}"
+
+
+def packages(directory: str | Path = ".") -> list[Package]:
+    """Every package launched in the repository, newest first."""
+    return list(_launched(directory, None))
+
+
+def find(
+    package_id: str | None = None, *, program: str | None = None, directory: str | Path = "."
+) -> Package:
+    """The package an ID's first digits name (``@`` or nothing: the last), or the last of a program.
+
+    Raises CjError when there is none or, for an ID, more than one.
+    """
+    project = open_project(Path(directory).resolve(), person_file(os.environ))
+    if program is None:
+        target = resolve(project, package_id)
+        return next(package for package in _launched(directory, None) if package.id == target.package_id)
+    for package in _launched(directory, program):
+        return package
+    raise CjError(f"no package runs a program like {program}", "git cj log")
+
+
+def _launched(directory: str | Path, program: str | None) -> Iterator[Package]:
+    project = open_project(Path(directory).resolve(), person_file(os.environ))
+    for entry in log.log(project, limit=None, program=program):
+        if not entry.forgotten:
+            yield Package(project, entry.package_id, entry.tasks)

@@ -1,0 +1,83 @@
+"""Ls, get and gather: the files that tasks left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from cjledger.commands import harvest
+from cjledger.commands.harvest import Output
+from cjledger.errors import CjError
+from cjledger.project import Project, Target, write_whole
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Files brought home, and those that were there already with other content."""
+
+    written: tuple[Path, ...]
+    kept: tuple[Path, ...]
+
+
+def ls(project: Project, target: Target, glob: str | None = None) -> list[Output]:
+    """The files of a package's tasks, or of the tasks named; streams are not among them."""
+    found = [output for output in harvest.outputs(project, target) if not output.path.startswith("cj:")]
+    return [output for output in found if _matches(output.path, glob)]
+
+
+def _matches(path: str, glob: str | None) -> bool:
+    return not glob or fnmatchcase(path, glob) or fnmatchcase(PurePosixPath(path).name, glob)
+
+
+def get(project: Project, target: Target, glob: str | None, folder: Path) -> Fetched:
+    """Bring files home as ``FOLDER/TASK/PATH`` (``FOLDER/PATH`` for one task)."""
+    single = target.tasks is not None and len(target.tasks) == 1
+    places = [
+        (output, folder / output.path if single else folder / str(output.task) / output.path)
+        for output in _some(project, target, glob)
+    ]
+    return _write(project, target, places)
+
+
+def gather(project: Project, target: Target, glob: str, folder: Path) -> Fetched:
+    """Bring every task's file home into one folder, the task's number in its name; overwrites nothing."""
+    chosen = _some(project, target, glob)
+    digits = len(str(max(output.task for output in chosen)))
+    places = []
+    for output in chosen:
+        flat = PurePosixPath(output.path.replace("/", "_"))
+        places.append((output, folder / f"{flat.stem}_{output.task:0{digits}d}{flat.suffix}"))
+    return _write(project, target, places)
+
+
+def _some(project: Project, target: Target, glob: str | None) -> list[Output]:
+    chosen = ls(project, target, glob)
+    if not chosen:
+        what = f"a file like {glob}" if glob else "a file"
+        raise CjError(f"no task of {target.short} left {what}", f"git cj ls {target.package_id[:8]}")
+    return chosen
+
+
+def _write(project: Project, target: Target, places: Sequence[tuple[Output, Path]]) -> Fetched:
+    written: list[Path] = []
+    kept: list[Path] = []
+    todo = []
+    for output, place in places:
+        path = project.cwd / place
+        # A path from a cluster is data: it must stay below the folder it is meant for.
+        if ".." in PurePosixPath(output.path).parts or output.path.startswith("/"):
+            raise CjError(f"task {output.task} left a file that would escape: {output.path!r}")
+        if path.exists():
+            if path.is_file() and harvest.digest(path) == output.sha256:
+                continue
+            kept.append(path)
+        else:
+            todo.append((output, path))
+    for (_, path), (_, content) in zip(
+        todo, harvest.contents(project, target, [output for output, _ in todo]), strict=True
+    ):
+        write_whole(path, content)
+        written.append(path)
+    return Fetched(tuple(written), tuple(kept))

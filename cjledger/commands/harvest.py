@@ -1,0 +1,159 @@
+"""Harvest: bring new outputs home as one more shard, and read the files that tasks left."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cjledger import ledger, package
+from cjledger.cluster import Transport
+from cjledger.commands import state
+from cjledger.errors import CjError
+from cjledger.gitrepo import RefMove
+from cjledger.harvest import gathering, store
+from cjledger.harvest.manifest import RECORDS, Frame, Results
+from cjledger.harvest.outputs import Output
+from cjledger.harvest.outputs import outputs as read_outputs
+from cjledger.model import Manifest
+from cjledger.project import Project, Target, package_points, transport
+from cjnode.points import parse_tasks
+
+__all__ = ["Harvested", "Output", "contents", "digest", "harvest", "outputs"]
+
+Announce = Callable[[str], None]
+PULL_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Harvested:
+    """What a harvest brought: new records and rows, how many tasks are in, and what is broken."""
+
+    package_id: str
+    attempts: int
+    rows: int
+    tasks_in: int
+    tasks: int
+    broken: tuple[str, ...]
+
+
+def harvest(project: Project, target: Target, announce: Announce = lambda line: None) -> Harvested:
+    """Bring home what is new. Interrupted or repeated, it neither loses nor doubles a row."""
+    from filelock import FileLock  # 50 ms of import, for harvests alone
+
+    manifest = package.read_manifest(project.repo, target.package_id)
+    folder = project.repo.cj_dir / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{target.package_id}.lock"):
+        tip, before = store.load(project.repo, target.package_id)
+        results = before
+        if state.is_on_cluster(project, target.package_id):
+            way = transport(project, manifest)
+            more = True
+            while more:
+                tip, results, more = _once(project, target, manifest, way, tip, results)
+    return _report(target, manifest, before, results)
+
+
+def _once(
+    project: Project, target: Target, manifest: Manifest, way: Transport, tip: str | None, before: Results
+) -> tuple[str | None, Results, bool]:
+    """One pull, one commit: what memory holds stays bounded, and what is done stays done."""
+    request = {
+        "package": target.package_id,
+        "positions": {block: list(at) for block, at in before.positions.items()},
+        "limit": PULL_BYTES,
+    }
+    more: list[bool] = []
+    frames = _frames(way, request, more)
+    results, shards = gathering.gather(
+        manifest,
+        target.package_id,
+        lambda tasks: package_points(project.repo, target.package_id, manifest.sweep, tasks),
+        before,
+        frames,
+    )
+    if results is before:
+        return tip, before, False
+    commit = store.commit(project.repo, target.package_id, tip, results, shards)
+    rows = sum(shard.rows for shard, _ in shards if shard.table != RECORDS)
+    ledger.append(
+        project.repo,
+        "harvested",
+        target.package_id,
+        f"harvested {target.short}: {rows} rows",
+        {"harvest": results.harvest, "rows": rows, "shards": [shard.name for shard, _ in shards]},
+        also=lambda: [RefMove(store.results_ref(target.package_id), commit, tip or project.repo.zero)],
+    )
+    return commit, results, more == [True]
+
+
+def _frames(way: Transport, request: dict[str, object], more: list[bool]) -> Iterator[Frame]:
+    for frame in way.stream("pull", request):
+        head = frame.head
+        if "block" not in head:
+            more.append(bool(head.get("more")))
+            continue
+        at = int(head["records"][1])
+        pieces = []
+        for offset, size in head["data"]:
+            pieces.append((int(offset), frame.payload[at : at + size]))
+            at += size
+        start, size = head["records"]
+        yield Frame(str(head["block"]), frame.payload[:size], int(start), tuple(pieces))
+
+
+def _report(target: Target, manifest: Manifest, before: Results, after: Results) -> Harvested:
+    new = after.shards[len(before.shards) :]
+    tasks_in = {task for shard in after.of(RECORDS) for task in parse_tasks(shard.tasks)}
+    return Harvested(
+        target.package_id,
+        sum(shard.rows for shard in new if shard.table == RECORDS),
+        sum(shard.rows for shard in new if shard.table != RECORDS),
+        len(tasks_in),
+        manifest.tasks,
+        tuple(f"task {b.task}, attempt {b.attempt}: {b.file}: {b.why}" for b in after.broken),
+    )
+
+
+def outputs(project: Project, target: Target) -> list[Output]:
+    """What the last attempt of each task (or of those named) left; harvests first."""
+    harvest(project, target)
+    tip, results = store.load(project.repo, target.package_id)
+    shards, problems = store.readable(project.repo, target.package_id, tip, results.of(RECORDS))
+    if problems:
+        raise CjError("\n".join(problems), f"git cj fsck {target.package_id[:8]}")
+    return read_outputs(list(shards.values()), set(target.tasks) if target.tasks else None)
+
+
+def contents(
+    project: Project, target: Target, wanted: Sequence[Output]
+) -> Iterator[tuple[Output, bytes]]:
+    """The bytes of outputs, verified; large ones come from the cluster."""
+    manifest = package.read_manifest(project.repo, target.package_id)
+    away = [output for output in wanted if output.content is None]
+    if away and not state.is_on_cluster(project, target.package_id):
+        raise CjError(
+            f"task {away[0].task}: {away[0].path} ({away[0].size} bytes) was on the cluster alone, "
+            "and was cleaned there",
+            f"git cj rerun {target.package_id[:8]}/{away[0].task}",
+        )
+    for output in wanted:
+        content = output.content
+        if content is None:
+            items = [[output.block, output.offset, output.size]]
+            asked = {"package": target.package_id, "items": items}
+            content = b"".join(frame.payload for frame in transport(project, manifest).stream("fetch", asked))
+        if hashlib.sha256(content).hexdigest() != output.sha256:
+            raise CjError(
+                f"task {output.task}: {output.path} is not what the task left: its SHA-256 differs",
+                f"git cj rerun {target.package_id[:8]}/{output.task}",
+            )
+        yield output, content
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

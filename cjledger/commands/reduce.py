@@ -1,0 +1,236 @@
+"""Reduce and query: all tasks' rows as one table, and which tasks are missing and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from cjledger import query as questions
+from cjledger.commands import harvest as harvesting
+from cjledger.commands import state
+from cjledger.errors import CjError
+from cjledger.harvest import store
+from cjledger.harvest.manifest import RECORDS, ROWS, Results
+from cjledger.project import Project, Target, resolve
+from cjnode.points import format_tasks, parse_tasks
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Announce = Callable[[str], None]
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet", ".arrow": "arrow"}
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What a reduce says besides the table: how many tasks are in, and which are missing and why."""
+
+    rows: int
+    report: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query's answer: names of columns, and rows."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def words(project: Project, given: Sequence[str]) -> tuple[str | None, list[Target]]:
+    """Tell ``[FILE] [PID…]`` apart: a file comes first, and is not the name of a package."""
+    if not given:
+        return None, [resolve(project, None)]
+    first, rest = given[0], list(given[1:])
+    if first == "@" or re.fullmatch(r"[0-9a-fA-F]{4,64}(/[\d,-]+)?", first):
+        return None, [resolve(project, word) for word in given]
+    return first, [resolve(project, word) for word in rest] or [resolve(project, None)]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One package's table: its shards' paths, and those of its records."""
+
+    target: Target
+    results: Results
+    table: str | None
+    paths: list[Path]
+    records: list[Path]
+
+
+def _source(project: Project, target: Target, file: str | None, announce: Announce) -> _Source:
+    done = harvesting.harvest(project, target, announce)
+    for line in done.broken:
+        announce(f"left out: {line}")
+    tip, results = store.load(project.repo, target.package_id)
+    table = _choose(target, results, file)
+    wanted = results.of(RECORDS) + (results.of(table) if table else ())
+    readable, problems = store.readable(project.repo, target.package_id, tip, wanted)
+    for problem in problems:
+        announce(f"left out: {problem}")
+    paths = {shard: path for shard, path in readable.items()}
+    return _Source(
+        target,
+        results,
+        table,
+        [path for shard, path in paths.items() if shard.table == table],
+        [path for shard, path in paths.items() if shard.table == RECORDS],
+    )
+
+
+def _choose(target: Target, results: Results, file: str | None) -> str | None:
+    """The one table that is meant; None when the tasks left no table of that name (yet)."""
+    names = results.names
+    if file is not None:
+        if file in names:
+            return file
+        same = [name for name in names if name.rpartition("/")[2] == file]
+        return same[0] if len(same) == 1 else None
+    if ROWS in names:
+        return ROWS
+    if len(names) > 1:
+        raise CjError(
+            f"the tasks of {target.short} left {len(names)} tables: {', '.join(names)}",
+            f"git cj reduce {names[0]} {target.package_id[:8]}",
+        )
+    return names[0] if names else None
+
+
+def frame(project: Project, targets: Sequence[Target], file: str | None) -> pl.LazyFrame:
+    """The rows of some packages' table, lazily, in the order of packages and tasks."""
+    sources = [_source(project, target, file, lambda line: None) for target in targets]
+    return questions.reduce(_joined(sources))
+
+
+def _joined(sources: Sequence[_Source]) -> pl.LazyFrame:
+    tables = [_chosen(source) for source in sources if source.paths or len(sources) == 1]
+    return questions.join(tables) if len(tables) != 1 else tables[0]
+
+
+def _chosen(source: _Source) -> pl.LazyFrame:
+    rows = questions.table(source.paths, source.records)
+    return questions.only(rows, source.target.tasks) if source.target.tasks else rows
+
+
+def reduce(
+    project: Project,
+    targets: Sequence[Target],
+    file: str | None,
+    *,
+    by: Sequence[str],
+    agg: str | None,
+    where: str | None,
+    columns: Sequence[str],
+    header: int,
+    out: Path | None,
+    stream: IO[bytes],
+    json: bool,
+    announce: Announce,
+) -> Reduced:
+    """Write the table to ``out`` (its kind by suffix) or to ``stream`` as CSV, or JSON lines."""
+    kind = _kind(out, json)
+    sources = [_source(project, target, file, announce) for target in targets]
+    if not any(source.table for source in sources) and not (kind == "txt" and file):
+        raise _nothing(project, sources, file)
+    path = project.cwd / out if out else None
+    if kind == "txt":
+        _concatenate(sources, file, path, stream, header, announce)
+        count = 0
+    else:
+        table = questions.collect(
+            questions.reduce(_joined(sources), by, agg or "", where or "", columns)
+        )
+        questions.write(table, path or stream, kind)
+        count = table.height
+    return Reduced(count, tuple(line for source in sources for line in _report(project, source, file)))
+
+
+def _kind(out: Path | None, json: bool) -> str:
+    if out is None:
+        return "jsonl" if json else "csv"
+    if out.suffix == ".txt":
+        return "txt"
+    if out.suffix not in FORMATS:
+        raise CjError(f"{out}: unknown kind of file", f"one of {' '.join(FORMATS)} .txt")
+    return FORMATS[out.suffix]
+
+
+def _nothing(project: Project, sources: Sequence[_Source], file: str | None) -> CjError:
+    names = sorted({name for source in sources for name in source.results.names})
+    target = sources[0].target
+    said = "; ".join(line for source in sources for line in _report(project, source, file))
+    what = f"no task left a table {file}" if file else "no task left a table"
+    hint = f"there are: {', '.join(names)}" if names else f"git cj ls {target.package_id[:8]}"
+    return CjError(f"{what} ({said})", hint)
+
+
+def _concatenate(
+    sources: Sequence[_Source],
+    file: str | None,
+    path: Path | None,
+    stream: IO[bytes],
+    header: int,
+    announce: Announce,
+) -> None:
+    name = file or next((source.table for source in sources if source.table), None) or ""
+    pieces = (piece for source in sources for piece in questions.contents(source.records, name))
+    if path is None:
+        missing = questions.concatenate(pieces, stream, header)
+    else:
+        with path.open("wb") as opened:
+            missing = questions.concatenate(pieces, opened, header)
+    if missing:
+        announce(f"too large to be at home, left out: tasks {format_tasks(missing)}; git cj get brings them")
+
+
+def _report(project: Project, source: _Source, file: str | None) -> list[str]:
+    target = source.target
+    found, listed = state.state(project, Target(target.package_id), tasks=True)
+    wanted = set(target.tasks or range(1, found.tasks + 1))
+    name = source.table or file or ""
+    present = {task for shard in source.results.of(name) for task in parse_tasks(shard.tasks)} & wanted
+    completed = {task.task for task in listed if task.state == "COMPLETED"}
+    broken = {item.task for item in source.results.broken if item.file == name} & wanted
+    lines = [f"{target.short}: {len(present & completed)} of {len(wanted)} tasks are in"]
+    reasons: dict[str, list[int]] = {}
+    for task in listed:
+        if task.task not in wanted or (task.task in present and task.task in completed):
+            continue
+        if task.state != "COMPLETED":
+            reasons.setdefault(task.state, []).append(task.task)
+        elif task.task in broken:
+            reasons.setdefault(f"COMPLETED, but {name} is not a table like the others'", []).append(task.task)
+        else:
+            reasons.setdefault(f"COMPLETED, but left no {name or 'table'}", []).append(task.task)
+    lines += [f"  missing, {why}: {_few(tasks)}" for why, tasks in reasons.items()]
+    return lines
+
+
+def _few(tasks: list[int]) -> str:
+    text = format_tasks(tasks)
+    return text if len(text) <= 60 else f"{text[:60].rpartition(',')[0]}, … ({len(tasks)} tasks)"
+
+
+def query(project: Project, target: Target | None, sql: str, *, announce: Announce) -> Answer:
+    """Answer SQL over ``results`` (and ``records``) of one package, or of all of this repository."""
+    targets = [target] if target else [Target(found) for found in state.package_ids(project)]
+    sources = []
+    for one in targets:
+        if target or state.was_submitted(project, one.package_id):
+            sources += _tables(project, one, announce)
+    records = questions.join([questions.records(source.records) for source in sources if source.records])
+    table = questions.collect(questions.sql(sql, {"results": _joined(sources), "records": records}))
+    return Answer(table.columns, table.rows())
+
+
+def _tables(project: Project, target: Target, announce: Announce) -> list[_Source]:
+    """The package's table; with several, each of them."""
+    harvesting.harvest(project, target, announce)
+    _, results = store.load(project.repo, target.package_id)
+    names = [ROWS] if ROWS in results.names else list(results.names)
+    return [_source(project, target, name, announce) for name in names] or [
+        _source(project, target, None, announce)
+    ]

@@ -1,0 +1,49 @@
+"""What tasks left, read back from the ``cj:records`` shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cjledger.shards import parquet
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file a task left, streams included (``cj:out``, ``cj:err``, ``cj:rows``).
+
+    ``content`` is None when the bytes are on the cluster alone, at ``offset`` of ``block``'s data.
+    """
+
+    task: int
+    attempt: int
+    path: str
+    size: int
+    sha256: str
+    block: str
+    offset: int
+    content: bytes | None
+
+
+def outputs(paths: Sequence[Path], tasks: set[int] | None) -> list[Output]:
+    """The outputs of the last attempt of each task (or of those given), by task and path."""
+    found = [
+        Output(
+            task,
+            attempt,
+            fields["path"],
+            fields["bytes"],
+            fields["sha256"],
+            block,
+            fields["offset"],
+            fields["content"],
+        )
+        for path in paths
+        for task, attempt, block, fields in parquet.read_outputs(path, tasks)
+    ]
+    last: dict[int, int] = {}
+    for output in found:
+        last[output.task] = max(output.attempt, last.get(output.task, 0))
+    kept = [output for output in found if output.attempt == last[output.task]]
+    return sorted(kept, key=lambda output: (output.task, output.path))

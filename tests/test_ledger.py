@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cjledger import gitrepo, ledger
+from cjledger.errors import CjError
+from cjledger.gitrepo import RefMove, Repo
+
+PACKAGE = "a" * 40
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    subprocess.run(("git", "init", "-q", tmp_path / "r"), check=True)
+    return gitrepo.discover(tmp_path / "r")
+
+
+def append(repo: Repo, event: str = "launched", also: Callable[[], list[RefMove]] = list) -> ledger.Entry:
+    return ledger.append(repo, event, PACKAGE, f"{event} it", {"n": 1, "name": "ü\n"}, also=also)
+
+
+def test_entries_come_back_newest_first_with_numbers_and_data(repo: Repo) -> None:
+    for event in ("launched", "submitted", "harvested"):
+        append(repo, event)
+    found = list(ledger.entries(repo, ledger.agent(repo)))
+    assert [entry.event for entry in found] == ["harvested", "submitted", "launched"]
+    assert [entry.sequence for entry in found] == [3, 2, 1]
+    assert found[0].data == {"n": 1, "name": "ü\n"}
+    assert found[0].last == PACKAGE
+
+
+def test_an_entrys_parent_is_the_entry_before_it(repo: Repo) -> None:
+    first, second = append(repo), append(repo, "submitted")
+    assert second.parents == (first.id,)
+    assert list(ledger.breaks(repo, ledger.agent(repo), list(ledger.entries(repo, ledger.agent(repo))))) == []
+
+
+def test_a_removed_entry_is_noticed_though_the_chain_was_rewritten(repo: Repo) -> None:
+    name = ledger.agent(repo)
+    first = append(repo)
+    append(repo, "submitted")
+    gitrepo.run(repo, "update-ref", ledger.CHAINS + name, first.id)
+    chain = list(ledger.entries(repo, name))
+    assert [word for word in ledger.breaks(repo, name, chain) if "removed or rewritten" in word]
+
+
+def test_an_entry_left_out_of_the_middle_is_located(repo: Repo) -> None:
+    name = ledger.agent(repo)
+    for event in ("launched", "submitted", "harvested"):
+        append(repo, event)
+    newest, _, oldest = ledger.entries(repo, name)
+    words = list(ledger.breaks(repo, name, [newest, oldest]))
+    assert f"entry {newest.id[:12]} has number 3 where 2 belongs" in words
+
+
+def test_the_refs_of_an_entry_move_with_it_or_not_at_all(repo: Repo) -> None:
+    blob = gitrepo.run(repo, "hash-object", "-w", "--stdin", stdin=b"x").decode().strip()
+    taken = "refs/cj/packages/" + blob
+    append(repo, also=lambda: [RefMove(taken, blob, repo.zero)])
+    assert gitrepo.ref_value(repo, taken) == blob
+    with pytest.raises(CjError, match="kept moving"):
+        append(repo, also=lambda: [RefMove(taken, blob, repo.zero)])
+    assert len(list(ledger.entries(repo, ledger.agent(repo)))) == 1
+
+
+def test_many_at_once_lose_no_entry(repo: Repo) -> None:
+    append(repo)
+    script = (
+        "import sys; from pathlib import Path; from cjledger import gitrepo, ledger\n"
+        "repo = gitrepo.discover(Path(sys.argv[1]))\n"
+        f"for _ in range(5): ledger.append(repo, 'submitted', '{PACKAGE}', 'x', {{}})"
+    )
+    running = [subprocess.Popen((sys.executable, "-c", script, str(repo.top))) for _ in range(4)]
+    assert [process.wait() for process in running] == [0] * 4
+    chain = list(ledger.entries(repo, ledger.agent(repo)))
+    assert [entry.sequence for entry in chain] == list(range(21, 0, -1))
+
+
+def test_the_agent_is_drawn_once(repo: Repo) -> None:
+    assert ledger.agent(repo) == ledger.agent(repo)
+    assert gitrepo.text(repo, "check-ref-format", ledger.CHAINS + ledger.agent(repo)) == ""
