@@ -10,7 +10,7 @@ import zipfile
 
 
 def compiled(content: bytes) -> bytes:
-    """The same zip with a ``.pyc`` for each ``.py``. Another Python, finding them strange, takes the sources."""
+    """The same zip with a ``.pyc`` for each ``.py``. Another Python takes the sources."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
         for entry in old.infolist():
