@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +87,16 @@ def ls(
     found = files.ls(project, target, glob)
     if json:
         for item in found:
-            output.emit({"package": target.package_id, **asdict(item)})
+            output.emit(
+                {
+                    "package": target.package_id,
+                    "task": item.task,
+                    "attempt": item.attempt,
+                    "path": item.path,
+                    "bytes": item.size,
+                    "sha256": item.sha256,
+                }
+            )
     elif found:
         rows = [(item.task, size(item.size), plain(item.path)) for item in found]
         output.say(table(["task", "size", "file"], rows, output.width()))

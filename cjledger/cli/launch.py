@@ -5,45 +5,17 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cjledger.cli import output
-from cjledger.cli.launch_options import (
-    Alloc,
-    AllowLarge,
-    AllowSecret,
-    Blocks,
-    Cluster,
-    Command,
-    Cpus,
-    Dep,
-    Depth,
-    DryRun,
-    Gpus,
-    Line,
-    Mem,
-    Message,
-    Nodes,
-    NoEval,
-    NoSubmit,
-    Ntasks,
-    Out,
-    Points,
-    Program,
-    Repeat,
-    Seed,
-    SweepOption,
-    Time,
-    Wait,
-)
-from cjledger.cli.options import Jobs, Json, Pid
+from cjledger.cli.launch_options import PARAMETERS, Wait
+from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve
-from cjledger.render import number, plain, plain_lines, table
+from cjledger.render import plain, plain_lines, table
 
 if TYPE_CHECKING:
     from cjledger.commands.launch import Launched
@@ -52,34 +24,33 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-def run(
-    ctx: typer.Context,
-    program: Program = None,
-    cluster: Cluster = None,
-    command: Command = None,
-    message: Message = "",
-    sweep: SweepOption = [],  # noqa: B006
-    points: Points = None,
-    blocks: Blocks = None,
-    repeat: Repeat = 1,
-    dep: Dep = [],  # noqa: B006
-    out: Out = [],  # noqa: B006
-    seed: Seed = None,
-    mem: Mem = None,
-    time: Time = None,
-    cpus: Cpus = None,
-    gpus: Gpus = None,
-    nodes: Nodes = None,
-    ntasks_per_node: Ntasks = None,
-    alloc: Alloc = [],  # noqa: B006
-    jobs: Jobs = None,
-    dry_run: DryRun = False,
-    no_submit: NoSubmit = False,
-    wait: Wait = False,
-    allow_large: AllowLarge = False,
-    allow_secret: AllowSecret = [],  # noqa: B006
-    json: Json = False,
-) -> None:
+def _launcher(text: str, *without: str, loops: bool = False) -> Callable[..., None]:
+    """A verb that launches, with all parameters of a launch but some."""
+
+    def verb(ctx: typer.Context, **given: Any) -> None:
+        defaults = {name: default for name, (_, default) in PARAMETERS.items()}
+        if "no_submit" in without:
+            defaults["no_submit"] = True
+        _launch({**defaults, **given}, ctx.obj or (), loops)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    own = [
+        inspect.Parameter(name, kind, annotation=annotation, default=default)
+        for name, (annotation, default) in PARAMETERS.items()
+        if name not in without
+    ]
+    context = inspect.Parameter("ctx", kind, annotation=typer.Context)
+    verb.__signature__ = inspect.Signature([context, *own])  # type: ignore[attr-defined]
+    verb.__annotations__ = {"ctx": typer.Context, **{param.name: param.annotation for param in own}}
+    verb.__doc__ = text
+    return verb
+
+
+_NO_LOOPS = ("line", "depth", "no_eval")
+_NO_SWEEP = ("command", "sweep", "points", "blocks")
+_NO_SENDING = ("no_submit", "wait")
+
+run = _launcher(
     """Launch a program as one task, or as a sweep.
 
     The working copy as it stands becomes a package, and the package runs on CLUSTER. A function gets a
@@ -89,82 +60,65 @@ def run(
       git cj run PT.py local -m "one job"
       git cj run model.py:fit local --sweep a=0.1:0.1:0.9 --sweep b=1,2,3
       git cj run -c 'echo {x}' local --sweep x=1,2
-    """
-    _launch(ctx, locals())
+    """,
+    *_NO_LOOPS,
+)
 
-
-def parrun(
-    ctx: typer.Context,
-    program: Program = None,
-    cluster: Cluster = None,
-    message: Message = "",
-    line: Line = None,
-    depth: Depth = None,
-    no_eval: NoEval = False,
-    repeat: Repeat = 1,
-    dep: Dep = [],  # noqa: B006
-    out: Out = [],  # noqa: B006
-    seed: Seed = None,
-    mem: Mem = None,
-    time: Time = None,
-    cpus: Cpus = None,
-    gpus: Gpus = None,
-    nodes: Nodes = None,
-    ntasks_per_node: Ntasks = None,
-    alloc: Alloc = [],  # noqa: B006
-    jobs: Jobs = None,
-    dry_run: DryRun = False,
-    no_submit: NoSubmit = False,
-    wait: Wait = False,
-    allow_large: AllowLarge = False,
-    allow_secret: AllowSecret = [],  # noqa: B006
-    json: Json = False,
-) -> None:
+parrun = _launcher(
     """Launch one task for each iteration of a script's loop nest.
 
     The nest is the first one the script runs: for statements, each the only statement of the one around
     it. Each task executes everything outside the nest and exactly one iteration.
 
       git cj parrun PT.py local -m "Test PT"
-    """
-    _launch(ctx, locals(), loops=True)
+    """,
+    *_NO_SWEEP,
+    loops=True,
+)
+
+deploy = _launcher(
+    """Make a package as run does, without submitting it.
+
+    git cj submit sends the package later.
+
+      git cj deploy PT.py local
+    """,
+    *_NO_LOOPS,
+    *_NO_SENDING,
+)
+
+pardeploy = _launcher(
+    """Make a package as parrun does, without submitting it.
+
+    git cj submit sends the package later.
+
+      git cj pardeploy PT.py local
+    """,
+    *_NO_SWEEP,
+    *_NO_SENDING,
+    loops=True,
+)
 
 
-def _without(function: Callable[..., None], summary: str, code: str) -> Callable[..., None]:
-    """The same launch, never submitted: CJ's own verbs for --no-submit."""
-
-    def deploying(**given: Any) -> None:
-        function(**{**given, "no_submit": True})
-
-    own = inspect.signature(function, eval_str=True)
-    left = [param for name, param in own.parameters.items() if name not in ("no_submit", "wait")]
-    deploying.__signature__ = own.replace(parameters=left)  # type: ignore[attr-defined]
-    deploying.__annotations__ = {param.name: param.annotation for param in left}
-    deploying.__doc__ = f"{summary}\n\ngit cj submit sends the package later.\n\n  git cj {code}"
-    return deploying
-
-
-deploy = _without(run, "Make a package as run does, without submitting it.", "deploy PT.py local")
-pardeploy = _without(parrun, "Make a package as parrun does, without submitting it.", "pardeploy PT.py local")
-
-
-def _launch(ctx: typer.Context, given: dict[str, Any], loops: bool = False) -> None:
+def _launch(given: dict[str, Any], rest: tuple[str, ...], loops: bool) -> None:
     from cjledger.cli.following import wait_for
     from cjledger.commands import launch as launching
 
     project = output.project()
-    request = _request(project, given, ctx.obj or (), loops)
+    request = _request(project, given, rest, loops)
     if given["dry_run"]:
         _dry_run(project, request, given["json"])
         return
     done = launching.launch(project, request, output.note)
     _show(done, given["json"])
-    if given.get("wait") and request.submit:
+    if given["wait"] and request.submit:
         wait_for(project, Target(done.package_id), to=sys.stderr)
 
 
 def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loops: bool) -> LaunchRequest:
-    program, cluster, command = given["program"], given["cluster"], given.get("command")
+    from cjledger.commands.plan import LaunchRequest
+
+    program, cluster, command = given["program"], given["cluster"], given["command"]
     if command is not None:
         if cluster is not None:
             raise UsageError(
@@ -183,12 +137,12 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         message=given["message"],
         arguments=rest,
         loops=loops,
-        line=given.get("line"),
-        depth=given.get("depth"),
-        evaluate=not given.get("no_eval", False),
-        sweep=tuple(given.get("sweep") or ()),
-        points=_path(given.get("points")),
-        blocks=_path(given.get("blocks")),
+        line=given["line"],
+        depth=given["depth"],
+        evaluate=not given["no_eval"],
+        sweep=tuple(given["sweep"]),
+        points=_path(given["points"]),
+        blocks=_path(given["blocks"]),
         repeat=given["repeat"],
         dep=tuple(Path(folder) for folder in given["dep"]),
         out=tuple(given["out"]),
@@ -221,16 +175,16 @@ def _dry_run(project: Project, request: LaunchRequest, json: bool) -> None:
         for point in planning.tasks_of(planned, range(1, planned.tasks + 1)):
             output.emit({"task": point.task, "params": point.params})
         return
+    # The script first: it is long, and what a person looks for should stand last.
+    script = launching.preview(project, request, planned)
+    output.say(plain_lines(script.decode(errors="replace")))
     noun = "task" if planned.tasks == 1 else "tasks"
     output.say(f"{plain(planned.program.name)} on {planned.cluster.name}: {planned.tasks} {noun}")
-    shown = list(islice(planning.tasks_of(planned, range(1, min(planned.tasks, _SHOWN) + 1)), _SHOWN))
-    names = list(shown[0].params)
-    output.say(
-        table(["task", *names], [[p.task, *map(number, p.params.values())] for p in shown], output.width())
-    )
+    shown = list(planning.tasks_of(planned, range(1, min(planned.tasks, _SHOWN) + 1)))
+    rows = [[point.task, *point.params.values()] for point in shown]
+    output.say(table(["task", *shown[0].params], rows, output.width()))
     if planned.tasks > _SHOWN:
         output.say(f"… {planned.tasks - _SHOWN} more: --json lists all")
-    output.say("\n" + plain_lines(launching.preview(project, request, planned).decode(errors="replace")))
 
 
 def _show(done: Launched, json: bool) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from cjledger.cli.options import Jobs, Json
 
 Program = Annotated[
     str | None,
@@ -77,3 +79,36 @@ Depth = Annotated[int | None, typer.Option("--depth", metavar="D", help="How man
 NoEval = Annotated[
     bool, typer.Option("--no-eval", help="Never run the script's head to learn its loops' values.")
 ]
+
+
+# Every parameter of a launch: its annotation and default, in the order of the help.
+PARAMETERS: dict[str, tuple[Any, Any]] = {
+    "program": (Program, None),
+    "cluster": (Cluster, None),
+    "command": (Command, None),
+    "message": (Message, ""),
+    "sweep": (SweepOption, []),
+    "points": (Points, None),
+    "blocks": (Blocks, None),
+    "line": (Line, None),
+    "depth": (Depth, None),
+    "no_eval": (NoEval, False),
+    "repeat": (Repeat, 1),
+    "dep": (Dep, []),
+    "out": (Out, []),
+    "seed": (Seed, None),
+    "mem": (Mem, None),
+    "time": (Time, None),
+    "cpus": (Cpus, None),
+    "gpus": (Gpus, None),
+    "nodes": (Nodes, None),
+    "ntasks_per_node": (Ntasks, None),
+    "alloc": (Alloc, []),
+    "jobs": (Jobs, None),
+    "dry_run": (DryRun, False),
+    "no_submit": (NoSubmit, False),
+    "wait": (Wait, False),
+    "allow_large": (AllowLarge, False),
+    "allow_secret": (AllowSecret, []),
+    "json": (Json, False),
+}

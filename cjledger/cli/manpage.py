@@ -11,9 +11,9 @@ from cjledger.cli.manual import INTRODUCTION, Page, pages
 
 _LEAD = (
     "git cj launches computational experiments. A launch makes one git commit of the working copy exactly as "
-    "it stands, with all that is needed to run it again: the package. Its hash is the experiment's name on this "
-    "machine, on the cluster, in the results and in the paper. Launching changes no file of yours, not HEAD, "
-    "not the index, not the stash.",
+    "it stands, with all that is needed to run it again: the package. Its hash is the experiment's name on "
+    "this machine, on the cluster, in the results and in the paper. Launching changes no file of yours, not "
+    "HEAD, not the index, not the stash.",
     INTRODUCTION,
     "Results go to standard output, everything else to standard error. With --json each result is one JSON "
     "object a line; keys keep their names and meaning, and further keys may be added at the end.",
@@ -36,7 +36,7 @@ _JSON: dict[str, tuple[str, ...]] = {
         '"message":…,"forgotten":false}',
     ),
     "show": ("the manifest; for a task its package, task, seed, last record and params",),
-    "ls": ('{"package":…,"task":…,"path":…,"bytes":…, …} for each file',),
+    "ls": ('{"package":…,"task":…,"attempt":…,"path":…,"bytes":…,"sha256":…} for each file',),
     "get": ('{"path":…,"written":true} for each file; false where one with other content was kept',),
     "gather": ('{"path":…,"written":true} for each file; false where one with other content was kept',),
     "reduce": ("the table's rows",),

@@ -21,6 +21,7 @@ class Verb:
         return self.function or self.name
 
 
+_NEST = "PROGRAM CLUSTER [OPTIONS] [-- ARGS…]"
 _PROGRAM = "{PROGRAM | -c COMMAND} CLUSTER [OPTIONS] [-- ARGS…]"
 
 GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
@@ -28,9 +29,9 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         "Launch",
         (
             Verb("run", "launch", _PROGRAM, "Launch a program as one task, or as a sweep."),
-            Verb("parrun", "launch", _PROGRAM, "Launch one task for each iteration of a script's loop nest."),
+            Verb("parrun", "launch", _NEST, "Launch one task for each iteration of a script's loop nest."),
             Verb("deploy", "launch", _PROGRAM, "Make a package as run does, without submitting it."),
-            Verb("pardeploy", "launch", _PROGRAM, "Make a package as parrun does, without submitting it."),
+            Verb("pardeploy", "launch", _NEST, "Make a package as parrun does, without submitting it."),
             Verb("submit", "launch", "[PID]", "Send a package that was deployed, or whose sending failed."),
         ),
     ),
