@@ -1,7 +1,8 @@
 """NumPy's ranges in plain Python, bit for bit, so that counting tasks needs no NumPy.
 
 The formulas are those of NumPy's ``arange`` (its C code fills ``start + i * delta``, ``delta`` being the
-difference of the first two elements) and of ``numpy/_core/function_base.py``.
+difference of the first two elements) and of ``numpy/_core/function_base.py``. ``logspace`` and ``geomspace``
+are not here: NumPy's power has its own last bits on processors with AVX-512 (5 % of the values differ).
 """
 
 from __future__ import annotations
@@ -73,18 +74,6 @@ def linspace(start: Any, stop: Any, num: Any = 50, endpoint: Any = True, **words
     return _finite(Vector(NpFloat(value) for value in values))
 
 
-def logspace(
-    start: Any, stop: Any, num: Any = 50, endpoint: Any = True, base: Any = 10.0, **words: Any
-) -> Vector:
-    """``numpy.logspace`` of plain numbers."""
-    _numbers(base)
-    exponents = linspace(start, stop, num, endpoint, **words)
-    try:
-        return _finite(Vector(NpFloat(math.pow(base, exponent)) for exponent in exponents))
-    except (ValueError, OverflowError):
-        raise UncertainError("logspace at the edge of floating point") from None
-
-
 def array(values: Any, **words: Any) -> Vector:
     """``numpy.array`` of a list of plain numbers or strings."""
     if words or not isinstance(values, (list, tuple, range)):
@@ -107,7 +96,6 @@ def array(values: Any, **words: Any) -> Vector:
 ARRAYS: dict[str, Callable[..., Vector]] = {
     "arange": arange,
     "linspace": linspace,
-    "logspace": logspace,
     "array": array,
     "asarray": array,
 }
