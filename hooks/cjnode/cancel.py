@@ -7,9 +7,10 @@ from typing import Any, BinaryIO, Dict, List, Set
 
 from cjnode import blocks, expand, gitbare, layout, schedulers
 from cjnode.adopt import INBOX, PACKAGES
+from cjnode.attempts import Attempt, read_attempts
 from cjnode.errors import NodeError
 from cjnode.files import create_json, read_json
-from cjnode.points import format_tasks, parse_tasks
+from cjnode.points import LARGEST_TASK, format_tasks, parse_tasks
 from cjnode.schedulers import pool
 
 ENDING_S = 40  # longer than a job's own grace
@@ -59,14 +60,12 @@ def _cancel_submission(root: str, package: str, number: int, named: Set[int], to
 
 def _recorded(path: str, number: int) -> Set[int]:
     """The tasks of a submission that have a record."""
-    found: Set[int] = set()
+    found: Dict[int, Attempt] = {}
     for block in blocks.list_blocks(path, number):
         if block.records:
             name = blocks.block_path(path, block.id.block, block.id.generation, "records")
-            with open(name, "rb") as file:
-                for line in blocks.whole_lines(file.read()):
-                    found.add(blocks.record_from_line(line).task)
-    return found
+            read_attempts(name, LARGEST_TASK, False, found)
+    return set(found)
 
 
 def _scheduler(root: str) -> str:

@@ -6,7 +6,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 from cjnode import attempts, blocks, files, layout
 from cjnode.attempts import Attempt
 from cjnode.errors import NodeError
-from cjnode.submissions import Submission, read_cancelled, read_submission
+from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission
 
 # A task without a record: its state, and what its claim says where there is one.
 Open = NamedTuple(
@@ -30,6 +30,10 @@ Progress = NamedTuple(
         ("submissions", List[Submission]),
         ("ended", Dict[int, Attempt]),
         ("missing", Dict[int, Set[int]]),  # a submission's number to its tasks that it alone must answer for
+        (
+            "retried",
+            Dict[int, Dict[int, int]],
+        ),  # a submission's number to tasks and the attempt that may follow
         ("cancelled", Dict[int, Set[int]]),  # a submission's number to the tasks that were cancelled
         ("damage", Dict[int, List[str]]),
         ("problems", List[str]),
@@ -52,7 +56,7 @@ def look(root: str, package: str, lines: bool) -> Progress:
     elif not submissions:
         problems.append("it was received but not submitted")
     problems += [submission.problem for submission in submissions if submission.problem]
-    progress = Progress(package, tasks, lines, submissions, {}, {}, {}, {}, problems)
+    progress = Progress(package, tasks, lines, submissions, {}, {}, {}, {}, {}, problems)
     for submission in submissions:
         progress.cancelled[submission.number] = read_cancelled(submission)
         read_records(progress, submission)
@@ -76,12 +80,18 @@ def read_records(progress: Progress, submission: Submission) -> None:
             path = blocks.block_path(submission.path, part.id.block, part.id.generation, "records")
             bad = attempts.read_attempts(path, progress.tasks, progress.lines, found)
             damage += _damage_words(blocks.block_id_text(part.id), bad)
-    missing = {task for task in submission.tasks if task <= progress.tasks and task not in found}
+    own = set(submission.tasks)
     for later in progress.submissions:
         if later.number > submission.number:  # it answers for its tasks
-            missing.difference_update(later.tasks)
+            own.difference_update(later.tasks)
     progress.damage[submission.number] = damage
-    progress.missing[submission.number] = missing
+    progress.missing[submission.number] = {t for t in own if t <= progress.tasks and t not in found}
+    # A worker that died is buried by the next one, which then runs the task again.
+    progress.retried[submission.number] = {
+        task: ended.number + 1
+        for task, ended in found.items()
+        if ended.state == "NODE_FAIL" and task in own and ended.number + 1 - submission.attempt < MOST_DEATHS
+    }
     for task, attempt in found.items():
         known = progress.ended.get(task)
         if known is None or attempt.number >= known.number:
@@ -117,37 +127,52 @@ def waits(progress: Progress, submission: Submission) -> bool:
     return not progress.missing[number] <= progress.cancelled[number]
 
 
+def unsettled(progress: Progress, submission: Submission) -> bool:
+    """Whether the job, if it lives, can still change what is known of the submission's tasks."""
+    if waits(progress, submission) or progress.retried[submission.number]:
+        return True
+    return bool(progress.missing[submission.number] and running(progress, submission))
+
+
 def began(submission: Submission) -> bool:
     """Whether any element of the submission ever claimed a block."""
     return bool(blocks.list_blocks(submission.path, submission.number))
 
 
-def open_tasks(progress: Progress, submission: Submission, waiting: str, lost: bool) -> Dict[int, Open]:
-    """The submission's tasks without a record; ``waiting`` is the state of those that did not start."""
-    missing = progress.missing[submission.number]
+def open_tasks(
+    progress: Progress, submission: Submission, waiting: str, lost: bool, alive: bool
+) -> Dict[int, Open]:
+    """The submission's tasks that are not at their end; ``waiting`` is the state of those not started."""
     cancelled = progress.cancelled[submission.number]
-    running = _running(submission, missing)
-    at_rest = Open("LOST" if lost else waiting, submission.attempt, submission.job, None, None)
-    opened = {}
-    for task in missing:
-        known = running.get(task, at_rest)
-        if task in cancelled:
-            known = known._replace(state="CANCELLED")
-        elif lost:
-            known = known._replace(state="LOST")
-        opened[task] = known
+    claimed = running(progress, submission)
+    at_rest = Open(waiting, submission.attempt, submission.job, None, None)
+    opened = {task: claimed.get(task, at_rest) for task in progress.missing[submission.number]}
+    if lost:
+        opened = {task: known._replace(state="LOST") for task, known in opened.items()}
+    if alive:
+        for task, attempt in progress.retried[submission.number].items():
+            opened[task] = claimed.get(task, at_rest._replace(attempt=attempt))
+    for task in cancelled.intersection(opened):
+        opened[task] = opened[task]._replace(state="CANCELLED")
     return opened
 
 
-def _running(submission: Submission, missing: Set[int]) -> Dict[int, Open]:
-    """The tasks that the newest claims of unfinished blocks name."""
+def running(progress: Progress, submission: Submission) -> Dict[int, Open]:
+    """The tasks without a record of the attempt that the newest claims of their blocks name."""
+    missing, retried = progress.missing[submission.number], progress.retried[submission.number]
     parts = blocks.list_blocks(submission.path, submission.number)
     newest = {part.id.block: part for part in parts if part.claim}
-    unfinished = {at // submission.block + 1 for at, task in enumerate(submission.tasks) if task in missing}
-    running = {}
+    unfinished = {
+        at // submission.block + 1
+        for at, task in enumerate(submission.tasks)
+        if task in missing or task in retried
+    }
+    found = {}
     for block in unfinished.intersection(newest):
         claim = _claim(submission, newest[block])
-        if claim and claim[1].task in missing:
-            holder, now = claim
-            running[now.task] = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host)
-    return running
+        if claim is None:
+            continue
+        holder, now = claim
+        if now.task in missing or now.attempt >= retried.get(now.task, now.attempt + 1):
+            found[now.task] = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host)
+    return found

@@ -7,7 +7,18 @@ from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tu
 from cjnode import files
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
-from cjnode.progress import Open, Progress, began, jobs_of, look, open_tasks, read_records, waits
+from cjnode.progress import (
+    Open,
+    Progress,
+    began,
+    jobs_of,
+    look,
+    open_tasks,
+    read_records,
+    running,
+    unsettled,
+    waits,
+)
 from cjnode.schedulers import poll
 from cjnode.submissions import Submission, log_tails
 
@@ -49,15 +60,18 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     answer = _ask(root, sorted(jobs))
     for progress in looked:
         opened: Dict[int, Open] = {}
+        busy = False
         for submission in progress.submissions:
-            if progress.missing[submission.number]:
-                opened.update(_settle(progress, submission, answer))
-        _write(progress, opened, out)
+            if progress.missing[submission.number] or progress.retried[submission.number]:
+                found, at_work = _settle(progress, submission, answer)
+                opened.update(found)
+                busy = busy or at_work
+        _write(progress, opened, busy, out)
 
 
 def _jobs_to_ask(progress: Progress) -> Iterator[str]:
     for submission in progress.submissions:
-        if waits(progress, submission) and not _seen_gone(submission)[1]:
+        if unsettled(progress, submission) and not _seen_gone(submission)[1]:
             for job in jobs_of(submission):
                 yield job
 
@@ -77,10 +91,10 @@ def _ask(root: str, jobs: List[str]) -> Answer:
     return Answer(words, trouble, at, GRACE_S.get(scheduler, OTHER_GRACE_S))
 
 
-def _settle(progress: Progress, submission: Submission, answer: Answer) -> Dict[int, Open]:
-    """The tasks of one submission without a record, and why."""
-    if not waits(progress, submission):  # its job was not asked after
-        return open_tasks(progress, submission, "PENDING", False)
+def _settle(progress: Progress, submission: Submission, answer: Answer) -> Tuple[Dict[int, Open], bool]:
+    """The tasks of one submission that are not at their end, and whether cancelled ones still run."""
+    if not unsettled(progress, submission):  # its job was not asked after
+        return open_tasks(progress, submission, "PENDING", False, False), False
     jobs = jobs_of(submission)
     words = answer.words or {}
     alive = [words[job] for job in jobs if words.get(job, "LOST") not in FINAL_STATES]
@@ -98,7 +112,10 @@ def _settle(progress: Progress, submission: Submission, answer: Answer) -> Dict[
     if answer.trouble and jobs and not lost:
         progress.problems.append(answer.trouble)
     waiting = alive[0] if alive and alive[0] in ("HELD", "WAITING") else "PENDING"
-    return open_tasks(progress, submission, waiting, lost)
+    # Without an answer the job is taken to be alive.
+    at_work = bool(jobs) and not gone
+    opened = open_tasks(progress, submission, waiting, lost, at_work)
+    return opened, at_work and bool(running(progress, submission))
 
 
 def _gone_path(submission: Submission) -> str:
@@ -140,7 +157,7 @@ def _forget_gone(submission: Submission) -> None:
         pass
 
 
-def _write(progress: Progress, opened: Dict[int, Open], out: BinaryIO) -> None:
+def _write(progress: Progress, opened: Dict[int, Open], busy: bool, out: BinaryIO) -> None:
     counts = dict.fromkeys(STATES, 0)
     seconds = 0.0
     for task, attempt in progress.ended.items():
@@ -157,7 +174,7 @@ def _write(progress: Progress, opened: Dict[int, Open], out: BinaryIO) -> None:
         "package": progress.package,
         "tasks": progress.tasks,
         "counts": {name: number for name, number in counts.items() if number},
-        "final": 0 < progress.tasks == sum(counts[name] for name in FINAL_STATES),
+        "final": not busy and 0 < progress.tasks == sum(counts[name] for name in FINAL_STATES),
         "jobs": [job for submission in progress.submissions for job in jobs_of(submission)],
         "seconds": [round(seconds, 6), len(progress.ended)],
         "problems": problems,

@@ -10,6 +10,8 @@ from cjnode.errors import NodeError
 from cjnode.files import read_json
 from cjnode.points import parse_tasks
 
+MOST_DEATHS = 3  # how often a task may take its worker down before it is left as NODE_FAIL
+
 TAIL_BYTES = 2000
 TAIL_LINES = 5
 TAILS = 3

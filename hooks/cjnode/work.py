@@ -15,14 +15,13 @@ from cjnode.files import read_json
 from cjnode.inprocess import Turn
 from cjnode.journal import Journal, Place, UnwritableError, persist
 from cjnode.seeds import hash_seed
-from cjnode.submissions import Submission, read_submission
+from cjnode.submissions import MOST_DEATHS, Submission, read_submission
 from cjnode.workplace import Workplace
 
 STOPPED = 143
 UNWRITABLE = 74
 
 # A task whose worker died this often is not tried again: it may be what kills the machine.
-MOST_DEATHS = 3
 
 # Who works: the same for all blocks.
 Worker = NamedTuple(
@@ -197,7 +196,7 @@ def _run_one_by_one(setting: Setting, journal: Journal, turns: List[Turn]) -> Li
         if setting.signals.stopping:
             break
         if setting.cancelled.has(turn.task):
-            attempt.cancel_open(setting, journal, turn.task, turn.attempt)
+            attempt.skip(setting, journal, reproduce.task(setting.package, turn.task), turn.attempt)
             states.append("CANCELLED")
         else:
             states.append(attempt.run(setting, journal, turn.task, turn.attempt))

@@ -137,6 +137,42 @@ def test_cancelled_tasks_without_a_record_are_cancelled_and_final(root: Root) ->
     assert not (root.submission(1) / "gone.json").exists()
 
 
+def test_a_cancelled_task_that_still_runs_keeps_its_package_open(root: Root) -> None:
+    root.submit("1-5", block=5)
+    root.run_job()
+    root.claim("1/000001-01", 2)
+    root.write(1, "cancel/a.json", {"tasks": "1-5"})
+    (line,) = ask(root)
+    assert (line["counts"], line["final"]) == ({"CANCELLED": 5}, False)
+    root.append("1/000001-01", [record(2)])  # it was faster than the cancellation
+    (line,) = ask(root)
+    assert (line["counts"], line["final"]) == ({"COMPLETED": 1, "CANCELLED": 4}, True)
+
+
+def test_a_task_whose_worker_died_is_open_while_the_job_may_run_it_again(root: Root) -> None:
+    root.submit("1-5", block=5)
+    root.run_job()
+    root.claim("1/000001-01", 2)
+    done = [record(k) for k in (1, 3, 4, 5)]
+    root.append("1/000001-01", [*done, record(2, "NODE_FAIL")])
+    (line,) = ask(root)
+    assert (line["counts"], line["final"]) == ({"COMPLETED": 4, "PENDING": 1}, False)
+    root.claim("1/000001-02", 2, attempt=2)
+    assert ask(root, tasks=True)[2]["attempt"] == 2
+    assert states(root)[1] == "RUNNING"
+    root.end_job()
+    (line,) = ask(root)
+    assert (line["counts"], line["final"]) == ({"COMPLETED": 4, "NODE_FAIL": 1}, True)
+
+
+def test_a_task_that_took_three_workers_down_is_at_its_end(root: Root) -> None:
+    root.submit("1-5", block=5)
+    root.run_job()
+    root.append("1/000001-01", [*(record(k) for k in (1, 3, 4, 5)), record(2, "NODE_FAIL", attempt=3)])
+    (line,) = ask(root)
+    assert (line["counts"], line["final"]) == ({"COMPLETED": 4, "NODE_FAIL": 1}, True)
+
+
 def test_a_later_generation_says_what_runs_in_a_block(root: Root) -> None:
     root.submit("1-5")
     root.run_job()

@@ -1,0 +1,63 @@
+"""Points by number, and task numbers as people write them, in every interpreter of the node half."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cjnode.points import format_tasks, parse_tasks
+
+from .conftest import HOOKS
+
+
+@given(st.sets(st.integers(1, 60)).map(sorted).filter(bool))
+def test_task_numbers_survive_their_text(tasks: list[int]) -> None:
+    assert parse_tasks(format_tasks(tasks)) == tasks
+
+
+@pytest.mark.parametrize(
+    ("text", "tasks"), [("7", [7]), ("3, 5-6", [3, 5, 6]), ("5-6,1,5", [1, 5, 6]), (" 2 - 3 ", [2, 3])]
+)
+def test_task_numbers_are_read_ascending_each_once(text: str, tasks: list[int]) -> None:
+    assert parse_tasks(text) == tasks
+
+
+@pytest.mark.parametrize("text", ["", "0", "-3", "3-", "5-4", "a", "1,,2", "1-2-3", "+1", "1_0", "٣"])
+def test_what_are_no_task_numbers_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a range of tasks"):
+        parse_tasks(text)
+
+
+def test_a_range_beyond_any_package_is_refused_before_it_is_made() -> None:
+    with pytest.raises(ValueError, match="no package has a task"):
+        parse_tasks("1-100000000000")
+
+
+PROGRAM = """
+import json
+from cjnode.points import *
+axis = lambda name, n: {"names": [name], "values": [[k] for k in range(n)]}
+sweep = sweep_from_json({
+    "kind": "grid",
+    "blocks": [{"axes": [axis("a", 3), axis("b", 2)]}, {"axes": [axis("c", 2)]}],
+    "removed": [0, 5], "names": ["a", "b", "c"], "explicit": 0, "repeat": 2, "loops": None,
+})
+print(json.dumps([p.params for p in points(sweep, range(1, count(sweep) + 1), "")]))
+"""
+
+
+def test_every_interpreter_gives_the_same_points(node_python: str) -> None:
+    out = subprocess.run(
+        (node_python, "-c", PROGRAM),
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(HOOKS)},
+    ).stdout
+    grid = [{"a": a, "b": b} for a in range(3) for b in range(2)][1:5]
+    union = [*grid, {"c": 0}, {"c": 1}]
+    assert json.loads(out) == [{**one, "cj_repeat": r} for one in union for r in (1, 2)]
