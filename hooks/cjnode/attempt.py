@@ -48,7 +48,7 @@ Outcome = NamedTuple(
 # When an attempt ran, by the wall clock, and for how long.
 Span = NamedTuple("Span", [("started", str), ("ended", str), ("seconds", float)])
 
-NOTHING = Collected((), "", [])
+NOTHING = Collected((), "", [], False)
 
 
 def stamp(seconds: float) -> str:
@@ -63,13 +63,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.began = time.monotonic()
-        self._wall = time.time()
-        self.started = stamp(self._wall)
+        self.wall = time.time()
+        self.started = stamp(self.wall)
 
     def span(self) -> Span:
         """From the beginning to now."""
         seconds = time.monotonic() - self.began
-        return Span(self.started, stamp(self._wall + seconds), round(seconds, 6))
+        return Span(self.started, stamp(self.wall + seconds), round(seconds, 6))
 
 
 def record(
@@ -97,12 +97,10 @@ def record(
     )
 
 
-def note_only(setting: Setting, journal: Journal, task: Task, attempt: int, state: str, note: str) -> Record:
-    """Record an attempt that did not run, or whose worker died."""
-    outcome = Outcome(state, 0, 0, None, None, [note] if note else [])
-    written = record(setting, task, attempt, outcome, Clock().span(), NOTHING)
-    journal.commit(written)
-    return written
+def skip(setting: Setting, journal: Journal, task: Task, attempt: int) -> None:
+    """Record a task that was cancelled before it ran."""
+    outcome = Outcome("CANCELLED", 0, 0, None, None, ["cancelled before it ran"])
+    journal.commit(record(setting, task, attempt, outcome, Clock().span(), NOTHING))
 
 
 def run(setting: Setting, journal: Journal, number: int, attempt: int) -> str:
@@ -135,9 +133,10 @@ def settle(
 ) -> None:
     """Keep what an attempt left, record it, and make the place ready for the next."""
     found = setting.workplace.collect(journal, outcome.state == "FAILED")
-    collected = Collected(tuple(rows) + found.outputs, found.error, found.notes)
+    collected = found._replace(outputs=tuple(rows) + found.outputs)
     journal.commit(record(setting, task, attempt, outcome, span, collected))
-    setting.workplace.tidy()
+    if found.touched:
+        setting.workplace.tidy()
 
 
 def why_end(setting: Setting, number: int, began: float) -> str:
@@ -204,12 +203,6 @@ def _in_child(setting: Setting, task: Task, environment: Dict[str, str]) -> int:
         sys.stderr.write("%s\n" % problem)
         return 2
     return children.replace_by(words, dict(os.environ, **environment))
-
-
-def cancel_open(setting: Setting, journal: Journal, number: int, attempt: int) -> None:
-    """Record a task that was cancelled before it ran."""
-    task = reproduce.task(setting.package, number)
-    note_only(setting, journal, task, attempt, "CANCELLED", "cancelled before it ran")
 
 
 def bury(setting: Setting, journal: Journal, was: blocks.Current) -> None:

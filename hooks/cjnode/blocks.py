@@ -8,6 +8,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 CURRENT_BYTES = 80
 
+# json.dumps makes an encoder for each call.
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 _PACKAGE = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _BLOCK_ID = re.compile(r"([1-9][0-9]{0,8})/([0-9]{6,9})-([0-9]{2,4})\Z")
 _FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|records|data)\Z")
@@ -150,7 +153,7 @@ def canonical(value: Any) -> bytes:
     """JSON as every file has it: UTF-8, no spaces, keys in the order given."""
     # A file name may hold bytes that are no text; their surrogates are written as escapes.
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        return _ENCODE(value).encode("utf-8")
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 

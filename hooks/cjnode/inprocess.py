@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from cjnode import attempt as attempts
-from cjnode import children, points, running
+from cjnode import children, points, reproduce, running
 from cjnode.attempt import Clock, Outcome, Setting
 from cjnode.blocks import Output, Record
 from cjnode.journal import Journal, UnwritableError
@@ -115,58 +115,70 @@ def tasks(package: Package, numbers: List[int]) -> Iterator[Task]:
 
 
 def _in_child(setting: Setting, journal: Journal, turns: List[Turn], present: Present) -> int:
-    me, worker = os.getpid(), os.getppid()
-    first = True
-    for turn, task in zip(turns, tasks(setting.package, [turn.task for turn in turns])):
-        if os.getppid() != worker:
-            return 70  # a successor of the worker runs the rest
-        if setting.cancelled.has(turn.task):
-            attempts.note_only(setting, journal, task, turn.attempt, "CANCELLED", "cancelled before it ran")
-            continue
-        os.chdir(setting.workplace.workdir)
-        if first:
-            os.environ.update(attempts.variables(setting, task, turn.attempt))
-            first = False
-        os.environ["CJ_TASK"] = "%d" % turn.task
-        os.environ["CJ_ATTEMPT"] = "%d" % turn.attempt
-        os.environ["CJ_SEED"] = "%d" % task.seed
-        try:
-            _call(setting, journal, turn, task, present, me)
-        except UnwritableError:
-            present.set(Turn(0, 0), 0.0, 0.0)
-            return UNWRITABLE
-    present.set(Turn(0, 0), 0.0, 0.0)
+    worker = os.getppid()
+    os.environ.update(attempts.variables(setting, reproduce.task(setting.package, turns[0].task), 1))
+    caller = _Caller(setting, journal, present)
+    try:
+        for turn, task in zip(turns, tasks(setting.package, [turn.task for turn in turns])):
+            if os.getppid() != worker:
+                return 70  # a successor of the worker runs the rest
+            if setting.cancelled.has(turn.task):
+                attempts.skip(setting, journal, task, turn.attempt)
+            else:
+                caller.run(turn, task)
+    except UnwritableError:
+        present.set(Turn(0, 0), 0.0, 0.0)
+        return UNWRITABLE
     return 0
 
 
-def _call(setting: Setting, journal: Journal, turn: Turn, task: Task, present: Present, me: int) -> None:
-    clock = Clock()
-    present.set(turn, clock.began, time.time())
-    cpu = time.process_time()
-    code, rows = 0, b""
-    try:
-        rows = running.run_here(setting.package, task, setting.workplace.root)
-    except SystemExit as ending:
-        code = _exit_code(ending)
-    except BaseException:
-        code = 1
-        _print_exception(setting.package)
-    if os.getpid() != me:
-        os._exit(code)  # the function forked, and this is not the process that goes on
-    sys.stdout.flush()
-    sys.stderr.flush()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    outcome = Outcome(
-        "FAILED" if code else "COMPLETED",
-        code,
-        0,
-        children.rss_mb(usage.ru_maxrss),
-        round(time.process_time() - cpu, 6),
-        [],
-    )
-    kept: List[Output] = [journal.keep_bytes("cj:rows", rows)] if rows else []
-    attempts.settle(setting, journal, task, turn.attempt, outcome, clock.span(), kept)
-    present.set(Turn(0, 0), 0.0, 0.0)
+class _Caller:
+    """Calls the function, task by task, and records each call."""
+
+    def __init__(self, setting: Setting, journal: Journal, present: Present) -> None:
+        self._setting = setting
+        self._journal = journal
+        self._present = present
+        self._process = os.getpid()
+        self._ran = False  # whether what is the same for all tasks is done
+
+    def run(self, turn: Turn, task: Task) -> None:
+        """Run one task and record it."""
+        os.chdir(self._setting.workplace.workdir)
+        os.environ["CJ_TASK"] = "%d" % turn.task
+        os.environ["CJ_ATTEMPT"] = "%d" % turn.attempt
+        os.environ["CJ_SEED"] = "%d" % task.seed
+        clock = Clock()
+        self._present.set(turn, clock.began, clock.wall)
+        cpu = time.process_time()
+        code, rows = self._call(task)
+        if os.getpid() != self._process:
+            os._exit(code)  # the function forked, and this is not the process that goes on
+        cpu_s = round(time.process_time() - cpu, 6)
+        max_rss = children.rss_mb(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        outcome = Outcome("FAILED" if code else "COMPLETED", code, 0, max_rss, cpu_s, [])
+        span = clock.span()
+        kept: List[Output] = [self._journal.keep_bytes("cj:rows", rows)] if rows else []
+        attempts.settle(self._setting, self._journal, task, turn.attempt, outcome, span, kept)
+        self._present.set(Turn(0, 0), 0.0, 0.0)
+
+    def _call(self, task: Task) -> Tuple[int, bytes]:
+        package = self._setting.package
+        code, rows = 0, b""
+        try:
+            if self._ran:
+                rows = running.run_again(package, task)
+            else:
+                rows = running.run_here(package, task, self._setting.workplace.root)
+                self._ran = True
+        except SystemExit as ending:
+            code = _exit_code(ending)
+        except BaseException:
+            code = 1
+            _print_exception(package)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return code, rows
 
 
 def _exit_code(ending: SystemExit) -> int:

@@ -7,6 +7,9 @@ from typing import Any, Dict, List
 
 _WAY_OUT = "return a dict, a list of dicts, a number, a string, None, or a data frame"
 
+# json.dumps makes an encoder for each call; a function's task may take less time than that.
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
 
 def rows_of(value: Any) -> List[Dict[str, Any]]:
     """The rows of a function's result. Raises TypeError for what is not tabular."""
@@ -33,7 +36,7 @@ def rows_of(value: Any) -> List[Dict[str, Any]]:
 
 def rows_to_bytes(rows: List[Dict[str, Any]]) -> bytes:
     """Rows as JSON lines; numbers that are not finite as the strings that the formats name."""
-    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+    lines = [_ENCODE(row) + "\n" for row in rows]
     try:
         return "".join(lines).encode("utf-8")
     except UnicodeEncodeError:  # half a surrogate pair, as file names can hold

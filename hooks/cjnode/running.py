@@ -91,6 +91,15 @@ def _run_function(package: Package, task: Task, path: str) -> bytes:
     return rows_to_bytes(rows_of(function(**arguments)))
 
 
+def run_again(package: Package, task: Task) -> bytes:
+    """A function's task in a process that ran one before: what is the same for all is not done again."""
+    path = os.path.join(package.tree, package.manifest["program"]["path"])
+    function = _function(package, path)
+    arguments = {name: value for name, value in task.params.items() if name in package.sweep.names}
+    sow(task.seed)
+    return rows_to_bytes(rows_of(function(**arguments)))
+
+
 def _function(package: Package, path: str) -> Callable[..., Any]:
     """The function, its module loaded once a process under a seed that is the same for every task."""
     name = package.manifest["program"]["function"]

@@ -19,7 +19,15 @@ LARGEST_MB = 2048
 _DENIED = re.compile(r"""Permission denied:? ['"]?([^'"]+)|['" ]([^'" ]+?)['"]?: Permission denied""")
 
 # What a task left, in the block's data already, and the runner's words on it.
-Collected = NamedTuple("Collected", [("outputs", Tuple[Output, ...]), ("error", str), ("notes", List[str])])
+Collected = NamedTuple(
+    "Collected",
+    [
+        ("outputs", Tuple[Output, ...]),
+        ("error", str),
+        ("notes", List[str]),
+        ("touched", bool),  # whether the place must be tidied
+    ],
+)
 
 
 class Workplace:
@@ -41,17 +49,14 @@ class Workplace:
         unlinked = self._package.manifest["unlinked"]
         mirror = Mirror(self._package.tree, folder, unlinked, os.path.join(self._folder, "trash"))
         mirror.make()
+        # Where a task starts.
+        self.workdir = os.path.normpath(os.path.join(folder, self._workdir))
         return mirror
 
     @property
     def root(self) -> str:
         """The mirror: for a task, the top of the repository."""
         return self._mirror.folder
-
-    @property
-    def workdir(self) -> str:
-        """A task's working directory."""
-        return os.path.normpath(os.path.join(self._mirror.folder, self._workdir))
 
     def collect(self, journal: Journal, failed: bool) -> Collected:
         """Bring what a task left into the block's data."""
@@ -69,7 +74,7 @@ class Workplace:
         if failed:
             error = streams.last_line(self.streams.err.fd)
             notes += self._advice(error)
-        return Collected(tuple(kept), error, notes)
+        return Collected(tuple(kept), error, notes, bool(changed) or bool(kept))
 
     def _keep_stream(self, journal: Journal, stream: Stream, kept: List[Output], notes: List[str]) -> None:
         size = os.fstat(stream.fd).st_size

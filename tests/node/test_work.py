@@ -54,29 +54,33 @@ def test_a_command_runs_in_a_shell(any_bench: Bench) -> None:
 HOSTILE = {
     "deletes its own directory": "import os, shutil\nshutil.rmtree(os.getcwd(), ignore_errors=True)\n",
     "moves its directory away": "import os\nos.rename(os.getcwd(), os.getcwd() + '-gone')\n",
-    "takes every permission": "import os\nos.mkdir('d')\nopen('d/f','w').write('1')\nos.chmod('d',0)\nos.chmod('.',0)\n",
+    "takes every permission": "import os\nos.mkdir('d')\nopen('d/f','w').write('1')\n"
+    "os.chmod('d',0)\nos.chmod('.',0)\n",
     "leaves 3,000 files": "import os\nos.makedirs('a/b')\nfor k in range(3000): open('a/b/%d' % k, 'w')\n",
     "leaves a huge sparse file": "open('huge', 'w').truncate(3 << 30)\n",
     "nests 1,500 folders": "import os\nfor k in range(1500):\n    os.mkdir('d'); os.chdir('d')\n",
-    "replaces the package's links": "import os\nos.remove('data/in.txt')\nopen('data/in.txt','w').write('no')\n"
+    "replaces the package's links": "import os\nos.remove('data/in.txt')\n"
+    "open('data/in.txt','w').write('no')\n"
     "os.remove('data/two.txt')\nos.symlink('/etc/passwd', 'data/two.txt')\n",
     "leaves odd things": "import os, socket\nos.mkfifo('pipe')\nos.symlink('/', 'link')\n"
     "s = socket.socket(socket.AF_UNIX); s.bind('sock')\nos.link('main.py', 'hard')\n",
     "leaves names that are no text": "open('a\\nb', 'w').write('1')\nopen(b'\\xff\\xfe', 'w').write('2')\n"
     "open('\\x1b[31m', 'w').write('3')\nopen('cj:out', 'w').write('4')\n",
-    "prints binary rubbish": "import os\nos.write(1, bytes(range(256)) * 9)\nos.write(2, bytes(range(256)))\n",
+    "prints binary rubbish": "import os\nos.write(1, bytes(range(256)) * 9)\n"
+    "os.write(2, bytes(range(256)))\n",
     "exits without a word": "",
 }
-PLAIN = "print(open('data/in.txt').read(), end='')\nprint(open('data/two.txt').read(), end='')\nopen('out.txt','w').write('ok')\n"
+PLAIN = """\
+print(open('data/in.txt').read(), end='')
+print(open('data/two.txt').read(), end='')
+open('out.txt', 'w').write('ok')
+"""
 DATA = {"data/in.txt": "input\n", "data/two.txt": "two\n"}
 
 
 @pytest.mark.parametrize("deed", HOSTILE)
 def test_a_task_that_does_harm_does_not_hurt_the_next(bench: Bench, deed: str) -> None:
-    script = "import sys\nif sys.argv[2] == '1':\n    exec(%r)\nelse:\n    exec(%r)\n" % (
-        HOSTILE[deed],
-        PLAIN,
-    )
+    script = f"import sys\nif sys.argv[2] == '1':\n    exec({HOSTILE[deed]!r})\nelse:\n    exec({PLAIN!r})\n"
     records = bench.package({"main.py": script, **DATA}, tasks=2).work()
     assert [records[k].state for k in (1, 2)] == ["COMPLETED", "COMPLETED"]
     assert bench.outputs(2) == {"cj:out": b"input\ntwo\n", "out.txt": b"ok"}
@@ -86,7 +90,8 @@ def test_a_task_that_does_harm_does_not_hurt_the_next(bench: Bench, deed: str) -
 
 
 def test_outputs_of_a_task_are_files_that_match(bench: Bench) -> None:
-    script = "import os\nos.makedirs('r/s')\nfor n in ('a.csv', 'b.tmp', 'r/c.csv', 'r/s/d.csv'): open(n, 'w').write(n)\n"
+    script = "import os\nos.makedirs('r/s')\n"
+    script += "for n in ('a.csv', 'b.tmp', 'r/c.csv', 'r/s/d.csv'): open(n, 'w').write(n)\n"
     bench.package(
         {"sub/main.py": script}, path="sub/main.py", workdir="sub", outputs=["*.csv", "r/**/d.*"]
     ).work()
@@ -167,9 +172,9 @@ def late():
 def double(x):
     return 2 * x
 if __name__ == "__main__":
-    threading.Timer(0.05, late).start()
     with multiprocessing.get_context("fork").Pool(2) as pool:
         print(pool.map(double, [1, 2]))
+    threading.Timer(0.05, late).start()
     file = open("left-open.txt", "w")
     file.write("flushed")
 """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,7 +124,7 @@ def test_a_task_that_ignores_sigterm_is_killed_at_its_time_limit(bench: Bench, k
         body, stay = f"def f(x):\n    if x == 2: return\n    {inner}", "\n"
     elif kind == "script":
         body = f"import sys\nif sys.argv[2] == '2': sys.exit()\n{body}"
-    limits = {"walltime_s": 1, "cpus": None, "alloc": []}
+    limits: dict[str, Any] = {"walltime_s": 1, "cpus": None, "alloc": []}
     command = (
         "test {x} = 2 && exit; trap '' TERM; echo begun; echo -n half > half.txt; sleep 60 & wait; sleep 60"
     )
@@ -138,7 +138,8 @@ def test_a_task_that_ignores_sigterm_is_killed_at_its_time_limit(bench: Bench, k
 @pytest.mark.parametrize("kind", ["script", "function"])
 def test_cancelled_tasks_are_ended_or_skipped(bench: Bench, kind: str) -> None:
     script = marking(bench, "time.sleep(60) if sys.argv[2] == '1' else None")
-    module = f"import time\ndef f(x):\n    open({str(bench.root)!r} + '/at-%d' % x, 'w')\n    x > 1 or time.sleep(60)\n"
+    module = f"import time\ndef f(x):\n    open({str(bench.root)!r} + '/at-%d' % x, 'w')\n"
+    module += "    x > 1 or time.sleep(60)\n"
     bench.package({"main.py": script if kind == "script" else module}, kind=kind, tasks=4)
     worker = bench.start()
     wait_for(bench, 1, worker)
@@ -159,7 +160,7 @@ for daemon in (False, True):
             os.setsid()
             if os.fork():
                 os._exit(0)
-        os.write(3 if False else os.open("pids", os.O_CREAT | os.O_APPEND | os.O_WRONLY), b"%d\\n" % os.getpid())
+        open("pids", "ab", 0).write(b"%d\\n" % os.getpid())
         time.sleep(60)
 while not os.path.exists("pids") or len(open("pids").read().split()) < 2:
     time.sleep(0.01)
@@ -174,7 +175,8 @@ os._exit(0)
 
 @pytest.mark.parametrize("deed", ["os.kill(os.getpid(), 9)", "os._exit(0)", "os._exit(74)", "sys.exit(3)"])
 def test_a_function_that_ends_its_process_costs_its_own_task_only(bench: Bench, deed: str) -> None:
-    module = f"import os, sys\ndef f(x):\n    open('o', 'w').write(str(x))\n    if x in (2, 3): {deed}\n    return {{'y': x}}\n"
+    module = f"import os, sys\ndef f(x):\n    open('o', 'w').write(str(x))\n    if x in (2, 3): {deed}\n"
+    module += "    return {'y': x}\n"
     records = bench.package({"main.py": module}, kind="function", tasks=5).work(code=1)
     states = [records[k].state for k in range(1, 6)]
     assert states == ["COMPLETED", "FAILED", "FAILED", "COMPLETED", "COMPLETED"]
