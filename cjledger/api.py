@@ -19,7 +19,7 @@ from cjledger.errors import CjError
 from cjledger.project import Project, Target, open_project, resolve
 
 if TYPE_CHECKING:
-    import polars
+    from cjledger.shards.frames import pl
 
 Program = str | Callable[..., Any]
 
@@ -46,7 +46,7 @@ class Package:
                 raise TimeoutError(f"package {self.id[:12]} is not final after {timeout_s} s: {found.counts}")
         raise AssertionError("follow ends with a final state")
 
-    def results(self, file: str | None = None) -> polars.LazyFrame:
+    def results(self, file: str | None = None) -> pl.LazyFrame:
         """All rows harvested so far, lazily: ``cj_package``, ``cj_task``, parameters, own columns.
 
         ``file`` names the table when tasks left several. ``.to_pandas()`` and ``.to_arrow()`` of the
@@ -91,7 +91,9 @@ def launch(
         raise TypeError(
             f"launch() got unexpected options {', '.join(unknown)}; known: {', '.join(sorted(known))}"
         )
-    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    tuples: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
+    }
     text = _program_text(project, program)
     request = LaunchRequest(text, cluster, command=command, **tuples)
     if sweep is not None:

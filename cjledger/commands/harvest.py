@@ -127,9 +127,7 @@ def outputs(project: Project, target: Target) -> list[Output]:
     return read_outputs(list(shards.values()), set(target.tasks) if target.tasks else None)
 
 
-def contents(
-    project: Project, target: Target, wanted: Sequence[Output]
-) -> Iterator[tuple[Output, bytes]]:
+def contents(project: Project, target: Target, wanted: Sequence[Output]) -> Iterator[tuple[Output, bytes]]:
     """The bytes of outputs, verified; large ones come from the cluster."""
     manifest = package.read_manifest(project.repo, target.package_id)
     away = [output for output in wanted if output.content is None]

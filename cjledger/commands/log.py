@@ -82,7 +82,7 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """A date, a date and time, or an age such as ``2h``, ``3d``, ``1w``; local time where no zone is given."""
+    """A date, a date and time, or an age (``2h``, ``3d``, ``1w``); local time where no zone is given."""
     if text is None:
         return None
     age = re.fullmatch(r"(\d+)\s*([mhdw])", text)

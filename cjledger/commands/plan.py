@@ -226,7 +226,7 @@ def _sweep(
 ) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
     ways = (request.sweep, request.block, request.points, request.rows, request.blocks, request.loops or None)
     if sum(way not in (None, ()) for way in ways) > 1:
-        raise UsageError("--sweep, --points, --blocks and a loop nest exclude one another", "give one of them")
+        raise UsageError("--sweep, --points, --blocks and parrun exclude one another", "give one of them")
     if request.points is not None:
         return sweep.explicit(*sweep.read_points(project.cwd / request.points), request.repeat)
     if request.rows is not None:

@@ -18,7 +18,7 @@ from cjledger.project import Project, Target, resolve
 from cjnode.points import format_tasks, parse_tasks
 
 if TYPE_CHECKING:
-    import polars as pl
+    from cjledger.shards.frames import pl
 
 Announce = Callable[[str], None]
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet", ".arrow": "arrow"}
@@ -71,13 +71,12 @@ def _source(project: Project, target: Target, file: str | None, announce: Announ
     readable, problems = store.readable(project.repo, target.package_id, tip, wanted)
     for problem in problems:
         announce(f"left out: {problem}")
-    paths = {shard: path for shard, path in readable.items()}
     return _Source(
         target,
         results,
         table,
-        [path for shard, path in paths.items() if shard.table == table],
-        [path for shard, path in paths.items() if shard.table == RECORDS],
+        [path for shard, path in readable.items() if shard.table == table],
+        [path for shard, path in readable.items() if shard.table == RECORDS],
     )
 
 
@@ -99,9 +98,13 @@ def _choose(target: Target, results: Results, file: str | None) -> str | None:
     return names[0] if names else None
 
 
-def frame(project: Project, targets: Sequence[Target], file: str | None) -> pl.LazyFrame:
+def frame(
+    project: Project, targets: Sequence[Target], file: str | None, announce: Announce = lambda line: None
+) -> pl.LazyFrame:
     """The rows of some packages' table, lazily, in the order of packages and tasks."""
-    sources = [_source(project, target, file, lambda line: None) for target in targets]
+    sources = [_source(project, target, file, announce) for target in targets]
+    if not any(source.table for source in sources):
+        raise _nothing(project, sources, file)
     return questions.reduce(_joined(sources))
 
 
@@ -140,9 +143,7 @@ def reduce(
         _concatenate(sources, file, path, stream, header, announce)
         count = 0
     else:
-        table = questions.collect(
-            questions.reduce(_joined(sources), by, agg or "", where or "", columns)
-        )
+        table = questions.collect(questions.reduce(_joined(sources), by, agg or "", where or "", columns))
         questions.write(table, path or stream, kind)
         count = table.height
     return Reduced(count, tuple(line for source in sources for line in _report(project, source, file)))

@@ -29,7 +29,7 @@ class Sanity:
 
 def sanity(project: Project, target: Target, check: str, file: str) -> Sanity:
     """Check ``exists`` or ``lines`` of a file over all tasks, or those the target names."""
-    found, listed = state.state(project, target, tasks=True)
+    _, listed = state.state(project, target, tasks=True)
     states = {task.task: task.state for task in listed}
     left = {output.task: output for output in harvest.outputs(project, target) if output.path == file}
     odd = [

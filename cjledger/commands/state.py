@@ -193,9 +193,8 @@ def _kept(project: Project, package_id: str) -> tuple[PackageState, list[TaskSta
     try:
         content = json.loads(_path(project, package_id).read_bytes())
         raw = content["state"]
-        found = PackageState(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
-        )
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        found = PackageState(**fields)
         return found, [TaskState(**task) for task in content["tasks"]]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None  # derived: asked anew

@@ -1,69 +1,15 @@
-"""A scratch repository and ``git cj`` as a person types it."""
+"""A scratch repository."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-PROGRAMS = Path(sys.executable).parent
-
-
-@dataclass
-class Shell:
-    """Runs commands in one folder; ``git cj`` is the installed program."""
-
-    folder: Path
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def run(self, *words: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", **self.environment}
-        env.pop("VIRTUAL_ENV", None)
-        done = subprocess.run(
-            words, cwd=self.folder, env=env, input=stdin, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == code, (
-            f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        )
-        return done
-
-    def cj(self, *words: str, code: int = 0, stdin: str = "") -> str:
-        """Standard output of ``git cj WORDS``."""
-        return self.run("git", "cj", *words, code=code, stdin=stdin).stdout
-
-    def refused(self, *words: str, code: int = 1) -> str:
-        """Standard error of ``git cj WORDS``, which must fail."""
-        done = self.run("git", "cj", *words, code=code)
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-    def lines(self, *words: str, code: int = 0) -> list[dict[str, Any]]:
-        """The JSON lines of ``git cj WORDS --json``."""
-        return [json.loads(line) for line in self.cj(*words, "--json", code=code).splitlines()]
-
-    def git(self, *words: str) -> str:
-        return self.run("git", *words).stdout.strip()
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def launch(self, *words: str) -> str:
-        """Launch, wait for the end, and return the package ID."""
-        return str(self.lines(*words, "--wait")[0]["package"])
+from tests.shells import Shell
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def shell(tmp_path: Path) -> Shell:
     """A repository with one commit, and nothing else."""
     folder = tmp_path / "work"
     folder.mkdir()
@@ -72,17 +18,4 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     found.write("README", "an experiment\n")
     found.git("add", "-A")
     found.git("commit", "-qm", "start")
-    yield found
-
-
-NEST = """\
-import random
-
-deltas = [0.1, 0.2, 0.3]
-for delta in deltas:
-    for epsilon in range(1, 5):
-        value = delta * epsilon
-        with open("results.txt", "a") as out:
-            out.write(f"{delta},{epsilon},{value},{random.random()}\\n")
-print("done", delta, epsilon)
-"""
+    return found

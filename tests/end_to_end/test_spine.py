@@ -8,7 +8,7 @@ import io
 import json
 from pathlib import Path
 
-from .conftest import NEST, Shell
+from tests.shells import NEST, Shell
 
 
 def rows(text: str) -> list[dict[str, str]]:
