@@ -53,7 +53,7 @@ class Bench:
             (code / name).parent.mkdir(parents=True, exist_ok=True)
             (code / name).write_text(text)
         (code / ".cj").mkdir(parents=True)
-        program = {
+        program: dict[str, Any] = {
             "kind": kind,
             "path": None if kind == "command" else path,
             "function": "f" if kind == "function" else None,
