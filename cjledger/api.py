@@ -97,7 +97,7 @@ def launch(
     text = _program_text(project, program)
     request = LaunchRequest(text, cluster, command=command, **tuples)
     if sweep is not None:
-        request = replace(request, block={name: value for name, value in sweep.items()})
+        request = replace(request, block=dict(sweep))
     if points is not None:
         request = replace(request, rows=tuple(dict(point) for point in points))
     done = launching.launch(project, request, announce)
