@@ -48,7 +48,10 @@ class Workplace:
         folder = os.path.join(self._folder, "%d" % self._number)
         unlinked = self._package.manifest["unlinked"]
         mirror = Mirror(self._package.tree, folder, unlinked, os.path.join(self._folder, "trash"))
+        os.chmod(self._folder, 0o700)
         mirror.make()
+        # A file written to ../ from the top would be lost in silence; so it cannot be written.
+        os.chmod(self._folder, 0o500)
         # Where a task starts.
         self.workdir = os.path.normpath(os.path.join(folder, self._workdir))
         return mirror

@@ -53,7 +53,7 @@ def test_a_command_runs_in_a_shell(any_bench: Bench) -> None:
 
 HOSTILE = {
     "deletes its own directory": "import os, shutil\nshutil.rmtree(os.getcwd(), ignore_errors=True)\n",
-    "moves its directory away": "import os\nos.rename(os.getcwd(), os.getcwd() + '-gone')\n",
+    "moves its directory away": "import os\nos.system('chmod 700 ..; mv $PWD ../gone')\n",
     "takes every permission": "import os\nos.mkdir('d')\nopen('d/f','w').write('1')\n"
     "os.chmod('d',0)\nos.chmod('.',0)\n",
     "leaves 3,000 files": "import os\nos.makedirs('a/b')\nfor k in range(3000): open('a/b/%d' % k, 'w')\n",
@@ -127,6 +127,11 @@ def test_a_command_cannot_write_to_the_code_either(bench: Bench) -> None:
     assert record.state == "FAILED"
     assert "results.txt is a file of the package" in record.note
     assert (bench.folder / "code/results.txt").read_text() == "old"
+
+
+def test_a_file_above_the_top_cannot_be_written(bench: Bench) -> None:
+    record = bench.package({"main.py": "open('../lost.txt', 'w')\n"}).work(code=1)[1]
+    assert record.error == "PermissionError: [Errno 13] Permission denied: '../lost.txt'"
 
 
 def test_an_unlinked_file_is_not_there_and_becomes_an_output(bench: Bench) -> None:
