@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from pathlib import Path
 
 import cjnode
@@ -45,7 +46,7 @@ def _line(text: str) -> str:
 
 def _head(manifest: Manifest) -> list[str]:
     """Names nothing but the program, so that all its packages share one git object."""
-    name = file_name(manifest.program)
+    name = _line(shlex.quote(file_name(manifest.program)))
     return [
         *_title(manifest),
         "#",

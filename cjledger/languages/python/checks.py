@@ -15,6 +15,7 @@ _WRITERS = frozenset(
     to_pickle to_feather to_hdf write_csv write_parquet write_json write_ndjson write_ipc write_excel
     FileHandler""".split()  # noqa: SIM905
 )
+_PATH_ARGUMENTS = ("fname", "file", "path_or_buf", "path", "filename")
 _PATH_WRITERS = frozenset(["write_text", "write_bytes", "touch"])
 
 
@@ -156,23 +157,21 @@ def _written(call: ast.Call) -> ast.expr | None:
     match call.func:
         case ast.Attribute(value=owner, attr=method) if method in _PATH_WRITERS:
             return owner
-        case ast.Attribute(value=ast.Call() | ast.Name() as owner, attr="open") if _mode(call, 0, words):
-            if not _mode(call, 1, words) or not call.args:
-                return owner
+        case ast.Attribute(value=owner, attr="open") if len(call.args) < 2 and "file" not in words:
+            return owner if _mode(call, 0, words) else None
     name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-    if name in _OPENERS and _mode(call, 1, words):
-        return call.args[0] if call.args else words.get("file")
+    if name in _OPENERS:
+        named = call.args[0] if call.args else words.get("file")
+        return named if _mode(call, 1, words) else None
     if name in _WRITERS:
-        path_words = [
-            words[key] for key in ("fname", "file", "path_or_buf", "path", "filename") if key in words
-        ]
-        return call.args[0] if call.args else path_words[0] if path_words else None
+        given = [words[key] for key in _PATH_ARGUMENTS if key in words]
+        return (call.args + given)[0] if call.args or given else None
     return None
 
 
 def _mode(call: ast.Call, position: int, words: dict[str | None, ast.expr]) -> bool:
     """Whether the mode argument means writing."""
     mode = words.get("mode") or (call.args[position] if len(call.args) > position else None)
-    return (
-        isinstance(mode, ast.Constant) and isinstance(mode.value, str) and bool(set("wax+") & set(mode.value))
-    )
+    if not isinstance(mode, ast.Constant) or not isinstance(mode.value, str):
+        return False
+    return bool(set("wax+") & set(mode.value)) and set(mode.value) <= set("rwaxbtU+")
