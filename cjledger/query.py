@@ -78,9 +78,14 @@ def _newest(rows: pl.LazyFrame, paths: Sequence[Path], completed: pl.DataFrame) 
     )
 
 
+def only(rows: pl.LazyFrame, tasks: Sequence[int]) -> pl.LazyFrame:
+    """The rows of some tasks."""
+    return rows.filter(pl.col("cj_task").is_in(list(tasks)))
+
+
 def join(tables: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
     """Several packages' tables as one."""
-    return frames.unite_lazily(tables)
+    return frames.unite_lazily(tables) if tables else table(())
 
 
 def reduce(
@@ -215,7 +220,7 @@ def columns(rows: pl.LazyFrame, names: Sequence[str]) -> dict[str, list[Any]]:
     known = rows.collect_schema().names()
     for name in names:
         _check(name, known)
-    found = collect(rows.select(dict.fromkeys(names)))
+    found = collect(rows.select(list(dict.fromkeys(names))))
     return {name: found[name].to_list() for name in names}
 
 

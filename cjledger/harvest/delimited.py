@@ -25,7 +25,7 @@ def parse(files: Sequence[bytes], rule: Rule) -> Parsed:
     bad: list[tuple[int, str]] = []
     pieces: list[tuple[list[int], pl.DataFrame]] = []
     for head, members in groups.items():
-        pieces.extend(_halves(clean, members, head, rule, counts, bad))
+        pieces.extend(_halves(clean, files, members, head, rule, counts, bad))
     return Parsed(_typed(_in_order(pieces, counts)), counts, sorted(bad))
 
 
@@ -53,6 +53,7 @@ def _plain(file: bytes, rule: Rule) -> bytes:
 
 
 def _halves(
+    clean: Sequence[bytes],
     files: Sequence[bytes],
     members: list[int],
     head: bytes,
@@ -61,7 +62,7 @@ def _halves(
     bad: list[tuple[int, str]],
 ) -> Iterator[tuple[list[int], pl.DataFrame]]:
     """Parse files together; when that fails, each half; when few are left, each file alone."""
-    together = _together([files[index] for index in members], head, rule)
+    together = _together([clean[index] for index in members], head, rule)
     if together is not None:
         rows, lines = together
         for index, count in zip(members, lines, strict=True):
@@ -69,8 +70,8 @@ def _halves(
         yield members, rows
     elif len(members) > _ALONE:
         middle = len(members) // 2
-        yield from _halves(files, members[:middle], head, rule, counts, bad)
-        yield from _halves(files, members[middle:], head, rule, counts, bad)
+        yield from _halves(clean, files, members[:middle], head, rule, counts, bad)
+        yield from _halves(clean, files, members[middle:], head, rule, counts, bad)
     else:
         yield from _each(files, members, rule, counts, bad)
 

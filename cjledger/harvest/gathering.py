@@ -46,7 +46,7 @@ def gather(
         broken += read.broken
         tables = read_tables(manifest, package_id, points, read.outputs, rules, broken)
         if read.records.num_rows:
-            table = parquet.records_table(read.records, package_id, read.blocks, read.outputs.contents)
+            table = parquet.records_table(read.records, package_id, read.blocks, read.outputs.kept())
             shards.append(_shard(RECORDS, harvest, table, read.records.column("task").to_pylist(), {}))
         shards += [_table_shard(table, harvest) for table in tables]
     if positions == before.positions:

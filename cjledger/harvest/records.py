@@ -29,6 +29,13 @@ class Outputs:
     sizes: list[int]
     contents: list[bytes | None]
 
+    def kept(self) -> list[bytes | None]:
+        """The contents that `cj:records` keeps: not those above 4 MiB, which were fetched for their rows."""
+        if max(self.sizes, default=0) <= INLINE_BYTES:
+            return self.contents
+        pairs = zip(self.contents, self.sizes, strict=True)
+        return [content if size <= INLINE_BYTES else None for content, size in pairs]
+
 
 @dataclass(frozen=True)
 class Batch:

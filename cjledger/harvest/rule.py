@@ -127,7 +127,10 @@ def split(line: str, delimiter: str) -> list[str]:
             bare if bare else quoted.replace('""', '"')
             for quoted, bare in (found.groups(default="") for found in _WORD.finditer(line))
         ]
-    return next(csv.reader([line], delimiter=delimiter), [])
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # a carriage return in the middle: the strict reader will name the line
+        return line.split(delimiter)
 
 
 def _is_header(firsts: Sequence[str], files: Sequence[bytes], delimiter: str, comments: bool) -> bool:

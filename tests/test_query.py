@@ -1,0 +1,242 @@
+"""Queries: one table, SQL, aggregates, and files that read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cjledger import query
+from cjledger.errors import CjError
+from cjledger.harvest.manifest import RECORDS
+from cjledger.shards.frames import pl
+from tests.blocks import PACKAGE, frame, harvest, on_disk, record, tasks_frame
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> pl.LazyFrame:
+    files = [
+        b"kind,pr\n%s,%d\n%s,%d\n" % (kind, task, kind, 10 * task)
+        for task, kind in enumerate((b"a", b"b", b"a"), 1)
+    ]
+    _, shards = harvest(tasks_frame("r.csv", files))
+    return query.table(on_disk(tmp_path, shards, "r.csv"), on_disk(tmp_path, shards, RECORDS))
+
+
+def test_the_table_is_in_the_order_of_tasks_whatever_came_first(tmp_path: Path) -> None:
+    results, first = harvest(frame((record(2), {"r.csv": b"2\n22\n"}), (record(1), {"r.csv": b"1\n"})))
+    _, second = harvest(frame((record(3), {"r.csv": b"3\n"}), block="1/000002-01"), before=results)
+    found = query.reduce(query.table(on_disk(tmp_path, [*second, *first], "r.csv"))).collect()
+    assert found["column_1"].to_list() == [1, 2, 22, 3]
+
+
+def test_a_table_without_shards_is_empty_and_can_be_asked() -> None:
+    empty = query.table([])
+    assert query.reduce(empty).collect().height == 0
+    assert query.join([]).collect().height == 0
+    assert query.sql("SELECT count(*) AS n FROM results", {"results": empty}).collect()["n"].to_list() == [0]
+    assert list(query.contents([], "x")) == []
+
+
+def test_groups_are_aggregated_under_stated_names(rows: pl.LazyFrame) -> None:
+    agg = "mean(pr), std(pr),count(),count(pr),quantile(pr, 0.5),min(pr),max(pr),sum(pr)"
+    agg += ",median(pr),var(pr),first(pr)"
+    found = query.reduce(rows, ["kind"], agg).collect()
+    assert found.columns == [
+        *("kind", "mean_pr", "std_pr", "count", "count_pr", "quantile_pr_0.5", "min_pr", "max_pr"),
+        *("sum_pr", "median_pr", "var_pr", "first_pr"),
+    ]
+    assert found["kind"].to_list() == ["a", "b"]
+    assert found["mean_pr"].to_list() == [11.0, 11.0]
+    assert found["count"].to_list() == [4, 2]
+    assert found["quantile_pr_0.5"].to_list() == [6.5, 11.0]
+
+
+def test_an_aggregate_without_groups_is_one_row_and_groups_alone_are_counted(rows: pl.LazyFrame) -> None:
+    assert query.reduce(rows, agg="sum(pr)").collect().rows() == [(66,)]
+    assert query.reduce(rows, ["kind"]).collect().rows() == [("a", 4), ("b", 2)]
+
+
+def test_where_takes_an_sql_expression(rows: pl.LazyFrame) -> None:
+    found = query.reduce(rows, where="pr > 5 AND kind = 'a'").collect()
+    assert found["pr"].to_list() == [10, 30]
+
+
+def test_columns_without_a_name_get_one(tmp_path: Path) -> None:
+    _, shards = harvest(tasks_frame("r.csv", [b"1,2\n"]))
+    paths = on_disk(tmp_path, shards, "r.csv")
+    found = query.reduce(query.table(paths), where="b = 2", columns=["a", "b"]).collect()
+    assert found.columns[-2:] == ["a", "b"]
+    with pytest.raises(CjError, match="2 columns without a name, and 1 names"):
+        query.reduce(query.table(paths), columns=["a"])
+    with pytest.raises(CjError, match="a column delta already"):
+        query.reduce(query.table(paths), columns=["delta", "b"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message", "hint"),
+    [
+        ({"by": ["knid"]}, "there is no column 'knid'", "did you mean kind?"),
+        ({"agg": "mean(prr)"}, "there is no column 'prr'", "did you mean pr?"),
+        ({"agg": "maen(pr)"}, "there is no aggregate maen()", "did you mean mean?"),
+        ({"agg": "mean(pr"}, "not an aggregate", "--agg"),
+        ({"agg": "mean(pr) std(pr)"}, "a comma is missing", "--agg"),
+        ({"agg": "quantile(pr,7)"}, "not a level", "quantile(pr,0.9)"),
+        ({"where": "knid = 1"}, "there is no column 'knid'", "did you mean kind?"),
+        ({"where": "pr >"}, "--where", "columns: cj_package"),
+        ({"where": "SELECT 1"}, "--where", "columns: cj_package"),
+    ],
+)
+def test_mistakes_are_named_with_the_way_out(
+    rows: pl.LazyFrame, asked: dict[str, Any], message: str, hint: str
+) -> None:
+    with pytest.raises(CjError) as caught:
+        query.reduce(rows, **asked).collect()
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_sql_is_answered_and_its_mistakes_named(rows: pl.LazyFrame) -> None:
+    tables = {"results": rows, "records": query.records([])}
+    answer = query.sql("SELECT kind, avg(pr) AS p FROM results GROUP BY kind ORDER BY kind", tables)
+    assert answer.collect().rows() == [("a", 11.0), ("b", 11.0)]
+    for wrong, message in (
+        ("SELECT nope FROM results", "there is no column 'nope'"),
+        ("SELECT 1 FROM result", "there is no table 'result'"),
+        ("SELEC", "sql parser error"),
+    ):
+        with pytest.raises(CjError) as caught:
+            query.sql(wrong, tables)
+        assert message in caught.value.message
+
+
+def test_a_query_that_fails_on_the_way_is_an_error_a_person_can_read(rows: pl.LazyFrame) -> None:
+    with pytest.raises(CjError):
+        query.collect(query.reduce(rows, agg="mean(pr)", where="CAST(kind AS INT) > 1"))
+
+
+def test_packages_are_joined_under_the_union_of_their_columns(rows: pl.LazyFrame) -> None:
+    other = pl.LazyFrame(
+        {"cj_package": ["0"], "cj_task": [1], "cj_attempt": [1], "pr": ["x"], "more": [True]}
+    )
+    found = query.reduce(query.join([rows, other])).collect()
+    assert found["cj_package"].to_list() == ["0"] + [PACKAGE] * 6
+    assert found["pr"].to_list() == ["x", "1", "10", "2", "20", "3", "30"]
+    assert found["more"].to_list() == [True] + [None] * 6
+
+
+def test_columns_for_a_plot_are_lists(rows: pl.LazyFrame) -> None:
+    assert query.columns(rows, ["pr", "kind", "pr"])["kind"] == list("aabbaa")
+    with pytest.raises(CjError, match="no column 'z'"):
+        query.columns(rows, ["z"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "arrow"])
+def test_a_written_table_reads_back(rows: pl.LazyFrame, tmp_path: Path, kind: str) -> None:
+    table = query.reduce(rows).collect()
+    query.write(table, tmp_path / "out", kind)
+    stream = io.BytesIO()
+    query.write(table, stream, kind)
+    assert stream.getvalue() == (tmp_path / "out").read_bytes()
+    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
+        "csv": pl.read_csv,
+        "tsv": lambda path: pl.read_csv(path, separator="\t"),
+        "jsonl": pl.read_ndjson,
+        "parquet": pl.read_parquet,
+        "arrow": pl.read_ipc,
+    }
+    assert readers[kind](tmp_path / "out").equals(table)
+
+
+def test_an_unknown_kind_of_file_is_refused(rows: pl.LazyFrame, tmp_path: Path) -> None:
+    with pytest.raises(CjError, match="no format 'cvs'"):
+        query.write(rows.collect(), tmp_path / "x", "cvs")
+
+
+def test_formulas_are_escaped_on_request_and_numbers_never() -> None:
+    table = pl.DataFrame({"a": ["=1+1", "-x", "ok", None], "b": [-1, 2, 3, 4]})
+    plain, escaped = io.BytesIO(), io.BytesIO()
+    query.write(table, plain, "csv")
+    query.write(table, escaped, "csv", escape_formulas=True)
+    assert plain.getvalue() == b"a,b\n=1+1,-1\n-x,2\nok,3\n,4\n"
+    assert escaped.getvalue() == b"a,b\n'=1+1,-1\n'-x,2\nok,3\n,4\n"
+
+
+FLOATS = st.floats(allow_nan=False)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@given(st.lists(st.tuples(FLOATS, TEXT, st.integers(-(2**63), 2**63 - 1)), min_size=1))
+@settings(max_examples=150, deadline=None)
+def test_csv_values_round_trip(values: list[tuple[float, str, int]]) -> None:
+    stream = io.BytesIO()
+    query.write(
+        pl.DataFrame(values, orient="row", schema={"f": pl.Float64, "t": pl.String, "i": pl.Int64}),
+        stream,
+        "csv",
+    )
+    text = stream.getvalue().decode()
+    found = list(csv.reader(io.StringIO(text, newline="")))[1:]
+    assert [(float(f), t, int(i)) for f, t, i in found] == values
+
+
+def test_raw_contents_come_in_the_order_of_tasks_with_one_header(tmp_path: Path) -> None:
+    results, first = harvest(
+        frame(
+            (record(2), {"r.txt": b"h\n2\n"}),
+            (record(1), {"r.txt": b"h\n1"}),
+            (record(3, state="FAILED"), {"r.txt": b"h\n3\n"}),
+        )
+    )
+    _, second = harvest(frame((record(2, 2), {"r.txt": b"h\n22\n"}), block="2/000001-01"), before=results)
+    paths = on_disk(tmp_path, [*first, *second], RECORDS)
+    out = io.BytesIO()
+    assert query.concatenate(query.contents(paths, "r.txt"), out, header=1) == []
+    assert out.getvalue() == b"h\n1\n22\n"
+    out = io.BytesIO()
+    query.concatenate(query.contents(paths, "r.txt"), out)
+    assert out.getvalue() == b"h\n1\nh\n22\n"
+
+
+def test_contents_that_are_not_here_are_named() -> None:
+    out = io.BytesIO()
+    assert query.concatenate(iter([(1, b"a\n"), (2, None), (3, b"")]), out) == [2]
+    assert out.getvalue() == b"a\n"
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.booleans(), st.booleans()), min_size=1, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_the_newest_completed_attempt_has_the_rows(history: list[tuple[int, bool, bool]]) -> None:
+    """Each attempt of a task completes or fails, and leaves a row or not; one harvest an attempt."""
+    results, shards = None, []
+    attempts: dict[int, int] = {}
+    wanted: dict[int, list[int]] = {}
+    for number, (task, completes, leaves) in enumerate(history, 1):
+        attempt = attempts[task] = attempts.get(task, 0) + 1
+        about = record(task, attempt, "COMPLETED" if completes else "FAILED")
+        news = frame((about, {"r.csv": b"%d\n" % number} if leaves else {}), block=f"{number}/000001-01")
+        results, more = harvest(news, before=results)
+        shards += more
+        if completes:
+            wanted[task] = [number] if leaves else []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        found = query.table(on_disk(folder, shards, "r.csv"), on_disk(folder, shards, RECORDS))
+        rows = query.reduce(found).collect()
+    expected = [value for task in sorted(wanted) for value in wanted[task]]
+    assert (rows["column_1"].to_list() if "column_1" in rows.columns else []) == expected
+
+
+def test_records_are_a_table_too(tmp_path: Path) -> None:
+    _, shards = harvest(frame((record(2, note="é"), {}), (record(1, state="FAILED"), {})))
+    found = query.records(on_disk(tmp_path, shards, RECORDS)).collect()
+    assert found.select("cj_task", "state", "note").rows() == [(1, "FAILED", ""), (2, "COMPLETED", "é")]
+    assert json.loads(found.select("exit_code").write_json())[0] == {"exit_code": 1}
