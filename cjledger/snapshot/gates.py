@@ -211,7 +211,7 @@ def _refuse_large(sizes: list[tuple[int, str]], limits: Limits) -> None:
             f"{path} ({_megabytes(size)} MB)" for size, path in sorted(sizes, reverse=True)[:5]
         )
         raise CjError(
-            f"{len(sizes)} untracked files hold {_megabytes(total)} MB, more than {limits.total_mb} MB together;"
+            f"{len(sizes)} untracked files hold {_megabytes(total)} MB, over {limits.total_mb} MB together;"
             f" largest: {largest}",
             hint,
         )

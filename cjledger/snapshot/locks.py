@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 
 from cjledger import gitrepo
 from cjledger.gitrepo import Repo
@@ -13,16 +14,14 @@ _NAME = re.compile(
     rb"(?:^|/)(?:uv\.lock|poetry\.lock|requirements[^/\0]*\.txt|environment\.ya?ml|conda-lock\.yml|pixi\.lock"
     rb"|Pipfile\.lock|renv\.lock|Manifest\.toml|pyproject\.toml)$"
 )
-_ENDINGS = (b".lock", b".yml", b".yaml", b".toml")
+# A search for bytes passes 100,000 lines in a millisecond; only lines with one of these meet the pattern.
+_MARKS = (b".lock\0", b"requirements", b"environment.y", b"conda-lock.yml\0", b".toml\0")
 
 
 def locks(repo: Repo, snapshot: Snapshot) -> tuple[Lock, ...]:
     """The lock files of the tree, wherever they lie, with the SHA-256 of their bytes, sorted by path."""
-    listing = gitrepo.run(repo, "ls-tree", "-r", "-z", snapshot.tree)
     found: dict[str, str] = {}
-    for line in listing.split(b"\0"):
-        if not line.endswith(_ENDINGS) and b"requirements" not in line:
-            continue
+    for line in _lines(gitrepo.run(repo, "ls-tree", "-r", "-z", snapshot.tree)):
         head, path = line.split(b"\t", 1)
         if head.startswith(b"100") and _NAME.search(path):
             found[path.decode(errors="backslashreplace")] = head.split(b" ")[2].decode()
@@ -34,3 +33,12 @@ def locks(repo: Repo, snapshot: Snapshot) -> tuple[Lock, ...]:
         for path, blob in sorted(zip(found, blobs, strict=True))
         if blob is not None
     )
+
+
+def _lines(listing: bytes) -> Iterator[bytes]:
+    for mark in _MARKS:
+        at = listing.find(mark)
+        while at >= 0:
+            end = listing.index(b"\0", at)
+            yield listing[listing.rfind(b"\0", 0, at) + 1 : end]
+            at = listing.find(mark, end)

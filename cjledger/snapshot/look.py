@@ -22,7 +22,10 @@ from cjledger.snapshot.workshop import Workshop
 
 _LOOKS = 4
 
-_RAW = ("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
+RAW = (
+    *("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none"),
+    *("--no-color", "--no-ext-diff", "--no-relative"),
+)
 
 GITLINK = "160000"
 
@@ -70,7 +73,7 @@ def look(shop: Workshop, extra: Iterable[bytes] = ()) -> Seen:
         before = marks(shop.repo, untracked | others)
         for _ in range(_LOOKS - 1):
             tick = _tick(shop)
-            diff = pool.submit(shop.git, "diff", *_RAW, "--no-color", "--no-ext-diff", "--no-relative")
+            diff = pool.submit(shop.git, "diff", *RAW)
             again = frozenset(
                 _names(shop.git("ls-files", "-z", "-o", "--exclude-standard", "--exclude=/.cj"))
             )
@@ -100,9 +103,10 @@ def marks(repo: Repo, paths: Iterable[bytes]) -> dict[bytes, Mark]:
 
 
 def still(repo: Repo, seen: Seen) -> frozenset[bytes]:
-    """The paths that were touched since they were seen."""
-    now = marks(repo, seen.marks)
-    return frozenset(path for path, mark in seen.marks.items() if now[path] != mark)
+    """The paths that were touched since they were seen; of those that were missing nothing was read."""
+    there = {path: mark for path, mark in seen.marks.items() if not mark.depth}
+    now = marks(repo, there)
+    return frozenset(path for path, mark in there.items() if now[path] != mark)
 
 
 def _mark(top: bytes, path: bytes) -> Mark:
@@ -134,16 +138,18 @@ def _tick(shop: Workshop) -> tuple[int, int]:
 
 def _restless(before: dict[bytes, Mark], now: dict[bytes, Mark], tick: tuple[int, int]) -> frozenset[bytes]:
     instant, device = tick
-    return frozenset(
-        path
-        for path, mark in now.items()
-        if before.get(path) != mark and not (mark.device == device and mark.ctime_ns < instant)
-    )
+
+    def is_settled(path: bytes, mark: Mark) -> bool:
+        then = before.get(path)
+        was_missing = then is not None and mark.depth > 0 and then.depth > 0
+        return mark == then or was_missing or (mark.device == device and mark.ctime_ns < instant)
+
+    return frozenset(path for path, mark in now.items() if not is_settled(path, mark))
 
 
 def _staged(shop: Workshop) -> dict[bytes, Difference]:
     base = shop.repo.head or shop.repo.empty_tree
-    return parse_raw(shop.git("diff-index", "--cached", "--ita-invisible-in-index", *_RAW, base))
+    return parse_raw(shop.git("diff-index", "--cached", "--ita-invisible-in-index", *RAW, base))
 
 
 def parse_raw(raw: bytes) -> dict[bytes, Difference]:

@@ -8,7 +8,8 @@ import stat
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from cjledger.snapshot.look import GITLINK, Seen, parse_raw
+from cjledger.snapshot.blobs import SMALL
+from cjledger.snapshot.look import GITLINK, RAW, Seen, parse_raw
 from cjledger.snapshot.workshop import Workshop
 
 # Looking at every entry of 100,000 for pipes and sockets would cost half of `git status`: in larger trees
@@ -77,30 +78,32 @@ def _nested(links: Links) -> Iterable[str]:
 
 def _hidden_edits(shop: Workshop, seen: Seen) -> Iterable[str]:
     """Edits behind assume-unchanged and skip-worktree, found with an index that has the flags taken off."""
-    if not hidden(seen.tracked):
-        return
-    top = os.fsencode(shop.repo.top)
-    flagged = [path for path in _hidden(seen.tracked) if os.path.lexists(top + b"/" + path)]
+    tags = {line[2:]: line[:1] for line in seen.tracked.split(b"\0")} if hidden(seen.tracked) else {}
+    flagged = {
+        path: "skip-worktree" for path, tag in tags.items() if tag in (b"S", b"s") and _is_there(shop, path)
+    }
+    flagged |= {path: "assume-unchanged" for path, tag in tags.items() if tag.islower() and tag != b"s"}
     if not flagged:
         return
-    index = "bare"
+    index = "unflagged"
     (shop.folder / index).write_bytes(shop.index.read_bytes())
     names = b"".join(path + b"\0" for path in flagged)
     for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
         shop.git("update-index", "-z", flag, "--stdin", stdin=names, index=index)
-    differing = parse_raw(
-        shop.git(
-            "diff", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-color", "--no-ext-diff", index=index
+    differing = parse_raw(shop.git("diff", *RAW, index=index))
+    for path in sorted(flagged.keys() & differing.keys()):
+        is_gone = differing[path].status == "D"
+        what = (
+            "deleted: it is in the package as committed"
+            if is_gone
+            else "edited: the edit is not in the package"
         )
-    )
-    edited = sorted(frozenset(flagged) & differing.keys())
-    tags = {line[2:]: line[:1] for line in seen.tracked.split(b"\0")}
-    for path in edited:
-        flag = "skip-worktree" if tags[path] in b"Ss" else "assume-unchanged"
-        yield (
-            f"{_name(path)} is edited but marked {flag}: the edit is not in the package"
-            f" (git update-index --no-{flag} {_name(path)})"
-        )
+        name, flag = _name(path), flagged[path]
+        yield f"{name} is marked {flag} but {what} (git update-index --no-{flag} {name})"
+
+
+def _is_there(shop: Workshop, path: bytes) -> bool:
+    return os.path.lexists(os.fsencode(shop.repo.top) + b"/" + path)
 
 
 def _sparse(shop: Workshop, seen: Seen) -> Iterable[str]:
@@ -111,29 +114,22 @@ def _sparse(shop: Workshop, seen: Seen) -> Iterable[str]:
         != b"true"
     ):
         return
-    absent = [
-        path
-        for path in _hidden(seen.tracked)
-        if not os.path.lexists(os.fsencode(shop.repo.top) + b"/" + path)
-    ]
+    absent = [path for path in _hidden(seen.tracked) if not _is_there(shop, path)]
     if absent:
         yield f"{_count(absent, 'file')} outside the sparse checkout and in the package as committed"
-    present = _outside_patterns(shop, seen)
+    present = _outside_patterns(shop)
     if present:
-        yield f"{_list(present)}: outside the sparse checkout but in the package (git add would leave it out)"
+        yield f"{_list(present)}: outside the sparse checkout, in the package nevertheless"
 
 
-def _outside_patterns(shop: Workshop, seen: Seen) -> list[bytes]:
-    """Changed and new files that lie outside the sparse patterns."""
-    changed = sorted(path for path in {*seen.edited, *seen.untracked} if not path.endswith(b"/"))
-    if not changed:
+def _outside_patterns(shop: Workshop) -> list[bytes]:
+    """Changed and new files that lie outside the sparse patterns, which are of the kind .gitignore holds."""
+    if not (shop.folder / SMALL).exists():
         return []
-    names = b"".join(path + b"\0" for path in changed)
-    try:
-        inside = shop.git("sparse-checkout", "check-rules", "-z", stdin=names)  # git 2.41
-    except Exception:
-        return []
-    return sorted(frozenset(changed) - frozenset(inside.split(b"\0")))
+    patterns = os.fsencode(shop.repo.git_dir / "info" / "sparse-checkout")
+    everything = shop.git("ls-files", "-z", index=SMALL)
+    inside = shop.git("ls-files", "-z", "-c", "-i", b"--exclude-from=" + patterns, index=SMALL)
+    return sorted(frozenset(everything.split(b"\0")) - frozenset(inside.split(b"\0")))
 
 
 def _large_file_storage(shop: Workshop, seen: Seen) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cjledger.model import Change, Snapshot
 from cjledger.snapshot import losses
 from cjledger.snapshot.blobs import Entry, add, add_link, add_raw, index_entries
 from cjledger.snapshot.gates import Candidate, Limits, check
-from cjledger.snapshot.look import GITLINK, Difference, Seen, look, moving, parse_raw, still
+from cjledger.snapshot.look import GITLINK, RAW, Difference, Seen, look, moving, parse_raw, still
 from cjledger.snapshot.outside import Outside, gather
 from cjledger.snapshot.trees import edit
 from cjledger.snapshot.workshop import UnstableError, Workshop, workshop
@@ -76,12 +77,13 @@ def _write(shop: Workshop, seen: Seen, outside: Outside) -> tuple[str, losses.Li
     repo = shop.repo
     untracked = sorted(path for path in seen.untracked if not path.endswith(b"/"))
     nested = sorted(path.rstrip(b"/") for path in seen.untracked if path.endswith(b"/"))
-    paths = [path for path in sorted(seen.edited) if not _is_own(path)]
+    paths = [path for path in sorted(seen.edited) if not _is_own(path) and _is_addable(seen, path)]
     extra = _untracked_only(seen, outside.forced)
     edits: dict[bytes, Entry | None] = {
         path: None if line.status == "D" else Entry(line.new_mode, line.new_id)
         for path, line in seen.staged.items()
     }
+    edits.update(dict.fromkeys(seen.edited))
     wanted = [*paths, *untracked, *extra]
     written = add(shop, _seeds(shop, seen), wanted) if wanted else {}
     edits.update({path: written.get(path) for path in wanted})
@@ -95,11 +97,18 @@ def _write(shop: Workshop, seen: Seen, outside: Outside) -> tuple[str, losses.Li
     return tree, losses.Links(tuple(nested), tuple(path for path, entry in linked.items() if not entry))
 
 
+def _is_addable(seen: Seen, path: bytes) -> bool:
+    """Whether something is there that a tree can hold: no pipe took the place of the file."""
+    mark = seen.marks[path]
+    kinds = (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR)
+    return seen.edited[path].status != "D" and mark.depth == 0 and stat.S_IFMT(mark.mode) in kinds
+
+
 def _seeds(shop: Workshop, seen: Seen) -> dict[bytes, Entry]:
     seeds = {
         path: Entry(line.old_mode, line.old_id)
         for path, line in seen.edited.items()
-        if line.old_mode != "000000"
+        if line.old_mode != "000000" and line.status != "D"
     }
     if any(line.status == "U" for line in seen.edited.values()):
         seeds |= index_entries(shop, "-u")
@@ -119,17 +128,7 @@ def _untracked_only(seen: Seen, forced: Sequence[bytes]) -> list[bytes]:
 
 def _changes(shop: Workshop, seen: Seen, tree: str, forced: frozenset[bytes]) -> tuple[Change, ...]:
     base = shop.repo.head or shop.repo.empty_tree
-    raw = shop.git(
-        "diff-tree",
-        "-r",
-        "--raw",
-        "-z",
-        "--no-abbrev",
-        "--no-renames",
-        "--ignore-submodules=none",
-        base,
-        tree,
-    )
+    raw = shop.git("diff-tree", "-r", *RAW, base, tree)
     found = {
         path: _word(path, line, seen, forced) for path, line in parse_raw(raw).items() if not _is_own(path)
     }

@@ -68,7 +68,8 @@ class Workshop:
             capture_output=True,
         )
         words = done.stderr.decode(errors="replace")
-        if "Permission denied" in words:
+        # A folder that cannot be listed is a warning to git; its files would be missing without a word.
+        if "Permission denied" in words and (done.returncode or "could not open directory" in words):
             raise unreadable(_denied(words))
         if done.returncode < 0 or (done.returncode and _UNSTABLE.search(words)):
             raise UnstableError(words)
@@ -83,10 +84,11 @@ def unreadable(name: str) -> CjError:
 
 
 def _denied(words: str) -> str:
-    line = next(line for line in words.splitlines() if "Permission denied" in line)
+    lines = [line for line in words.splitlines() if "Permission denied" in line]
+    line = next((line for line in lines if "could not open directory" in line), lines[0])
     quoted = re.search(r"'([^']+)'|\"([^\"]+)\"", line)
     if quoted:
-        return quoted[1] or quoted[2]
+        return (quoted[1] or quoted[2]).rstrip("/")
     return re.sub(r"^(warning|error|fatal): |: Permission denied.*$", "", line)
 
 
