@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +21,24 @@ def _sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``git-cj`` for this interpreter, whether or not the project is installed."""
+    folder = tmp_path_factory.mktemp("programs")
+    path = folder / "git-cj"
+    path.write_text(f"#!{sys.executable}\nimport sys\nfrom cjledger.cli import main\nsys.exit(main())\n")
+    path.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Path) -> Path:
+    """An empty repository, with git-cj on PATH, in which the test stands."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    subprocess.run(("git", "init", "-q"), check=True)
+    return folder

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cjledger import render
@@ -210,16 +210,13 @@ def test_json_writes_numbers_that_are_none_as_words() -> None:
     assert render.json_line(value) == '["NaN","Infinity",{"x":"-Infinity"},{"path":"a","parts":["NaN"]}]'
 
 
-@given(
-    st.recursive(
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.floats(allow_nan=False, allow_infinity=False)
-        | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    )
+_JSON = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 )
+
+
+@settings(max_examples=50)
+@given(st.recursive(_JSON, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6))
 def test_json_gives_back_what_went_in_on_one_line(value: object) -> None:
     line = render.json_line(value)
     assert render.plain(line) == line

@@ -20,7 +20,7 @@ _LEAD = (
 )
 
 # What --json prints, a line each.
-_JSON: dict[str, tuple[str, ...]] = {
+JSON: dict[str, tuple[str, ...]] = {
     "run": (
         '{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',
         'with --dry-run {"tasks":N}, then {"task":k,"params":{…}} for each task',
@@ -53,7 +53,7 @@ _JSON: dict[str, tuple[str, ...]] = {
     "who": ('{"author":…,"agent":…,"version":…,"python":…,"git":…,"repository":…}',),
 }
 for _same in ("parrun", "deploy", "pardeploy"):
-    _JSON[_same] = _JSON["run"]
+    JSON[_same] = JSON["run"]
 
 _CODES = (
     ("0", "Done."),
@@ -109,9 +109,9 @@ def _roff_page(page: Page) -> list[str]:
             lines += [".PP", _roff(" ".join(paragraph.split()))]
     for word in (*page.arguments, *page.options):
         lines += [".TP", f".B {_roff(word.label)}", _roff(word.text)]
-    if page.verb.name in _JSON:
+    if page.verb.name in JSON:
         # \\: lets a line break where JSON has no blank; ragged, since such lines cannot be justified.
-        broken = [_roff(line).replace(",", ",\\:") for line in _JSON[page.verb.name]]
+        broken = [_roff(line).replace(",", ",\\:") for line in JSON[page.verb.name]]
         lines += [".PP", ".na", "JSON:", *[f".br\n{line}" for line in broken], ".ad"]
     return lines
 
@@ -146,8 +146,8 @@ def _markdown_page(page: Page) -> list[str]:
             lines += [_cell(" ".join(paragraph.split())), ""]
     words = [(f"`{word.label}`", word.text) for word in (*page.arguments, *page.options)]
     lines += [*_table(words), ""]
-    if page.verb.name in _JSON:
-        lines += ["JSON:", "", "```text", *_JSON[page.verb.name], "```", ""]
+    if page.verb.name in JSON:
+        lines += ["JSON:", "", "```text", *JSON[page.verb.name], "```", ""]
     return lines
 
 

@@ -147,10 +147,10 @@ def plot(
 
       git cj plot --x delta --y epsilon --color pr
     """
-    from cjledger.commands import plot as plotting
-
     if x is None or y is None:
         raise UsageError("which columns?", "git cj plot --x NAME --y NAME")
+    from cjledger.commands import plot as plotting
+
     project = output.project()
     drawn = plotting.plot(
         project,
