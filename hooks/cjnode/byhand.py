@@ -75,9 +75,10 @@ def _options(argv: List[str]) -> Options:
 def _find(tree: str) -> Package:
     """The package of this script: the tree around it, the one we stand in, or the repository's."""
     known = str(BAKED["package"]) if BAKED else os.environ.get("CJ_PACKAGE", "")
-    if tree:
-        return load(os.path.join(tree, ".cj"), known)
     here = os.path.dirname(os.path.abspath(__file__))
+    if tree:
+        beside = BAKED is None and os.path.exists(os.path.join(here, "package.json"))
+        return load(here if beside else os.path.join(tree, ".cj"), known)
     if BAKED is None:
         if not os.path.exists(os.path.join(here, "package.json")):
             raise ValueError(

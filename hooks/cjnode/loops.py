@@ -18,6 +18,7 @@ SEEN = "__cj_seen__"
 SAME_FLOAT = 4e-15
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_TEXT = 1000
 
 
@@ -26,19 +27,23 @@ class WrongIterationError(Exception):
 
 
 def recorded(value: Any) -> Any:
-    """The JSON scalar that stands for a loop variable's value in the manifest."""
+    """The JSON scalar that stands for a loop variable's value in the manifest.
+
+    What JSON, UTF-8 or an environment variable cannot hold is recorded as its repr.
+    """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str.__str__(value)
+        text = str.__str__(value)
+        return ascii(text) if "\0" in text or _SURROGATE.search(text) else text
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
-        return float(value)
+        return float(value) if math.isfinite(value) else repr(float(value))
     if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         plain = value.item()
         if isinstance(plain, (bool, int, float, str)):
-            return plain
+            return recorded(plain)
     text = _ADDRESS.sub(" at 0x", repr(value))
     if len(text) > _LONGEST_TEXT:
         digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()

@@ -16,6 +16,7 @@ class Shelter:
 
     def __init__(self) -> None:
         self.open: Callable[..., Any] = io.open
+        self.open_low: Callable[..., int] = os.open
         self.top = ""
         self.aside = ""
         self.written: Dict[str, str] = {}
@@ -25,6 +26,7 @@ class Shelter:
         self.top = os.path.realpath(top)
         self.aside = aside
         builtins.open = io.open = self.careful_open
+        os.open = self.careful_open_low
         for name in ("remove", "unlink", "rmdir", "mkdir"):
             setattr(os, name, self._ignoring(getattr(os, name)))
         for name in ("rename", "replace"):
@@ -46,11 +48,29 @@ class Shelter:
                 raise FileExistsError(17, "File exists", os.fsdecode(file))
             if "r" in mode and not os.path.exists(place):
                 raise FileNotFoundError(2, "No such file or directory", os.fsdecode(file))
-            self.written[place] = os.path.join(self.aside, "written-%d" % len(self.written))
-            if "w" not in mode and os.path.isfile(place):
-                shutil.copyfile(place, self.written[place])
         words.pop("opener", None)
-        return self.open(self.written[place], mode, *args, **words)
+        return self.open(self._copy(place, "w" in mode), mode, *args, **words)
+
+    def careful_open_low(self, path: Any, flags: int, *args: Any, **words: Any) -> int:
+        place = self._place(path)
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        if not place or words.get("dir_fd") is not None or (not writes and place not in self.written):
+            return self.open_low(path, flags, *args, **words)
+        missing = not os.path.lexists(place) and place not in self.written
+        if missing and not flags & os.O_CREAT:
+            raise FileNotFoundError(2, "No such file or directory", os.fsdecode(path))
+        if not missing and flags & os.O_CREAT and flags & os.O_EXCL:
+            raise FileExistsError(17, "File exists", os.fsdecode(path))
+        return self.open_low(self._copy(place, bool(flags & os.O_TRUNC)), flags | os.O_CREAT, *args, **words)
+
+    def _copy(self, place: str, empty: bool) -> str:
+        """The file that stands for one in the protected folder, made when it is first written to."""
+        if place not in self.written:
+            self.written[place] = os.path.join(self.aside, "written-%d" % len(self.written))
+            if not empty and os.path.isfile(place):
+                with self.open(place, "rb") as source, self.open(self.written[place], "wb") as target:
+                    shutil.copyfileobj(source, target)
+        return self.written[place]
 
     def _ignoring(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def ignoring(path: Any, *args: Any, **words: Any) -> Any:

@@ -100,7 +100,7 @@ class _Run:
         wanted = self.wanted
         search = [*map(str, wanted.search_path), *filter(None, os.environ.get("PYTHONPATH", "").split(":"))]
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
             "PYTHONHASHSEED": str(seed),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": os.pathsep.join(search),

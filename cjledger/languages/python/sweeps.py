@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ from cjledger.languages.python.names import UncertainError
 from cjledger.languages.python.nests import Nest, check_nest, choose_nest, mentioned, parse
 from cjledger.model import Axis, Block, Sweep
 from cjnode.loops import nest_loops
-from cjnode.points import POINTS_PER_FILE
 from cjnode.survey import TooManyError, kept_names
 
-Files = Iterator[tuple[str, bytes]]
+Rows = Iterator[list[Any]]
 
 
 def loop_sweep(
@@ -35,9 +33,10 @@ def loop_sweep(
     max_tasks: int,
     announce: Callable[[str], None],
     timeout_s: float = 60,
-    repeat: int = 1,
-) -> tuple[Sweep, Files | None]:
-    """The sweep of a script's loop nest, and the files of its explicit points where it needs them.
+) -> tuple[Sweep, Rows | None]:
+    """The sweep of a script's loop nest, and its explicit points where it needs them.
+
+    A point is a list: the iteration numbers of the loops (itself a list), then the values by ``names``.
 
     ``shown`` is the path below the repository's top, as errors name it. Raises CjError for what cannot be
     counted exactly.
@@ -64,12 +63,12 @@ def loop_sweep(
             f"{shown}: the loop nest on line {nest.line} has no iterations: an empty sweep",
             "give its loops something to run over",
         )
-    if counts[-1] * repeat > max_tasks:
+    if counts[-1] > max_tasks:
         raise CjError(
-            f"{shown}: {counts[-1] * repeat} tasks are more than the configured maximum of {max_tasks}",
+            f"{shown}: {counts[-1]} tasks are more than the configured maximum of {max_tasks}",
             "raise max_tasks under [limits] in .cjledger.toml, or loop over fewer values",
         )
-    return _sweep(nest, loops, branches, counts[-1], repeat)
+    return _sweep(nest, loops, branches, counts[-1])
 
 
 def _branches(
@@ -119,9 +118,7 @@ def _counts(branches: list[Any]) -> list[int]:
     return counts
 
 
-def _sweep(
-    nest: Nest, loops: list[ast.For], branches: list[Any], tasks: int, repeat: int
-) -> tuple[Sweep, Files | None]:
+def _sweep(nest: Nest, loops: list[ast.For], branches: list[Any], tasks: int) -> tuple[Sweep, Rows | None]:
     names = kept_names([loop.target for loop in loops])
     flat = tuple(name for level in names for name in level)
     where = {"line": nest.line, "depth": nest.depth, "lines": list(nest.lines)}
@@ -131,20 +128,8 @@ def _sweep(
             Axis(tuple(own), tuple(tuple(values) for values, _ in rows))
             for own, (rows,) in zip(names, levels, strict=True)
         )
-        return Sweep("loops", (Block(axes),), (), flat, 0, repeat, where), None
-    return Sweep("loops", (), (), flat, tasks, repeat, where), _files(branches)
-
-
-def _files(branches: list[Any]) -> Files:
-    lines: list[str] = []
-    number = 0
-    for row in _rows(branches, len(branches) - 1, [], []):
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-        if len(lines) == POINTS_PER_FILE:
-            yield f"points/{number:05d}.jsonl", "".join(lines).encode(errors="surrogatepass")
-            lines, number = [], number + 1
-    if lines:
-        yield f"points/{number:05d}.jsonl", "".join(lines).encode(errors="surrogatepass")
+        return Sweep("loops", (Block(axes),), (), flat, 0, 1, where), None
+    return Sweep("loops", (), (), flat, tasks, 1, where), _rows(branches, len(branches) - 1, [], [])
 
 
 def _rows(branches: list[Any], branch: int, index: list[int], values: list[Any]) -> Iterator[list[Any]]:
