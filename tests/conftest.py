@@ -14,7 +14,8 @@ import pytest
 def _sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path_factory.mktemp("home")
     for name in os.environ:
-        if name.startswith(("GIT_", "CJ_", "XDG_")):
+        # Compiled modules are kept: the command line is started thousands of times.
+        if name.startswith(("GIT_", "CJ_", "XDG_")) or name == "PYTHONDONTWRITEBYTECODE":
             monkeypatch.delenv(name)
     settings = home / "gitconfig"
     settings.write_text("[user]\n\tname = Mia\n\temail = mia@example.org\n[init]\n\tdefaultBranch = main\n")
