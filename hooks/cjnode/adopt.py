@@ -70,9 +70,9 @@ def inspect(repo: str, package: str) -> Package:
         tree.check_links(targets)
     finally:
         for process in (listing, batch):
-            if process.poll() is None:
+            if process.returncode is None:
                 process.kill()
-            process.communicate()
+                process.communicate()
     return Package(content, fields)
 
 

@@ -57,18 +57,18 @@ def _inside(path: Any) -> bool:
 def _program(value: Any) -> bool:
     if not isinstance(value, dict) or value.get("kind") not in ("script", "function", "command"):
         return False
-    if not all(
-        value.get(key) is None or isinstance(value[key], str) for key in ("path", "function", "command")
-    ):
+    named = ("path", "function", "command")
+    if not all(key in value and (value[key] is None or isinstance(value[key], str)) for key in named):
         return False
-    paths = [value.get("workdir", "."), value.get("path") or "."]
-    return all(_inside(path) for path in paths) and _texts(value.get("arguments"))
+    if not _texts(value.get("arguments")) or not _texts(value.get("deps")):
+        return False
+    return all(_inside(path) for path in [value.get("workdir"), value["path"] or "."] + value["deps"])
 
 
 def _resources(value: Any) -> bool:
-    if not isinstance(value, dict) or not _texts(value.get("alloc", [])):
+    if not isinstance(value, dict) or not _texts(value.get("alloc")):
         return False
-    return all(value.get(key) is None or _count(value[key]) for key in _RESOURCES)
+    return all(key in value and (value[key] is None or _count(value[key])) for key in _RESOURCES)
 
 
 def _sweep_problems(fields: Dict[str, Any]) -> List[str]:

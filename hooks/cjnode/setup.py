@@ -5,7 +5,7 @@ import os
 import stat
 import subprocess
 import sys
-from typing import Any, BinaryIO, Dict, List, Tuple
+from typing import Any, BinaryIO, Dict, List
 
 from cjnode import gitbare, layout
 from cjnode.blocks import canonical
@@ -19,22 +19,27 @@ OURS = "cjledger hook"  # every hook of ours has these words in its first lines
 # A package's bytes are what they are: no attribute of its own may change them here.
 ATTRIBUTES = b"* -text -eol -ident -filter -working-tree-encoding -export-subst -export-ignore\n"
 
-CONFIG: Tuple[Tuple[str, str], ...] = (
-    ("receive.fsckObjects", "true"),
-    ("receive.autogc", "false"),
-    ("receive.denyDeletes", "true"),
-    ("receive.denyNonFastForwards", "true"),
-    # A launch sends some ten objects. As packs, a thousand launches would be a thousand packs to search.
-    ("receive.unpackLimit", "1000"),
-    ("gc.auto", "0"),
-    ("core.fsync", "all"),
-    ("core.fsyncMethod", "batch"),
-    ("core.logAllRefUpdates", "false"),
-    # Old packages are not advertised: a push compares with the newest alone.
-    ("receive.hideRefs", "refs/cj"),
-    ("receive.hideRefs", "!refs/cj/inbox"),
-    ("receive.hideRefs", "!refs/cj/tip"),
-)
+# Included by the repository's own config, so that an upgrade replaces it in one step.
+CONFIG = b"""\
+[core]
+	hooksPath = ../hooks
+	fsync = all
+	fsyncMethod = batch
+	logAllRefUpdates = false
+[gc]
+	auto = 0
+[receive]
+	fsckObjects = true
+	autogc = false
+	denyDeletes = true
+	denyNonFastForwards = true
+	# A launch sends some ten objects. As packs, a thousand launches would be a thousand packs to search.
+	unpackLimit = 1000
+	# Old packages are not advertised: a push compares with the newest alone.
+	hideRefs = refs/cj
+	hideRefs = !refs/cj/inbox
+	hideRefs = !refs/cj/tip
+"""
 
 
 def init(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
@@ -110,16 +115,16 @@ def _make_repo(root: str, hash_name: str) -> None:
             arguments.append("--object-format=" + wanted)
         _git(arguments + [repo])
     _check_owner(repo)
-    config = {"core.hooksPath": [os.path.join(root, "hooks")]}
-    for key, value in CONFIG:
-        config.setdefault(key, []).append(value)
-    _write_config(repo, config)
+    replace(os.path.join(repo, "cj.config"), CONFIG)
+    settings = _settings(repo)
+    if settings.get("include.path") != "cj.config":
+        _git(["git", "--git-dir=" + repo, "config", "--local", "include.path", "cj.config"])
     os.makedirs(os.path.join(repo, "info"), 0o700, exist_ok=True)
     replace(os.path.join(repo, "info", "attributes"), ATTRIBUTES)
     if not os.path.exists(os.path.join(repo, "hooks")):
         # git before 2.9 does not know core.hooksPath.
-        os.symlink(os.path.join(root, "hooks"), os.path.join(repo, "hooks"))
-    has = gitbare.run(repo, "config", "--default", "sha1", "extensions.objectformat").decode().strip()
+        os.symlink(os.path.join("..", "hooks"), os.path.join(repo, "hooks"))
+    has = settings.get("extensions.objectformat", "sha1")
     if has != wanted:
         raise NodeError(
             "%s holds %s packages, and this repository makes %s ones" % (root, has, wanted),
@@ -127,17 +132,12 @@ def _make_repo(root: str, hash_name: str) -> None:
         )
 
 
-def _write_config(repo: str, config: Dict[str, List[str]]) -> None:
-    has: Dict[str, List[str]] = {}
-    for item in gitbare.run(repo, "config", "--local", "-z", "--list").decode("utf-8", "replace").split("\0"):
-        key, _, value = item.partition("\n")
-        has.setdefault(key, []).append(value)
-    for key, values in config.items():
-        if has.get(key.lower()) == values:
-            continue
-        _git(["git", "--git-dir=" + repo, "config", "--local", "--replace-all", key, values[0]])
-        for value in values[1:]:
-            _git(["git", "--git-dir=" + repo, "config", "--local", "--add", key, value])
+def _settings(repo: str) -> Dict[str, str]:
+    """The repository's own settings, without what it includes."""
+    listed = gitbare.run(repo, "config", "--local", "--no-includes", "-z", "--list").decode(
+        "utf-8", "replace"
+    )
+    return {key: value for key, _, value in (item.partition("\n") for item in listed.split("\0"))}
 
 
 def _git(arguments: List[str]) -> None:

@@ -66,8 +66,16 @@ def submit_package(root: str, request: Request) -> Dict[str, Any]:
     if receipt is None:
         job = _start(root, folder, intent, fields)
         create_json(os.path.join(folder, "receipt.json"), {"job": job, "submitted": now()})
+        _forget(os.path.join(folder, "refused.json"))
         receipt = {"job": job}
     return {"package": request.package, "submission": request.submission, "job": receipt["job"]}
+
+
+def _forget(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def _manifest(root: str, package: str) -> Dict[str, Any]:

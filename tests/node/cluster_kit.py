@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,7 +54,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "seed": 7,
         "outputs": ["**"],
         "unlinked": [],
-        "resources": {"jobs": 1, "alloc": []},
+        "resources": resources(),
         "cluster": "local",
         "scheduler": "local",
         "python": sys.executable,
@@ -68,6 +71,12 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "version": "0.1.0",
         **changes,
     }
+
+
+def resources(**changes: Any) -> dict[str, Any]:
+    """What an element asks for: nothing but ``changes``."""
+    names = ("nodes", "tasks_per_node", "cpus", "gpus", "memory_mb", "walltime_s")
+    return {**dict.fromkeys(names), "alloc": [], "jobs": 1, **changes}
 
 
 @dataclass(frozen=True)
@@ -161,17 +170,17 @@ class Site:
         return self.commit(self.tree(listed))
 
     def push(
-        self, *refspecs: str, options: tuple[str, ...] = (), **variables: str
+        self, *refspecs: str, options: tuple[str, ...] = (), variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             ("git", f"--git-dir={self.laptop}", "push", "-q", *options, self.repo, *refspecs),
             capture_output=True,
-            env={**os.environ, **variables},
+            env={**os.environ, **(variables or {})},
         )
 
     def send(self, package: str, **variables: str) -> list[dict[str, Any]]:
         """Push a package as the laptop does; what the hook answered."""
-        done = self.push(f"{package}:refs/cj/inbox/{package}", **variables)
+        done = self.push(f"{package}:refs/cj/inbox/{package}", variables=variables)
         lines = done.stderr.decode().splitlines()
         mark = "remote: cj {"
         return [json.loads(line[len(mark) - 1 :]) for line in lines if line.startswith(mark)]
@@ -196,13 +205,19 @@ class Site:
 
 
 def new_site(folder: Path, python: str = sys.executable, hash_name: str = "sha1") -> Site:
-    """A laptop and a cluster that is set up."""
-    site = Site(folder, python)
-    folder.mkdir(exist_ok=True)
+    """A laptop and a cluster that is set up: a copy of one that is made once, since a root can be moved."""
+    shutil.copytree(_prepared(python, hash_name).name, folder, symlinks=True, dirs_exist_ok=True)
+    return Site(folder, python)
+
+
+@functools.cache
+def _prepared(python: str, hash_name: str) -> tempfile.TemporaryDirectory[str]:
+    kept = tempfile.TemporaryDirectory(prefix="cj-site-")
+    site = Site(Path(kept.name), python)
     laptop = ("git", "init", "-q", "--bare", f"--object-format={hash_name}", str(site.laptop))
     subprocess.run(laptop, check=True)
     assert "error" not in site.init(hash=hash_name)
-    return site
+    return kept
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:

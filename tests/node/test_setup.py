@@ -17,7 +17,8 @@ from .cluster_kit import Site, new_site
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
-    kept = [root / name for name in ("cluster.json", "python", "repo.git/config", "repo.git/info/attributes")]
+    names = ("cluster.json", "python", "repo.git/config", "repo.git/cj.config", "repo.git/info/attributes")
+    kept = [root / name for name in names]
     kept += sorted((root / "hooks").iterdir())
     return {str(path): path.read_bytes() for path in kept}
 
@@ -86,11 +87,12 @@ def test_an_interrupted_init_is_finished_by_the_next(tmp_path: Path) -> None:
     (site.root / "cluster.json").unlink()
     (site.root / "hooks" / "post-receive").unlink()
     (site.repo / "info" / "attributes").unlink()
-    subprocess.run(("git", f"--git-dir={site.repo}", "config", "--unset-all", "receive.hideRefs"), check=True)
+    (site.repo / "cj.config").unlink()
+    subprocess.run(("git", f"--git-dir={site.repo}", "config", "--unset", "include.path"), check=True)
     site.init()
-    assert {name: body for name, body in snapshot(site.root).items() if "config" not in name} == {
-        name: body for name, body in whole.items() if "config" not in name
-    }
+    again = snapshot(site.root)
+    assert again.pop(str(site.repo / "config"))
+    assert again == {name: body for name, body in whole.items() if name in again}
     listed = subprocess.run(
         ("git", f"--git-dir={site.repo}", "config", "--get-all", "receive.hideRefs"), capture_output=True
     )
