@@ -1,6 +1,5 @@
 """Harvest 100,000 rows of 100,000 tasks, against polars reading and parsing the same bytes once.
 
-Prints one line of JSON: the medians, their ratio, and the peak memory of a process that harvests alone.
 The harvest checks each output's SHA-256, joins the parameters, and writes both shards; the baseline does
 `polars.read_ndjson` of the records and `polars.read_csv` of the joined outputs, and nothing else.
 """
@@ -9,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
+from pathlib import Path
 
 import polars
 
@@ -27,9 +26,8 @@ PACKAGE = "8ab7a5aa" * 5
 BLOCK = 250
 
 
-def frames(tasks: int) -> list[Frame]:
+def frames(tasks: int) -> Iterator[Frame]:
     """What `pull` sends after all tasks ended, each with a `results.csv` of a header and one row."""
-    made: list[Frame] = []
     for first in range(1, tasks + 1, BLOCK):
         records: list[str] = []
         data = b""
@@ -39,8 +37,7 @@ def frames(tasks: int) -> list[Frame]:
             records.append(_record(task, {**output, "sha256": sha256(content).hexdigest()}))
             data += content
         block = f"1/{(first - 1) // BLOCK + 1:06d}-01"
-        made.append(Frame(block, "".join(records).encode(), 0, ((0, data),)))
-    return made
+        yield Frame(block, "".join(records).encode(), 0, ((0, data),))
 
 
 def _record(task: int, output: dict[str, object]) -> str:
@@ -76,29 +73,9 @@ def manifest(tasks: int) -> Manifest:
     return Manifest(Program("script", "PT.py"), sweep, tasks, 1, ("**",), (), Resources(), *words)
 
 
-def median_s(work: Callable[[], object], repeats: int) -> float:
-    """The median of several runs."""
-    seconds: list[float] = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
-
-
-def peak_mb(tasks: int, what: str) -> float:
-    """The peak memory of a new process that makes the frames and does one of the two."""
-    command = (sys.executable, __file__, "--tasks", str(tasks), "--only", what)
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--tasks", type=int, default=100_000)
-    options.add_argument("--repeats", type=int, default=5)
-    options.add_argument("--only", choices=("nothing", "harvest", "baseline"))
-    chosen = options.parse_args()
-    given, package = frames(chosen.tasks), manifest(chosen.tasks)
+def ratio(tasks: int, repeats: int) -> None:
+    """Print the ratio of the medians; the two take turns, so that other load meets both."""
+    given, package = list(frames(tasks)), manifest(tasks)
     records = b"".join(frame.records for frame in given)
     rows = b"".join(data for frame in given for _, data in frame.data)
 
@@ -106,27 +83,64 @@ def main() -> None:
         polars.read_ndjson(records)
         polars.read_csv(rows)
 
-    def harvest() -> None:
-        results, shards = gather(package, PACKAGE, lambda tasks: (), Results(PACKAGE), given)
-        assert [shard.rows for shard, _ in shards] == [chosen.tasks, chosen.tasks]
-        assert not results.broken
+    seconds: dict[Callable[[], None], list[float]] = {baseline: [], lambda: harvest(package, given): []}
+    for _ in range(repeats):
+        for work, spent in seconds.items():
+            start = time.perf_counter()
+            work()
+            spent.append(time.perf_counter() - start)
+    once, whole = (statistics.median(spent) for spent in seconds.values())
+    size = (len(records) + len(rows)) / 1e6
+    figure(
+        f"harvest of {tasks} rows from {tasks} tasks",
+        whole / once,
+        "times",
+        1.5,
+        f"{whole:.2f} s against {once:.2f} s for polars reading the same {size:.0f} MB once",
+    )
 
+
+def harvest(package: Manifest, given: Iterable[Frame]) -> None:
+    """All that a harvest does between the wire and git."""
+    results, shards = gather(package, PACKAGE, lambda tasks: (), Results(PACKAGE), given)
+    assert [shard.rows for shard, _ in shards] == [package.tasks, package.tasks]
+    assert not results.broken
+
+
+def figure(name: str, value: float, unit: str, limit: float | None, detail: str) -> None:
+    """Print one figure as `run.py` reads it."""
+    about = {"name": name, "value": value, "unit": unit, "sense": "at most", "limit": limit, "detail": detail}
+    print(json.dumps(about), flush=True)
+
+
+def peak_mb(tasks: int, what: str) -> float:
+    """The peak memory of a new process that makes the frames and harvests them, or does not."""
+    command = (sys.executable, __file__, "--tasks", str(tasks), "--only", what)
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _high_water_mb() -> float:
+    """Since this program began: a child's ru_maxrss would count its parent's memory."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--tasks", type=int, default=100_000)
+    options.add_argument("--repeats", type=int, default=7)
+    options.add_argument("--only", choices=("frames", "harvest"))
+    chosen = options.parse_args()
     if chosen.only:
-        {"nothing": lambda: None, "harvest": harvest, "baseline": baseline}[chosen.only]()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        made = list(frames(chosen.tasks))
+        if chosen.only == "harvest":
+            harvest(manifest(chosen.tasks), made)
+        print(_high_water_mb())
         return
-    harvest_s, baseline_s = median_s(harvest, chosen.repeats), median_s(baseline, chosen.repeats)
-    figures = {
-        "benchmark": "harvest",
-        "rows": chosen.tasks,
-        "ratio": round(harvest_s / baseline_s, 2),
-        "limit": 1.5,
-        "harvest_s": round(harvest_s, 3),
-        "baseline_s": round(baseline_s, 3),
-        "input_mb": round((len(records) + len(rows)) / 1e6, 1),
-        "peak_mb": {what: round(peak_mb(chosen.tasks, what)) for what in ("nothing", "harvest", "baseline")},
-    }
-    print(json.dumps(figures))
+    ratio(chosen.tasks, chosen.repeats)
+    whole, idle = peak_mb(chosen.tasks, "harvest"), peak_mb(chosen.tasks, "frames")
+    detail = f"of which {idle:.0f} MB are the imports and the frames"
+    figure(f"peak memory of a harvest of {chosen.tasks} rows", whole, "MB", None, detail)
 
 
 if __name__ == "__main__":

@@ -77,9 +77,10 @@ def read_batch(frames: Sequence[Frame], tasks: int, seen: set[int]) -> Batch:
     if not all(keep):
         table = parquet.select(table, keep)
         numbers = [number for number, kept in zip(numbers, keep, strict=True) if kept]
-    outputs = _outputs(table, numbers, frames, broken)
+    counts, fields = parquet.split_outputs(table)
+    outputs = _outputs(table, counts, fields, numbers, frames, broken)
     blocks = [frames[number].block for number in numbers]
-    return Batch(table, blocks, outputs, broken, _positions(frames, table, numbers))
+    return Batch(table, blocks, outputs, broken, _positions(frames, counts, fields, numbers))
 
 
 def _line_by_line(frames: Sequence[Frame], broken: list[Broken]) -> tuple[Any, list[int]]:
@@ -149,8 +150,15 @@ def _drop_repeated(table: Any, keep: list[bool], seen: set[int]) -> None:
             seen.add(key)
 
 
-def _outputs(table: Any, numbers: Sequence[int], frames: Sequence[Frame], broken: list[Broken]) -> Outputs:
-    counts, fields = parquet.split_outputs(table)
+def _outputs(
+    table: Any,
+    counts: Sequence[int],
+    fields: Mapping[str, list[Any]],
+    numbers: Sequence[int],
+    frames: Sequence[Frame],
+    broken: list[Broken],
+) -> Outputs:
+    """Each output with its task, its bytes cut out of the frames and compared with its digest."""
 
     def each(values: Sequence[Any]) -> list[Any]:
         return list(chain.from_iterable(map(repeat, values, counts)))
@@ -193,13 +201,16 @@ def _cut(
     return contents
 
 
-def _positions(frames: Sequence[Frame], table: Any, numbers: Sequence[int]) -> dict[str, tuple[int, int]]:
+def _positions(
+    frames: Sequence[Frame], counts: Sequence[int], fields: Mapping[str, list[Any]], numbers: Sequence[int]
+) -> dict[str, tuple[int, int]]:
     """How far each block is read: to the end of its records, and of the data that they name."""
-    counts, fields = parquet.split_outputs(table)
     data: dict[str, int] = {}
     for frame in frames:
         came = max((offset + len(piece) for offset, piece in frame.data), default=0)
         data[frame.block] = max(data.get(frame.block, 0), came)
+    if max(fields["bytes"], default=0) <= INLINE_BYTES:
+        return {frame.block: (frame.records_from + len(frame.records), data[frame.block]) for frame in frames}
     owners = chain.from_iterable(map(repeat, numbers, counts))
     for owner, offset, size in zip(owners, fields["offset"], fields["bytes"], strict=True):
         if size > INLINE_BYTES:  # left out of the frame, and read all the same
