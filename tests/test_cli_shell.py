@@ -47,6 +47,7 @@ def test_each_verb_explains_itself_in_80_columns(name: str, capsys: pytest.Captu
     assert shown.startswith(f"Usage: git cj {name} {VERBS[name].usage}".rstrip() + "\n")
     assert all(len(line) <= 80 for line in shown.splitlines())
     assert "VALUE" not in shown
+    assert not any(line.startswith("git cj ") for line in shown.splitlines()), "an example is set as prose"
     for words in ([name, "--help"], ["help", name]):
         assert main(words) == 0
         assert capsys.readouterr().out == shown
@@ -204,6 +205,28 @@ def test_a_locale_without_the_characters_still_answers(repository: Path) -> None
     done = subprocess.run(("git-cj", "who"), capture_output=True, text=True, env=environment)
     assert done.returncode == 0
     assert "Zo\\xeb" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "coloured"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": ""}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(settings: dict[str, str], coloured: bool) -> None:
+    code = "from cjledger.cli import output; print(output.colour())"
+    environment = {**{name: value for name, value in os.environ.items() if name != "NO_COLOR"}, **settings}
+    ours, theirs = os.openpty()
+    subprocess.run((sys.executable, "-c", code), stdout=theirs, env=environment, check=True)
+    assert os.read(ours, 100).split() == [str(coloured).encode()]
+    os.close(ours)
+    os.close(theirs)
+    piped = subprocess.run((sys.executable, "-c", code), capture_output=True, env=environment)
+    assert piped.stdout == b"False\n"
 
 
 def test_the_manual_is_what_the_program_says() -> None:

@@ -73,12 +73,15 @@ def rerun(
 def _ask(question: str, yes: bool, command: str) -> None:
     if yes:
         return
-    try:
-        agreed = typer.confirm(question, err=True)
-    except typer.Abort:
-        raise CjError("nobody answered", command) from None
-    if not agreed:
-        raise CjError("not done", command)
+    # Not typer.confirm: part of its prompt goes to standard output, into the JSON.
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer:
+        sys.stderr.write("\n")
+        raise CjError("nobody answered", command)
+    if answer.strip().lower() not in ("y", "yes"):
+        raise CjError("nothing was done", command)
 
 
 def _resubmitted(project: Project, target: Target, done: Resubmitted, wait: bool, json: bool) -> None:

@@ -139,9 +139,11 @@ def completion(
 ) -> None:
     """Print the script that completes git cj in a shell.
 
-    eval "$(git cj completion bash)"                             in ~/.bashrc
-    eval "$(git cj completion zsh)"                              in ~/.zshrc, after compinit
-    git cj completion fish > ~/.config/fish/completions/git-cj.fish
+    For bash, a line in ~/.bashrc; for zsh, one in ~/.zshrc after compinit; for fish, a file:
+
+      eval "$(git cj completion bash)"
+      eval "$(git cj completion zsh)"
+      git cj completion fish > ~/.config/fish/conf.d/git-cj.fish
     """
     if shell not in SHELLS:
         raise UsageError(f"there is no completion for {shell}", f"git cj completion {next(iter(SHELLS))}")

@@ -79,7 +79,7 @@ parrun = _launcher(
 deploy = _launcher(
     """Make a package as run does, without submitting it.
 
-    git cj submit sends the package later.
+    The package is sent later by git cj submit.
 
       git cj deploy PT.py local
     """,
@@ -90,7 +90,7 @@ deploy = _launcher(
 pardeploy = _launcher(
     """Make a package as parrun does, without submitting it.
 
-    git cj submit sends the package later.
+    The package is sent later by git cj submit.
 
       git cj pardeploy PT.py local
     """,

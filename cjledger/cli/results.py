@@ -107,7 +107,9 @@ def query(
 ) -> None:
     """Ask a package's rows, or all packages', in SQL.
 
-    git cj query "SELECT delta, avg(pr) FROM results GROUP BY delta ORDER BY delta"
+    The rows are the table results; each has cj_package, cj_task and the task's parameters.
+
+      git cj query "SELECT delta, avg(pr) FROM results GROUP BY delta"
     """
     from cjledger.commands import reduce as reducing
 

@@ -67,14 +67,16 @@ def _one_state(
 ) -> None:
     from cjledger.commands import state as states
 
-    found, listed = states.state(project, target, tasks=bool(listing or wanted))
+    known = states.last_known(project, target.package_id)
+    small = not json and known is not None and known.tasks <= _LISTED
+    found, listed = states.state(project, target, tasks=bool(listing or wanted or small))
     if json:
         if listing or wanted:
             _emit_tasks(project, target, _filtered(listed, wanted))
         elif not quiet:
             output.emit(_package(found))
         return
-    if not (listing or wanted) and found.tasks <= _LISTED:
+    if not (listing or wanted or small) and found.tasks <= _LISTED:
         found, listed = states.state(project, target, tasks=True)
     line = state_line(
         found.package_id, found.cluster, found.program, found.tasks, found.counts, output.colour()
