@@ -40,6 +40,28 @@ def python(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def repository(folder: Path) -> Path:
+    subprocess.run(["git", "init", "--quiet", "-b", "main", str(folder)], check=True)
+    return folder
+
+
+def typed(command: str, cwd: Path) -> str:
+    """Standard output of a shell command with ``git cj`` on PATH."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=cwd, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def commands_of(readme: Path) -> list[str]:
+    """The indented lines of a README: what a person types."""
+    return [
+        line.strip() for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("    ")
+    ]
+
+
 def phase_transition_in(folder: Path, changes: dict[str, str]) -> Path:
     """A copy of the example with some of its constants smaller."""
     shutil.copytree(PHASE, folder, ignore=shutil.ignore_patterns("__pycache__", "results.txt"))
@@ -144,19 +166,47 @@ def test_the_blocks_together_find_the_direction(
     assert abs(found @ block.direction(60)) == pytest.approx(float(figures["alignment of all"]), abs=1e-4)
 
 
-def test_the_command_template_makes_one_row_a_point(tmp_path: Path) -> None:
-    line = next(line for line in (COMMANDS / "README.md").read_text().splitlines() if "git cj run -c" in line)
-    template = line.split("'")[1]
-    shutil.copytree(COMMANDS, tmp_path / "commands")
+def test_the_phase_transition_is_441_tasks_of_git_cj(tmp_path: Path) -> None:
+    folder = phase_transition_in(tmp_path / "pt", {"N = 100": "N = 10", "TRIALS = 20": "TRIALS = 1"})
+    repository(folder)
+    for command in commands_of(PHASE / "README.md")[1:3]:
+        typed(command, folder)
+    table = pl.read_csv(folder / "table.csv")
+    assert table.columns[3:] == ["delta", "epsilon", "n", "k", "trials", "pr"]
+    expected = [(delta / 10, epsilon / 50) for delta in range(1, 10) for epsilon in range(1, 50)]
+    assert table.select("delta", "epsilon").rows() == expected
+    assert table["cj_task"].to_list() == list(range(1, 442))
+    assert not (folder / "results.txt").exists()
+
+
+def test_the_small_blocks_run_as_their_readme_says(tmp_path: Path) -> None:
+    folder = repository(shutil.copytree(SVD, tmp_path / "svd"))
+    launch, reduce, finish = commands_of(SVD / "README.md")[:3]
+    typed(launch, folder)
+    typed(reduce, folder)
+    table = pl.read_parquet(folder / "blocks.parquet")
+    own = ["nrow", "ncol", "seed", "alignment", *(f"v{i}" for i in range(1, 101))]
+    assert table.columns[-104:] == own
+    assert table["index"].to_list() == table["seed"].to_list() == list(range(1, 41))
+    figures = dict(line.rsplit(maxsplit=1) for line in typed(finish, folder).splitlines())
+    assert figures["blocks"] == "40"
+    assert float(figures["alignment of all"]) > 0.99
+
+
+def test_the_command_template_runs_as_its_readme_says(tmp_path: Path) -> None:
+    folder = repository(shutil.copytree(COMMANDS, tmp_path / "commands"))
+    launch, reduce = commands_of(COMMANDS / "README.md")
+    typed(launch, folder)
+    rows = list(csv.DictReader(typed(reduce, folder).splitlines()))
     with (COMMANDS / "points.csv").open(newline="") as points:
-        for point in csv.DictReader(points):
-            command = template.replace("{station}", point["station"]).replace("{limit}", point["limit"])
-            subprocess.run(["sh", "-c", command], cwd=tmp_path / "commands", check=True)
-            with (tmp_path / "commands/summary.csv").open(newline="") as summary:
-                (row,) = csv.DictReader(summary)
-            temperatures = pl.read_csv(COMMANDS / "data" / f"{point['station']}.csv")["temperature"]
-            assert row == {
-                "days": str(len(temperatures)),
-                "median": f"{np.median(temperatures):.2f}",
-                "above": str((temperatures > float(point["limit"])).sum()),
-            }
+        expected = [{**point, **summary_of(point)} for point in csv.DictReader(points)]
+    assert [{name: row[name] for name in expected[0]} for row in rows] == expected
+
+
+def summary_of(point: dict[str, str]) -> dict[str, str]:
+    temperatures = pl.read_csv(COMMANDS / "data" / f"{point['station']}.csv")["temperature"].to_numpy()
+    return {
+        "days": str(len(temperatures)),
+        "median": f"{np.median(temperatures):.2f}".rstrip("0").rstrip("."),
+        "above": str((temperatures > float(point["limit"])).sum()),
+    }
