@@ -16,6 +16,8 @@ from cjledger.model import Axis, Block, Sweep
 from cjnode.loops import nest_loops
 from cjnode.survey import TooManyError, kept_names
 
+_FEWER = "raise max_tasks under [limits] in .cjledger.toml, or loop over fewer values"
+
 Rows = Iterator[list[Any]]
 
 
@@ -37,11 +39,10 @@ def loop_sweep(
     """The sweep of a script's loop nest, and its explicit points where it needs them.
 
     A point is a list: the iteration numbers of the loops (itself a list), then the values by ``names``.
-
     ``shown`` is the path below the repository's top, as errors name it. Raises CjError for what cannot be
     counted exactly.
     """
-    tree = parse(path.read_bytes(), shown)
+    tree = parse(_read(path, shown), shown)
     nest = choose_nest(tree, shown, line, depth)
     loops = nest_loops(tree, nest.lines)
     check_nest(loops, shown)
@@ -57,18 +58,22 @@ def loop_sweep(
         max_tasks,
     )
     branches = _branches(tree, loops, wanted, evaluate, announce)
-    counts = _counts(branches)
-    if not counts[-1]:
+    tasks = _counts(branches)[-1]
+    if not tasks:
         raise CjError(
             f"{shown}: the loop nest on line {nest.line} has no iterations: an empty sweep",
             "give its loops something to run over",
         )
-    if counts[-1] > max_tasks:
-        raise CjError(
-            f"{shown}: {counts[-1]} tasks are more than the configured maximum of {max_tasks}",
-            "raise max_tasks under [limits] in .cjledger.toml, or loop over fewer values",
-        )
-    return _sweep(nest, loops, branches, counts[-1])
+    if tasks > max_tasks:
+        raise CjError(f"{shown}: {tasks} tasks are more than the configured maximum of {max_tasks}", _FEWER)
+    return _sweep(nest, loops, branches, tasks)
+
+
+def _read(path: Path, shown: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise CjError(f"{shown} cannot be read: {problem.strerror}", f"ls -l {shown}") from None
 
 
 def _branches(
@@ -84,7 +89,7 @@ def _branches(
         raise CjError(
             f"{wanted.shown}: the nest on line {wanted.lines[0]} has more than the configured maximum of "
             f"{wanted.limit} tasks",
-            "raise max_tasks under [limits] in .cjledger.toml, or loop over fewer values",
+            _FEWER,
         ) from None
     except UncertainError as problem:
         where = f"{wanted.shown}:{problem.line or wanted.lines[0]}"
