@@ -230,7 +230,7 @@ def test_colours_are_for_terminals_that_want_them(settings: dict[str, str], colo
 
 
 def test_the_manual_is_what_the_program_says() -> None:
-    """``make docs`` writes both files anew."""
+    """``python -m cjledger.cli.manpage`` writes the one, with ``--markdown`` the other."""
     assert (DOCS / "git-cj.1").read_text(encoding="utf-8") == manpage.roff()
     assert (DOCS / "commands.md").read_text(encoding="utf-8") == manpage.markdown()
 

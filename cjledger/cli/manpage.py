@@ -126,7 +126,10 @@ def _roff(text: str) -> str:
 def markdown() -> str:
     """docs/commands.md."""
     lines = ["# Commands", "", *[text for paragraph in _LEAD for text in (paragraph, "")]]
-    lines += ["This page is generated from the program, as its man page is (`make docs`).", ""]
+    lines += [
+        "This page and the man page are generated from the program by `python -m cjledger.cli.manpage`.",
+        "",
+    ]
     for title, group in pages():
         lines += [f"## {title}", ""]
         for page in group:

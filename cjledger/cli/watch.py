@@ -57,8 +57,11 @@ def state(
         if watch and not json:
             wait_for(project, target)
         elif watch:
+            last: PackageState | None = None
             for found in states.follow(project, target):
-                output.emit(_package(found))
+                if found != last:
+                    output.emit(_package(found))
+                last = found
         _one_state(project, target, tasks or bool(target.tasks), wanted, json, quiet=watch and json)
 
 
