@@ -27,7 +27,8 @@ PLACES = [
     "printf %s {x}",
     'printf %s "{x}"',
     "printf %s '{x}'",
-    'printf %s a$(printf %s "{x}")',
+    'printf %s "a$(printf %s "{x}")"',
+    'printf %s "a$(printf %s {x})"',
     "printf %s \\\\{x}",
 ]
 
