@@ -1,10 +1,11 @@
 """Look at the working copy until it holds still, and say what differs from HEAD.
 
-A look is one listing of untracked files and one `git diff`. The instant the snapshot shows is T, between
-the last two looks. A tracked file that is clean when looked at after T has had its content since the index
-was written, so also at T. A file that differs counts as settled when its change time is older than T by
-the file system's own clock, or when it looked the same in the look before. The listing of untracked files
-must be the same before and after T. So a tidy working copy costs one `git diff` and two listings.
+A look is one listing of untracked files and one `git diff`. The snapshot shows the instant T just before the
+last look. A tracked file that is clean when looked at after T has had its content since the index was
+written, so also at T. A file that differs counts as settled when its change time is older than T by the file
+system's own clock, or when it looked the same in the look before. The listing of untracked files must be the
+same before and after T; a file that moves to and fro between two folders during both listings can escape.
+So a tidy working copy costs one `git diff` and two listings, not two of each.
 """
 
 from __future__ import annotations

@@ -48,14 +48,13 @@ def take(
             touched: frozenset[bytes] = frozenset()
             try:
                 tree, links = _write(shop, seen, outside)
+                changes = _changes(shop, seen, tree, frozenset(outside.forced))
+                touched = still(repo, seen)
+                if not touched:
+                    return Snapshot(tree, changes, losses.report(shop, seen, links))
             except (UnstableError, FileNotFoundError) as problem:
                 words = str(problem)
                 touched = still(repo, seen)
-                continue
-            touched = still(repo, seen)
-            if not touched:
-                changes = _changes(shop, seen, tree, frozenset(outside.forced))
-                return Snapshot(tree, changes, losses.report(shop, seen, links))
     if touched:
         raise moving(touched)
     raise CjError(f"git could not take the snapshot: {words.strip()}", "git status; git fsck")
