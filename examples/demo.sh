@@ -11,9 +11,13 @@ export PATH="$BIN:$PATH" GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 export XDG_CONFIG_HOME="$demo/xdg/config" XDG_DATA_HOME="$demo/xdg/data" XDG_STATE_HOME="$demo/xdg/state"
 export XDG_CACHE_HOME="$demo/xdg/cache" XDG_RUNTIME_DIR="$demo/xdg/run"
 
-say() { printf '\n\033[1m%s\033[0m\n' "$1"; }
+bold='' dim='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$(printf '\033[1m') dim=$(printf '\033[2m') plain=$(printf '\033[0m')
+fi
+say() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
 show() {
-    printf '\033[2m$ %s\033[0m\n' "$1"
+    printf '%s$ %s%s\n' "$dim" "$1" "$plain"
     eval "$1"
 }
 
