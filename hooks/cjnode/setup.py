@@ -34,7 +34,7 @@ CONFIG = b"""\
 	denyDeletes = true
 	denyNonFastForwards = true
 	# A launch sends some ten objects. As packs, a thousand launches would be a thousand packs to search.
-	unpackLimit = 1000
+	unpackLimit = 100
 	# Old packages are not advertised: a push compares with the newest alone.
 	hideRefs = refs/cj
 	hideRefs = !refs/cj/inbox
