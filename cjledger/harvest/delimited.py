@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 from cjledger.harvest.parsed import Parsed
 from cjledger.harvest.rule import NUMBER, RaggedError, Rule, names_of, read_alone, split
@@ -79,23 +83,24 @@ def _halves(
 def _together(files: Sequence[bytes], head: bytes, rule: Rule) -> tuple[pl.DataFrame, list[int]] | None:
     """The files' rows as text cells and how many each has; None unless every count is certain."""
     skip = len(head) + 1 if rule.header else 0
-    joined = b"".join([file[skip:] for file in files] if skip else files)
-    if b'"' in head + joined or b"\0" in joined or b"\r" in joined or not _decodes(head + joined):
+    bodies = [file[skip:] for file in files] if skip else files
+    joined = b"".join(bodies)
+    if b"\0" in joined or b"\r" in joined or head.count(b'"') % 2 or not _decodes(head + joined):
         return None
-    delimiter = rule.delimiter.encode()
-    if rule.delimiter == " ":
-        joined = _single_blanks(joined)
     names = _header_names(head, rule)
     if names is None:
         return None
-    lines = [file.count(b"\n") for file in files]
-    if skip:
-        lines = [count - 1 for count in lines]
+    lines = [body.count(b"\n") for body in bodies]
+    if b'"' in joined:
+        alone = rule.delimiter == " " or (rule.comments and b"#" in joined)
+        return None if alone else _quoted(joined.decode(), lines, names, rule)
+    if rule.delimiter == " ":
+        joined = _single_blanks(joined)
     total = sum(lines)
-    if joined.count(delimiter) != total * (len(names) - 1) or (rule.delimiter == " " and b"\n\n" in joined):
+    if joined.count(rule.delimiter.encode()) != total * (len(names) - 1) or b"\n\n" in joined:
         return None
     if not total:
-        return pl.DataFrame({name: [] for name in names}, dict.fromkeys(names, pl.String)), lines
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.String)), lines
     try:
         rows = pl.read_csv(
             joined,
@@ -108,6 +113,29 @@ def _together(files: Sequence[bytes], head: bytes, rule: Rule) -> tuple[pl.DataF
     except pl.exceptions.PolarsError:
         return None
     return (rows, lines) if rows.height == total else None
+
+
+def _quoted(
+    text: str, lines: Sequence[int], names: Sequence[str], rule: Rule
+) -> tuple[pl.DataFrame, list[int]] | None:
+    """As `_together` where cells are quoted: a row may take several lines, but ends where its file does."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=rule.delimiter, strict=True)
+    rows: list[list[str]] = []
+    ends = [0]
+    try:
+        for row in reader:
+            rows.append(row)
+            ends.append(reader.line_num)
+    except csv.Error:
+        return None
+    if any(len(row) != len(names) for row in rows):
+        return None
+    last = [bisect_right(ends, line) - 1 for line in accumulate(lines)]
+    if any(ends[row] != line for row, line in zip(last, accumulate(lines), strict=True)):
+        return None
+    cells = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+    cells = cells.with_columns(pl.when(~pl.all().is_in(list(NULLS))).then(pl.all()))
+    return cells, [end - start for start, end in pairwise([0, *last])]
 
 
 def _decodes(data: bytes) -> bool:
@@ -146,13 +174,7 @@ def _each(
             bad.append((index, str(problem)))
             continue
         counts[index] = len(rows)
-        columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-        yield (
-            [index],
-            pl.DataFrame(
-                [pl.Series(n, c, pl.String) for n, c in zip(names, columns, strict=True)],
-            ),
-        )
+        yield [index], pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
 
 def _in_order(pieces: list[tuple[list[int], pl.DataFrame]], counts: Sequence[int]) -> pl.DataFrame:

@@ -2,9 +2,9 @@
 
 Delimiter: that of the suffix (`.csv` comma, `.tsv` tab) if it occurs in a first line; else the first of
 tab, comma, semicolon and bar that splits all first lines into the same number of fields, more than one;
-else runs of blanks. Header: no field of a first line is a number, all first lines are equal (or each has
-a number in the line below it), and at least one task has a second line. Lines that begin with `#` are
-comments in `.txt` and `.dat`. Blank lines are no rows.
+else runs of blanks. Header: no field of a first line is a number, and all first lines are equal (some task
+must have a second line unless a delimiter other than blanks is there) or each has a number in the line
+below it. Lines that begin with `#` are comments in `.txt` and `.dat`. Blank lines are no rows.
 """
 
 from __future__ import annotations
@@ -139,7 +139,9 @@ def _is_header(firsts: Sequence[str], files: Sequence[bytes], delimiter: str, co
         return False
     heads = (head for head in (_head(file, comments) for file in files) if head)
     if len(distinct) == 1:
-        return any(len(head) == 2 for head in heads)
+        # A lone line of words is a result; `a,b` is names of columns that have no rows yet.
+        names = delimiter != " " and len(split(firsts[0], delimiter)) > 1
+        return names or any(len(head) == 2 for head in heads)
     return all(
         len(head) == 2 and any(NUMBER.match(field) for field in split(head[1], delimiter)) for head in heads
     )
