@@ -43,7 +43,7 @@ class Shell:
 
     def lines(self, *words: str, code: int = 0) -> list[dict[str, Any]]:
         """The JSON lines of ``git cj WORDS --json``."""
-        return [json.loads(line) for line in self.cj(*words, "--json", code=code).splitlines()]
+        return [json.loads(line) for line in self.cj(*with_option(words, "--json"), code=code).splitlines()]
 
     def git(self, *words: str) -> str:
         return self.run("git", *words).stdout.strip()
@@ -56,10 +56,16 @@ class Shell:
 
     def launch(self, *words: str) -> str:
         """Launch, wait for the end, and return the package ID."""
-        return str(self.lines(*words, "--wait")[0]["package"])
+        return str(self.lines(*with_option(words, "--wait"))[0]["package"])
 
 
-NEST = '''\
+def with_option(words: tuple[str, ...], option: str) -> tuple[str, ...]:
+    """The words with one more option, before what goes to the program."""
+    at = words.index("--") if "--" in words else len(words)
+    return (*words[:at], option, *words[at:])
+
+
+NEST = """\
 import random
 
 deltas = [0.1, 0.2, 0.3]
@@ -69,4 +75,4 @@ for delta in deltas:
         with open("results.txt", "a") as out:
             out.write(f"{delta},{epsilon},{value},{random.random()}\\n")
 print("done", delta, epsilon)
-'''
+"""

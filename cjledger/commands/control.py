@@ -35,7 +35,7 @@ class Resubmitted:
 def cancel(project: Project, target: Target) -> int:
     """End a package, or the named tasks of it. Returns how many tasks had not ended by themselves."""
     manifest = package.read_manifest(project.repo, target.package_id)
-    check_tasks(target, manifest)
+    check_tasks(target, manifest.tasks)
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
     token = _token(target.package_id, "cancel", str(_count(project, target.package_id)), tasks or "all")
     reply = _one(
@@ -57,7 +57,7 @@ def cancel(project: Project, target: Target) -> int:
 def retry(project: Project, target: Target, *, jobs: int | None = None) -> Resubmitted | None:
     """Run again, as new attempts, the tasks that ended without completing. None when there are none."""
     manifest = package.read_manifest(project.repo, target.package_id)
-    check_tasks(target, manifest)
+    check_tasks(target, manifest.tasks)
     found, listed = state.state(project, target, tasks=True)
     again = [task for task in listed if task.state in FINAL_STATES and task.state != "COMPLETED"]
     if not again:
@@ -68,7 +68,7 @@ def retry(project: Project, target: Target, *, jobs: int | None = None) -> Resub
 def rerun(project: Project, target: Target, *, jobs: int | None = None) -> Resubmitted:
     """Run the named tasks (all, if none are named) again as new attempts, whatever became of them."""
     manifest = package.read_manifest(project.repo, target.package_id)
-    check_tasks(target, manifest)
+    check_tasks(target, manifest.tasks)
     found, listed = state.state(project, target, tasks=True)
     busy = [task.task for task in listed if task.state not in FINAL_STATES]
     if busy:
@@ -139,38 +139,17 @@ class Cleaned:
     lost: tuple[str, ...]
 
 
-def losses(project: Project, target: Target, *, forget: bool) -> list[str]:
-    """What ``clean`` would lose, in words."""
-    lost = [
-        f"task {output.task}: {output.path} ({output.size} bytes) is on the cluster alone"
-        for output in harvest.outputs(project, target)
-        if output.content is None
-    ]
-    if forget:
-        lost.append(f"package {target.short}: its code, parameters and harvested rows")
-    return lost
-
-
 def clean(project: Project, target: Target, *, forget: bool, announce: Announce) -> Cleaned:
     """End what runs, bring small outputs home, and free the cluster's files.
 
     The package, its shards and the ledger stay; with ``forget`` package and shards go too.
     """
-    manifest = package.read_manifest(project.repo, target.package_id)
     lost: list[str] = []
     freed = 0
     if state.is_on_cluster(project, target.package_id):
-        found, _ = state.state(project, target)
-        if not found.final:
-            cancel(project, target)
-            announce(f"ending what runs of {target.short}")
-            for _found in state.follow(project, target):
-                pass
-        harvest.harvest(project, target, announce)
-        state.state(project, target, tasks=True)
-        lost = losses(project, target, forget=forget)
-        reply = _one(transport(project, manifest).call("clean", {"package": target.package_id}))
-        freed = int(reply["freed"])
+        lost, freed = _free(project, target, announce)
+    if forget:
+        lost.append(f"package {target.short}: its code, parameters and harvested rows")
     event = "forgotten" if forget else "cleaned"
     ledger.append(
         project.repo,
@@ -184,6 +163,25 @@ def clean(project: Project, target: Target, *, forget: bool, announce: Announce)
         state.forget(project, target.package_id)
         shutil.rmtree(project.repo.cj_dir / "points" / target.package_id, ignore_errors=True)
     return Cleaned(target.package_id, freed, tuple(lost))
+
+
+def _free(project: Project, target: Target, announce: Announce) -> tuple[list[str], int]:
+    """Free the cluster's files; what only they had, in words, and how many bytes that freed."""
+    manifest = package.read_manifest(project.repo, target.package_id)
+    found, _ = state.state(project, target)
+    if not found.final:
+        announce(f"ending what runs of {target.short}")
+        cancel(project, target)
+        for _ in state.follow(project, target):
+            pass
+    lost = [
+        f"task {output.task}: {output.path} ({output.size} bytes), which was on the cluster alone"
+        for output in harvest.outputs(project, target)
+        if output.content is None
+    ]
+    state.state(project, target, tasks=True)  # the last chance to learn it: kept from here on
+    reply = _one(transport(project, manifest).call("clean", {"package": target.package_id}))
+    return lost, int(reply["freed"])
 
 
 def _drop(project: Project, package_id: str) -> list[RefMove]:

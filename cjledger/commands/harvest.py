@@ -17,7 +17,7 @@ from cjledger.harvest.manifest import RECORDS, Frame, Results
 from cjledger.harvest.outputs import Output
 from cjledger.harvest.outputs import outputs as read_outputs
 from cjledger.model import Manifest
-from cjledger.project import Project, Target, package_points, transport
+from cjledger.project import Project, Target, check_tasks, package_points, transport
 from cjnode.points import parse_tasks
 
 __all__ = ["Harvested", "Output", "contents", "digest", "harvest", "outputs"]
@@ -43,6 +43,7 @@ def harvest(project: Project, target: Target, announce: Announce = lambda line: 
     from filelock import FileLock  # 50 ms of import, for harvests alone
 
     manifest = package.read_manifest(project.repo, target.package_id)
+    check_tasks(target, manifest.tasks)
     folder = project.repo.cj_dir / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{target.package_id}.lock"):

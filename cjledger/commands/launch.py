@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -49,6 +50,7 @@ def launch(project: Project, request: LaunchRequest, announce: Announce) -> Laun
         allow_secrets=request.allow_secret,
         limits=snapshot.Limits(project.config.limits.file_mb, project.config.limits.total_mb),
     )
+    _check_whole(taken)
     author = package.identity(project.repo)
     manifest = _manifest(project, request, planned, taken, author)
     for line in manifest.report:
@@ -74,6 +76,23 @@ def launch(project: Project, request: LaunchRequest, announce: Announce) -> Laun
         jobs,
         manifest.report,
         manifest.program.name,
+    )
+
+
+def _check_whole(taken: Snapshot) -> None:
+    """Refuse what would run without files that lie in the working copy."""
+    if not taken.missing:
+        return
+    first = taken.missing[0]
+    name = first.removeprefix("nested repository ").removeprefix("submodule ").removesuffix(" has changes")
+    out = (
+        f"commit them in {shlex.quote(name)}"
+        if first.startswith("submodule ")
+        else f"echo {shlex.quote('/' + name + '/')} >> .gitignore"
+    )
+    raise CjError(
+        "git leaves this out of the package: " + ", ".join(taken.missing),
+        f"to take its files as they stand: --dep {shlex.quote(name)}; to go without: {out}",
     )
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from cjledger import config, gitrepo, sweep
+from cjledger.commands import programs
 from cjledger.errors import CjError, UsageError
-from cjledger.languages import LANGUAGES, python
+from cjledger.languages import python
 from cjledger.model import Cluster, Point, Program, Resources, Snapshot, Sweep
 from cjledger.project import Project
 from cjnode import points as numbering
@@ -86,7 +87,7 @@ class Plan:
 def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
     """Decide program, sweep, resources and cluster. Raises CjError for what cannot be launched."""
     where = config.cluster(project.config, request.cluster, project.repo.cj_dir)
-    program, grafts = _program(project, request)
+    program, grafts = programs.find(project, request)
     interpreter = where.python or _interpreter()
     swept, rows = _sweep(project, request, program, interpreter, announce)
     files: tuple[tuple[str, bytes], ...] = ()
@@ -128,97 +129,6 @@ def tasks_of(planned: Plan, tasks: Sequence[int]) -> Iterator[Point]:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
         yield from numbering.points(planned.sweep, list(tasks), folder)
-
-
-def _program(project: Project, request: LaunchRequest) -> tuple[Program, tuple[tuple[Path, str], ...]]:
-    workdir = _inside(project, project.cwd).as_posix()
-    deps, grafts = _deps(project, request.dep)
-    if request.command is not None:
-        if request.loops:
-            raise UsageError(
-                "parrun needs a Python script: a command template has no loops", "git cj run -c …"
-            )
-        return Program(
-            "command",
-            command=request.command,
-            language="shell",
-            workdir=workdir,
-            arguments=request.arguments,
-            deps=deps,
-        ), grafts
-    text = request.program or ""
-    path, function = project.cwd / text, None
-    if not path.exists() and ":" in text:
-        head, _, function = text.rpartition(":")
-        path = project.cwd / head
-    relative = _program_path(project, path, text)
-    if path.suffix not in LANGUAGES:
-        raise CjError(
-            f"{relative} is not a program that can be run by itself (known: {', '.join(LANGUAGES)})",
-            f"git cj run -c '… {relative} {{x}}' {request.cluster} --sweep x=1,2,3",
-        )
-    if function is not None and request.loops:
-        raise UsageError(
-            f"parrun runs a script's loops; {function} is a function", "git cj run … --sweep NAME=…"
-        )
-    return Program(
-        "function" if function else "script",
-        path=relative,
-        function=function,
-        workdir=workdir,
-        arguments=request.arguments,
-        deps=deps,
-    ), grafts
-
-
-def _inside(project: Project, path: Path) -> Path:
-    try:
-        return path.resolve().relative_to(project.repo.top.resolve())
-    except ValueError:
-        raise CjError(
-            f"{path} is outside the repository {project.repo.top}", "move it inside, or name it with --dep"
-        ) from None
-
-
-def _program_path(project: Project, path: Path, text: str) -> str:
-    if not path.exists():
-        raise CjError(f"there is no program {text}", "name a script, module.py:function, or -c 'COMMAND'")
-    if not path.is_file():
-        raise CjError(f"{text} is not a file", "name a script, module.py:function, or -c 'COMMAND'")
-    # The folder is resolved, the name is not: a script may itself be a link.
-    relative = (_inside(project, path.parent) / path.name).as_posix()
-    if _is_ignored(project, relative):
-        raise CjError(
-            f"{relative} is ignored by git, so it would not be in the package",
-            f"git check-ignore -v {relative}",
-        )
-    return relative
-
-
-def _is_ignored(project: Project, relative: str) -> bool:
-    try:
-        gitrepo.run(project.repo, "check-ignore", "-q", "--", relative)
-    except gitrepo.GitError:
-        return False
-    return True
-
-
-def _deps(project: Project, folders: Iterable[Path]) -> tuple[tuple[str, ...], tuple[tuple[Path, str], ...]]:
-    names: list[str] = []
-    grafts: list[tuple[Path, str]] = []
-    for folder in folders:
-        path = (project.cwd / folder).resolve()
-        if not path.is_dir():
-            raise CjError(f"--dep {folder} is not a folder", "name a folder of modules the program imports")
-        try:
-            names.append(path.relative_to(project.repo.top.resolve()).as_posix())
-        except ValueError:
-            name = f".cj/deps/{path.name}"
-            if name in names:
-                raise CjError(f"two --dep folders are called {path.name}", "rename one of them") from None
-            names.append(name)
-            grafts.append((path, name))
-    return tuple(names), tuple(grafts)
 
 
 def _sweep(

@@ -27,7 +27,7 @@ def manifest(project: Project, target: Target) -> dict[str, Any]:
 def tasks(project: Project, target: Target) -> list[dict[str, Any]]:
     """Parameters, seed and last record of the tasks the target names."""
     read = package.read_manifest(project.repo, target.package_id)
-    check_tasks(target, read)
+    check_tasks(target, read.tasks)
     numbers = list(target.tasks or ())
     points = list(package_points(project.repo, target.package_id, read.sweep, numbers))
     if state.was_submitted(project, target.package_id):
@@ -79,7 +79,7 @@ def stream(project: Project, target: Target, which: str) -> bytes:
 def reproduction(project: Project, target: Target) -> bytes:
     """The script that runs the package's tasks; for one task, that task and no other."""
     read = package.read_manifest(project.repo, target.package_id)
-    check_tasks(target, read)
+    check_tasks(target, read.tasks)
     if not target.tasks:
         return script.script(read)
     task = one_task(target)

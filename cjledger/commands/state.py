@@ -13,7 +13,7 @@ from typing import Any
 from cjledger import gitrepo, ledger, package
 from cjledger.errors import CjError
 from cjledger.model import FINAL_STATES, Manifest
-from cjledger.project import Project, Target, package_points, transport, write_whole
+from cjledger.project import Project, Target, check_tasks, package_points, transport, write_whole
 
 KEPT_TASKS = 10_000
 
@@ -58,6 +58,7 @@ def state(project: Project, target: Target, *, tasks: bool = False) -> tuple[Pac
         found, listed = kept
     else:
         found, listed = _ask(project, target, tasks)
+    check_tasks(target, found.tasks)
     if not tasks:
         return found, []
     if target.tasks:

@@ -45,8 +45,7 @@ def test_the_same_seed_gives_the_same_table(shell: Shell) -> None:
     second = shell.launch("parrun", "PT.py", "local", "--seed", "7", "--jobs", "1")
     third = shell.launch("parrun", "PT.py", "local", "--seed", "8")
     tables = [
-        shell.cj("reduce", "results.txt", package, "-o", "t.txt")
-        and (shell.folder / "t.txt").read_text()
+        (shell.cj("reduce", "results.txt", package, "-o", "t.txt") and (shell.folder / "t.txt").read_text())
         or (shell.folder / "t.txt").read_text()
         for package in (first, second, third)
     ]

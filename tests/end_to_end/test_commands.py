@@ -1,0 +1,182 @@
+"""Every command on one package, and the options that change what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.shells import NEST, Shell
+
+
+@pytest.fixture
+def done(shell: Shell) -> Shell:
+    shell.write("PT.py", NEST)
+    shell.launch("parrun", "PT.py", "local", "-m", "Test PT", "--seed", "7")
+    return shell
+
+
+def test_a_package_is_read_in_every_way(done: Shell) -> None:
+    package = done.lines("log")[0]["package"]
+    assert done.lines("log", package[:4])[0]["message"] == "Test PT"
+    assert done.lines("log", "--program", "nothing") == []
+    assert done.lines("show", package)[0]["program"]["path"] == "PT.py"
+    task = done.lines("show", f"{package}/3")[0]
+    assert (task["state"], task["params"]) == ("COMPLETED", {"delta": 0.1, "epsilon": 3})
+    assert done.cj("show", "@/3", "--out") == "done 0.1 3\n"
+    assert done.cj("show", "@/3", "--err") == ""
+    assert "+deltas = [0.1, 0.2, 0.3]" in done.cj("show", "@", "--diff")
+    found = done.lines("ls", "@/3,5-6")
+    assert [(one["task"], one["path"]) for one in found] == [(k, "results.txt") for k in (3, 5, 6)]
+    assert done.lines("state", "--tasks", "--state", "FAILED") == []
+    first = done.lines("state", "@/1", "--tasks")[0]
+    keys = "task attempt state job exit_code started ended host max_rss_mb params"
+    assert set(first) >= set(keys.split())
+    assert set(done.lines("state")[0]) == {"package", "cluster", "program", "tasks", "counts", "final"}
+
+
+def test_the_script_of_a_task_runs_on_its_own(done: Shell) -> None:
+    mine = done.cj("show", "@/6/results.txt")
+    done.write("t6.py", done.cj("show", "@/6", "--script"))
+    ran = done.run("python3", "-I", "t6.py")
+    assert ran.stdout == "done 0.2 2\n"
+    folder = ran.stderr.split("runs in ")[1].split(" and leaves")[0]
+    assert (Path(folder) / "results.txt").read_text() == mine
+
+
+def test_files_come_home_without_overwriting(done: Shell, tmp_path: Path) -> None:
+    done.cj("get", "@/3", "-o", str(tmp_path / "one"))
+    assert (tmp_path / "one/results.txt").read_text() == done.cj("show", "@/3/results.txt")
+    done.cj("gather", "results.txt", str(tmp_path / "all"))
+    names = sorted(path.name for path in (tmp_path / "all").iterdir())
+    assert names == [f"results_{k:02d}.txt" for k in range(1, 13)]
+    (tmp_path / "all/results_01.txt").write_text("mine")
+    done.run("git", "cj", "gather", "results.txt", str(tmp_path / "all"), code=None)
+    assert (tmp_path / "all/results_01.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "arrow", "txt"])
+def test_a_table_is_written_by_suffix(done: Shell, suffix: str) -> None:
+    done.cj("reduce", "results.txt", "-o", f"out.{suffix}")
+    assert (done.folder / f"out.{suffix}").stat().st_size > 0
+
+
+def test_rows_are_grouped_filtered_named_and_asked(done: Shell) -> None:
+    names = ("--columns", "d,e,value,r")
+    said = done.cj("reduce", "results.txt", *names, "--by", "delta", "--agg", "mean(value),count()", "--json")
+    groups = [json.loads(line) for line in said.splitlines()]
+    assert [(group["delta"], group["count"]) for group in groups] == [(0.1, 4), (0.2, 4), (0.3, 4)]
+    assert groups[0]["mean_value"] == pytest.approx(0.25)
+    few = done.cj("reduce", "results.txt", *names, "--where", "value > 0.7", "--json").splitlines()
+    assert len(few) == 3
+    answer = done.lines("query", "SELECT delta, count(*) AS n FROM results GROUP BY delta ORDER BY delta")
+    assert answer == [{"delta": d, "n": 4} for d in (0.1, 0.2, 0.3)]
+    assert done.lines("query", "SELECT count(*) AS n FROM results", "--all") == [{"n": 12}]
+
+
+def test_pictures_are_drawn_in_the_terminal_and_to_files(done: Shell) -> None:
+    text = done.cj("plot", "--x", "delta", "--y", "epsilon", "--color", "column_3")
+    assert "epsilon" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    for suffix, magic in (("png", b"\x89PNG"), ("svg", b"<?xml")):
+        done.cj("plot", "--x", "epsilon", "--y", "column_3", "--by", "delta", "-o", f"p.{suffix}")
+        assert (done.folder / f"p.{suffix}").read_bytes().startswith(magic)
+
+
+def test_tasks_that_failed_are_retried_and_only_those(shell: Shell, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    shell.write(
+        "f.py",
+        f"import os\ndef f(x):\n    if x == 2 and not os.path.exists({str(flag)!r}):\n"
+        "        raise ValueError('not yet')\n    return x\n",
+    )
+    shell.launch("run", "f.py:f", "local", "--sweep", "x=1:3")
+    failed = shell.lines("state", "--tasks", "--state", "FAILED")
+    assert [(task["task"], task["exit_code"]) for task in failed] == [(2, 1)]
+    assert "not yet" in failed[0]["error"]
+    report = shell.run("git", "cj", "reduce")
+    assert "2 of 3 tasks are in" in report.stderr
+    assert "missing, FAILED: 2" in report.stderr
+    flag.touch()
+    again = shell.lines("retry", "--wait")[0]
+    assert (again["tasks"], again["attempt"]) == ("2", 2)
+    assert shell.lines("state")[0]["counts"] == {"COMPLETED": 3}
+    assert len(shell.cj("reduce", "--json").splitlines()) == 3
+    assert shell.lines("retry")[0]["count"] == 0
+    shell.cj("rerun", "@/1", "--yes", "--wait")
+    assert shell.lines("state", "@/1", "--tasks")[0]["attempt"] == 2
+    assert len(shell.cj("reduce", "--json").splitlines()) == 3
+
+
+def test_a_rerun_asks_and_nobody_answers(done: Shell) -> None:
+    assert "error" in done.refused("rerun", "@/1")
+
+
+def test_what_runs_is_cancelled(shell: Shell) -> None:
+    shell.write("s.py", "import time\ntime.sleep(600)\n")
+    shell.cj("run", "s.py", "local", "--sweep", "x=1:8", "--jobs", "2")
+    assert shell.lines("cancel", "@/8")[0]["cancelled"] == 1
+    assert shell.lines("cancel")[0]["cancelled"] >= 7
+    shell.cj("state", "--watch")
+    assert shell.lines("state")[0]["counts"] == {"CANCELLED": 8}
+
+
+def test_cleaning_frees_the_cluster_and_keeps_what_was_harvested(done: Shell) -> None:
+    table = done.cj("reduce", "results.txt")
+    package = done.lines("log")[0]["package"]
+    freed = done.lines("clean", "@")[0]
+    assert freed["lost"] == []
+    assert not (done.folder / f".git/cj/local/packages/{package}").exists()
+    assert done.cj("reduce", "results.txt") == table
+    assert done.cj("show", "@/3", "--out") == "done 0.1 3\n"
+    assert done.lines("state")[0]["counts"] == {"COMPLETED": 12}
+    assert done.lines("clean", "@", "--forget", "--yes")[0]["lost"]
+    assert done.git("for-each-ref", "refs/cj/packages", "refs/cj/results") == ""
+    assert done.lines("log")[0]["forgotten"] is True
+    done.cj("fsck")
+
+
+def test_two_packages_are_compared(done: Shell) -> None:
+    first = done.lines("log")[0]["package"]
+    done.write("PT.py", NEST.replace("0.3]", "0.4]"))
+    second = done.lines("pardeploy", "PT.py", "local", "--seed", "8")[0]["package"]
+    differences = {(d["section"], d["name"]) for d in done.lines("diff", first, second)}
+    assert {("code", "PT.py"), ("parameters", "seed"), ("parameters", "delta")} <= differences
+    assert "+deltas = [0.1, 0.2, 0.4]" in done.cj("diff", first, second)
+
+
+def test_tasks_without_the_usual_file_or_lines_are_found(shell: Shell) -> None:
+    shell.write(
+        "t.py",
+        "import sys\nx = int(sys.argv[-1])\nif x < 4: open('o', 'w').write('l\\n' * (1 + x // 3))\n",
+    )
+    shell.launch("run", "t.py", "local", "--sweep", "x=1:4")
+    assert [task["task"] for task in shell.lines("sanity", "exists", "o")] == [4]
+    assert [task["task"] for task in shell.lines("sanity", "lines", "o")] == [3, 4]
+
+
+def test_who_config_and_fsck_answer(done: Shell) -> None:
+    assert done.lines("who")[0]["author"] == "Mia <mia@example.org>"
+    assert done.lines("config")[0]["clusters"]["local"]["scheduler"] == "local"
+    assert "nothing wrong" in done.cj("fsck")
+    assert done.lines("fsck") == []
+
+
+def test_a_damaged_object_is_named(done: Shell) -> None:
+    package = done.lines("log")[0]["package"]
+    blob = done.git("rev-parse", f"{package}:PT.py")
+    path = done.folder / ".git/objects" / blob[:2] / blob[2:]
+    path.chmod(0o644)
+    path.write_bytes(b"rubbish")
+    said = done.run("git", "cj", "fsck", code=1).stdout
+    assert "PT.py" in said
+
+
+def test_state_of_all_and_watch(done: Shell) -> None:
+    assert done.lines("state", "--all") == []
+    done.write("PT.py", NEST + "\n# again\n")
+    done.cj("parrun", "PT.py", "local")
+    done.cj("state", "--watch")
+    assert done.lines("state")[0]["final"] is True

@@ -1,0 +1,114 @@
+"""Programs of every kind over sweeps of every kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.shells import Shell
+
+FUNCTION = "def fit(a, b=2):\n    return {'sum': a + b, 'half': a / 2}\n"
+
+
+def table(shell: Shell, *words: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in shell.cj("reduce", *words, "--json").splitlines()]
+
+
+def without_keys(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [{k: v for k, v in row.items() if k not in ("cj_package", "cj_attempt")} for row in rows]
+
+
+def test_a_function_gets_a_point_as_keywords_and_returns_rows(shell: Shell) -> None:
+    shell.write("model.py", FUNCTION)
+    shell.launch("run", "model.py:fit", "local", "--sweep", "a=1:3", "--sweep", "b=10,20")
+    assert without_keys(table(shell)) == [
+        {"cj_task": 2 * i + j + 1, "a": a, "b": b, "sum": a + b, "half": a / 2}
+        for i, a in enumerate((1, 2, 3))
+        for j, b in enumerate((10, 20))
+    ]
+
+
+def test_a_script_gets_a_point_as_arguments_and_variables(shell: Shell) -> None:
+    shell.write(
+        "s.py",
+        "import os, sys\n"
+        "row = (' '.join(sys.argv[1:]), os.environ['CJ_PARAM_x'])\n"
+        "open('o.csv', 'w').write('given,variable\\n%s,%s\\n' % row)\n",
+    )
+    shell.launch("run", "s.py", "local", "--sweep", "x=0.1:0.1:0.3", "--", "--mine")
+    assert [row["given"] for row in table(shell)] == ["--mine --x 0.1", "--mine --x 0.2", "--mine --x 0.3"]
+    assert [row["variable"] for row in table(shell)] == [0.1, 0.2, 0.3]
+
+
+def test_a_template_gets_a_point_quoted_safely(shell: Shell) -> None:
+    shell.write("points.csv", "name,n\nit's; rm -rf *,1\n$(id) `id`,2\n")
+    shell.launch("run", "-c", "printf '%s\\n' {name} {n} > said.txt", "local", "--points", "points.csv")
+    assert shell.cj("show", "@/1/said.txt") == "it's; rm -rf *\n1\n"
+    assert shell.cj("show", "@/2/said.txt") == "$(id) `id`\n2\n"
+    assert (shell.folder / "points.csv").exists()
+
+
+def test_replicates_have_their_own_seeds(shell: Shell) -> None:
+    shell.write("r.py", "import random\ndef draw():\n    return random.random()\n")
+    shell.launch("run", "r.py:draw", "local", "--repeat", "5", "--seed", "3")
+    values = {row["value"] for row in table(shell)}
+    assert len(values) == 5
+    assert [row["cj_repeat"] for row in table(shell)] == [1, 2, 3, 4, 5]
+
+
+def test_blocks_are_a_union_without_the_stop_list(shell: Shell) -> None:
+    shell.write("model.py", FUNCTION)
+    blocks = {"blocks": [{"a": [1, 2], "b": [1, 2]}, {"a": [9], "b": [9]}], "stop_list": [{"a": 1, "b": 2}]}
+    shell.write("blocks.json", json.dumps(blocks))
+    shell.launch("run", "model.py:fit", "local", "--blocks", "blocks.json")
+    assert [(row["a"], row["b"]) for row in table(shell)] == [(1, 1), (2, 1), (2, 2), (9, 9)]
+
+
+def test_a_dry_run_shows_all_and_writes_nothing(shell: Shell) -> None:
+    shell.write("model.py", FUNCTION)
+    lines = shell.lines("run", "model.py:fit", "local", "--sweep", "a=1:3", "--dry-run")
+    assert lines[0] == {"tasks": 3}
+    assert lines[1:] == [{"task": k, "params": {"a": k}} for k in (1, 2, 3)]
+    assert "reproduce" in shell.cj("run", "model.py:fit", "local", "--sweep", "a=1:3", "--dry-run")
+    assert shell.git("for-each-ref", "refs/cj") == ""
+
+
+def test_a_deployed_package_is_sent_later(shell: Shell) -> None:
+    shell.write("model.py", FUNCTION)
+    deployed = shell.lines("deploy", "model.py:fit", "local", "--sweep", "a=1:3")[0]
+    assert deployed["jobs"] == []
+    assert shell.lines("state")[0]["counts"] == {"PENDING": 3}
+    shell.cj("submit", deployed["package"][:8], "--wait")
+    assert shell.lines("state")[0]["counts"] == {"COMPLETED": 3}
+
+
+def test_modules_beside_the_program_and_ignored_ones_by_dep_are_importable(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shell.write(".gitignore", "generated/\n")
+    shell.write("beside.py", "x = 1\n")
+    shell.write("generated/gen.py", "y = 2\n")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/out.py").write_text("z = 3\n")
+    shell.write("sub/m.py", "def f():\n    import gen, out, near\n    return gen.y + out.z + near.w\n")
+    shell.write("sub/near.py", "w = 4\n")
+    shell.launch("run", "sub/m.py:f", "local", "--dep", "generated", "--dep", str(tmp_path / "outside"))
+    assert table(shell)[0]["value"] == 9
+
+
+def test_relative_inputs_resolve_and_relative_outputs_do_not_collide(shell: Shell) -> None:
+    shell.write("data/in.txt", "41\n")
+    shell.write(
+        "p.py",
+        "import sys\nx = int(open('data/in.txt').read()) + int(sys.argv[-1])\n"
+        "open('data/out.csv', 'w').write(f'y\\n{x}\\n')\n",
+    )
+    shell.launch("run", "p.py", "local", "--sweep", "x=1:4")
+    assert [row["y"] for row in table(shell, "data/out.csv")] == [42, 43, 44, 45]
+
+
+def test_results_of_an_earlier_run_in_the_folder_do_not_leak_into_tasks(shell: Shell) -> None:
+    shell.write("p.py", "import sys\nopen('results.txt', 'a').write(sys.argv[-1] + '\\n')\n")
+    shell.write("results.txt", "99\n")
+    shell.launch("run", "p.py", "local", "--sweep", "x=1:3")
+    assert shell.cj("show", "@/2/results.txt") == "2\n"
