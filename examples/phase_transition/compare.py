@@ -13,8 +13,8 @@ from collections import defaultdict
 
 import theory
 
-# The curve is the limit of large N. At N = 100 the transition lies above it, by 0.03 at delta = 0.1, where
-# n is 10, and by 0.01 from delta = 0.3 on; 20 trials a point add a standard error of 0.005.
+# The curve is the limit of large N. At N = 100 the transition lies above it, by 0.02 at delta = 0.1, where
+# n is 10, and by 0.01 or more elsewhere; 20 trials a point add a standard error of about 0.006.
 TOLERANCE = 0.05
 
 
