@@ -80,11 +80,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The git tree of the working copy, and what a person must be told about it."""
+    """The git tree of the working copy, and what a person must be told about it.
+
+    ``missing`` names repositories inside it whose files the tree should have and has not.
+    """
 
     tree: str
     changes: tuple[Change, ...]
     report: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def manifest_from_bytes(data: bytes, package_id: str) -> Manifest:
                 "pip install --upgrade cjledger",
             )
         return _manifest(raw)
-    except (ValueError, KeyError, TypeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise CjError(
             f"package {package_id[:12]} has a manifest that cannot be read: {problem}",
             f"git cj fsck {package_id[:12]}",

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cjledger import cluster, config, gitrepo, ledger, package
 from cjledger.cluster import Transport
 from cjledger.config import Config
-
-from cjledger import cluster, config, gitrepo, ledger, package
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Manifest
@@ -79,16 +78,17 @@ def _resolve_id(project: Project, prefix: str) -> str:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        listed = ", ".join(match[:12] for match in matches[:8])
-        raise CjError(f"{prefix} names {len(matches)} packages: {listed}", "give more digits")
+        listed = ", ".join(match[:12] for match in matches[:8]) + (", …" if len(matches) > 8 else "")
+        raise CjError(f"{prefix} names {len(matches)} packages: {listed}", f"git cj show {matches[0][:12]}")
     raise CjError(f"there is no package {prefix} in this repository", "git cj log --all")
 
 
-def check_tasks(target: Target, manifest: Manifest) -> None:
-    """Refuse task numbers that the package does not have."""
-    if target.tasks and target.tasks[-1] > manifest.tasks:
+def check_tasks(target: Target, tasks: int) -> None:
+    """Refuse task numbers that the package, which has ``tasks``, does not have."""
+    if target.tasks and target.tasks[-1] > tasks:
+        noun = "task" if tasks == 1 else "tasks"
         raise CjError(
-            f"package {target.short} has {manifest.tasks} tasks: there is no task {target.tasks[-1]}",
+            f"package {target.short} has {tasks} {noun}: there is no task {target.tasks[-1]}",
             f"git cj show {target.package_id[:8]}",
         )
 

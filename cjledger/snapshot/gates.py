@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def check(
 ) -> None:
     """Raise CjError when a candidate is a secret, too large or unreadable. Writes nothing."""
     sizes: list[tuple[int, str]] = []
-    leaks: list[str] = []
+    leaks: list[tuple[str, str]] = []
     allowed = _permission(allow_secrets)
     for candidate in candidates:
         try:
@@ -165,7 +166,7 @@ def check(
         except (FileNotFoundError, NotADirectoryError):
             continue  # it vanished: the next look will say so
         if why and not allowed(candidate.path):
-            leaks.append(f"{candidate.path} ({why})")
+            leaks.append((candidate.path, why))
     if leaks:
         _refuse_secrets(sorted(leaks))
     if not allow_large:
@@ -190,12 +191,11 @@ def _permission(paths: Sequence[str]) -> Callable[[str], bool]:
     return is_allowed
 
 
-def _refuse_secrets(leaks: list[str]) -> None:
-    first = leaks[0].rpartition(" (")[0]
+def _refuse_secrets(leaks: list[tuple[str, str]]) -> None:
     noun = "file looks" if len(leaks) == 1 else "files look"
     raise CjError(
-        f"{len(leaks)} {noun} like a secret: " + ", ".join(leaks),
-        f"add it to .gitignore, or allow it: --allow-secret {first}",
+        f"{len(leaks)} {noun} like a secret: " + ", ".join(f"{_shown(path)} ({why})" for path, why in leaks),
+        f"add it to .gitignore, or allow it: --allow-secret {shlex.quote(leaks[0][0])}",
     )
 
 
@@ -203,18 +203,23 @@ def _refuse_large(sizes: list[tuple[int, str]], limits: Limits) -> None:
     hint = "add it to .gitignore, or launch with --allow-large"
     large = sorted(((size, path) for size, path in sizes if size > limits.file_mb << 20), reverse=True)
     if large:
-        names = ", ".join(f"{path} ({_megabytes(size)} MB)" for size, path in large)
+        names = ", ".join(f"{_shown(path)} ({_megabytes(size)} MB)" for size, path in large)
         raise CjError(f"untracked and larger than {limits.file_mb} MB: {names}", hint)
     total = sum(size for size, _ in sizes)
     if total > limits.total_mb << 20:
         largest = ", ".join(
-            f"{path} ({_megabytes(size)} MB)" for size, path in sorted(sizes, reverse=True)[:5]
+            f"{_shown(path)} ({_megabytes(size)} MB)" for size, path in sorted(sizes, reverse=True)[:5]
         )
         raise CjError(
             f"{len(sizes)} untracked files hold {_megabytes(total)} MB, over {limits.total_mb} MB together;"
             f" largest: {largest}",
             hint,
         )
+
+
+def _shown(path: str) -> str:
+    """The path on one line."""
+    return path if path.isprintable() else repr(path)[1:-1]
 
 
 def _megabytes(size: int) -> str:

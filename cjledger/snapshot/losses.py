@@ -19,16 +19,32 @@ _SHOWN = 5
 
 
 class Links(NamedTuple):
-    """Nested repositories: all, and those without a commit to link to."""
+    """Nested repositories: all, those without a commit to link to, and their files that `--dep` took."""
 
     nested: tuple[bytes, ...]
     without_commit: tuple[bytes, ...]
+    taken: tuple[bytes, ...] = ()
+
+    def lacks(self, path: bytes) -> bool:
+        """Whether the tree has no file of this repository."""
+        return not any(file.startswith(path + b"/") for file in self.taken)
+
+
+def missing(shop: Workshop, seen: Seen, links: Links) -> tuple[str, ...]:
+    """Repositories in the working copy whose files, or changes to them, a launch would leave behind."""
+    return (
+        *(f"submodule {_name(path)} has changes" for path in _submodules(shop, seen, links)),
+        *(f"nested repository {_name(path)}" for path in links.nested if links.lacks(path)),
+    )
 
 
 def report(shop: Workshop, seen: Seen, links: Links) -> tuple[str, ...]:
     """Everything a person must know that the tree does not hold."""
     return (
-        *_submodules(shop, seen),
+        *(
+            f"submodule {_name(path)} has changes that are not in the package: commit them there"
+            for path in _submodules(shop, seen, links)
+        ),
         *_nested(links),
         *_hidden_edits(shop, seen),
         *_sparse(shop, seen),
@@ -47,7 +63,8 @@ def _hidden(tracked: bytes) -> list[bytes]:
     return [line[2:] for line in tracked.split(b"\0") if line[:1].islower() or line[:1] == b"S"]
 
 
-def _submodules(shop: Workshop, seen: Seen) -> Iterable[str]:
+def _submodules(shop: Workshop, seen: Seen, links: Links) -> Iterable[bytes]:
+    """Submodules with changes of their own, less those whose files `--dep` took."""
     changed = sorted(path for path, line in seen.edited.items() if GITLINK in (line.old_mode, line.new_mode))
     if not changed:
         return
@@ -63,12 +80,13 @@ def _submodules(shop: Workshop, seen: Seen) -> Iterable[str]:
     )
     for line in listing.split(b"\0"):
         fields = line.split(b" ", 8)
-        if len(fields) == 9 and fields[2][:1] == b"S" and fields[2][2:] != b"..":
-            yield f"submodule {_name(fields[8])} has changes that are not in the package: commit them there"
+        is_changed = len(fields) == 9 and fields[2][:1] == b"S" and fields[2][2:] != b".."
+        if is_changed and links.lacks(fields[8]):
+            yield fields[8]
 
 
 def _nested(links: Links) -> Iterable[str]:
-    for path in links.nested:
+    for path in filter(links.lacks, links.nested):
         name = _name(path)
         if path in links.without_commit:
             yield f"nested repository {name} has no commit and is left out: --dep {name} takes its files"

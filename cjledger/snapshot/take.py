@@ -51,7 +51,8 @@ def take(
                 changes = _changes(shop, seen, tree, frozenset(outside.forced))
                 touched = still(repo, seen)
                 if not touched:
-                    return Snapshot(tree, changes, losses.report(shop, seen, links))
+                    report = losses.report(shop, seen, links)
+                    return Snapshot(tree, changes, report, losses.missing(shop, seen, links))
             except (UnstableError, FileNotFoundError) as problem:
                 words = str(problem)
                 touched = still(repo, seen)
@@ -93,7 +94,8 @@ def _write(shop: Workshop, seen: Seen, outside: Outside) -> tuple[str, losses.Li
     grafts = {raw.target: raws[raw.target] for raw in outside.grafted}
     base = f"{repo.head}^{{tree}}" if repo.head else repo.empty_tree
     tree = edit(repo, base, edits, _OWN, grafts)
-    return tree, losses.Links(tuple(nested), tuple(path for path, entry in linked.items() if not entry))
+    without = tuple(path for path, entry in linked.items() if not entry)
+    return tree, losses.Links(tuple(nested), without, tuple(raw.target for raw in outside.nested))
 
 
 def _is_addable(seen: Seen, path: bytes) -> bool:

@@ -1,0 +1,124 @@
+"""Find the program of a launch: a script, a function or a command, in what will be the package."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cjledger import gitrepo
+from cjledger.errors import CjError, UsageError
+from cjledger.languages import LANGUAGES
+from cjledger.model import Program
+from cjledger.project import Project
+
+if TYPE_CHECKING:
+    from cjledger.commands.plan import LaunchRequest
+
+
+def find(project: Project, request: LaunchRequest) -> tuple[Program, tuple[tuple[Path, str], ...]]:
+    """The program of a launch, and the folders outside the repository that it needs.
+
+    Raises CjError for what is missing, outside the repository, or would not be in the package.
+    """
+    workdir = _inside(project, project.cwd, str(project.cwd)).as_posix()
+    deps, grafts = _deps(project, request.dep)
+    if request.command is not None:
+        if request.loops:
+            raise UsageError(
+                "parrun needs a Python script: a command template has no loops", "git cj run -c …"
+            )
+        return Program(
+            "command",
+            command=request.command,
+            language="shell",
+            workdir=workdir,
+            arguments=request.arguments,
+            deps=deps,
+        ), grafts
+    text = request.program or ""
+    path, function = project.cwd / text, None
+    if not path.exists() and ":" in text:
+        text, _, function = text.rpartition(":")
+        path = project.cwd / text
+    relative = _program_path(project, path, text, deps)
+    if path.suffix not in LANGUAGES:
+        raise CjError(
+            f"{relative} is not a program that can be run by itself (known: {', '.join(LANGUAGES)})",
+            f"git cj run -c '… {relative} {{x}}' {request.cluster} --sweep x=1,2,3",
+        )
+    if function is not None and request.loops:
+        raise UsageError(
+            f"parrun runs a script's loops; {function} is a function", "git cj run … --sweep NAME=…"
+        )
+    return Program(
+        "function" if function else "script",
+        path=relative,
+        function=function,
+        workdir=workdir,
+        arguments=request.arguments,
+        deps=deps,
+    ), grafts
+
+
+def _inside(project: Project, path: Path, text: str) -> Path:
+    """A folder relative to the repository's top; ``text`` is what the person typed."""
+    try:
+        return path.resolve().relative_to(project.repo.top.resolve())
+    except ValueError:
+        raise CjError(
+            f"{text} is outside the repository {project.repo.top}",
+            f"copy it into the repository: cp {shlex.quote(text)} {shlex.quote(str(project.repo.top))}",
+        ) from None
+
+
+def _program_path(project: Project, path: Path, text: str, deps: Sequence[str]) -> str:
+    if not path.exists():
+        raise CjError(f"there is no program {text}", "name a script, module.py:function, or -c 'COMMAND'")
+    if not path.is_file():
+        raise CjError(f"{text} is not a file", "name a script, module.py:function, or -c 'COMMAND'")
+    # The folder is resolved, the name is not: a script may itself be a link.
+    relative = _inside(project, path.parent, text) / path.name
+    if any(relative.is_relative_to(dep) for dep in deps):
+        return relative.as_posix()  # in the package, whatever git thinks of it
+    if ".git" in relative.parts or _is_ignored(project, relative.as_posix()):
+        raise CjError(
+            f"{relative} is ignored by git, so it would not be in the package",
+            f"git check-ignore -v -- {shlex.quote(text)}, or --dep {shlex.quote(str(relative.parent))}",
+        )
+    for folder in relative.parents[:-1]:
+        if os.path.lexists(project.repo.top / folder / ".git"):
+            raise CjError(
+                f"{relative} is in a repository of its own, {folder}, so it would not be in the package",
+                f"add --dep {shlex.quote(str(folder))}, or launch in that repository: "
+                f"cd {shlex.quote(str(project.repo.top / folder))}",
+            )
+    return relative.as_posix()
+
+
+def _is_ignored(project: Project, relative: str) -> bool:
+    try:
+        gitrepo.run(project.repo, "check-ignore", "-q", "--", relative)
+    except gitrepo.GitError:
+        return False
+    return True
+
+
+def _deps(project: Project, folders: Iterable[Path]) -> tuple[tuple[str, ...], tuple[tuple[Path, str], ...]]:
+    names: list[str] = []
+    grafts: list[tuple[Path, str]] = []
+    for folder in folders:
+        path = (project.cwd / folder).resolve()
+        if not path.is_dir():
+            raise CjError(f"--dep {folder} is not a folder", "name a folder of modules the program imports")
+        try:
+            names.append(path.relative_to(project.repo.top.resolve()).as_posix())
+        except ValueError:
+            name = f".cj/deps/{path.name}"
+            if name in names:
+                raise CjError(f"two --dep folders are called {path.name}", "rename one of them") from None
+            names.append(name)
+            grafts.append((path, name))
+    return tuple(names), tuple(grafts)
