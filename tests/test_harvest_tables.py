@@ -45,6 +45,11 @@ def own(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
         ("r.csv", [b"\xef\xbb\xbfa,b\r\n1,2\r\n"], ",", True, ("a", "b")),
         ("r.csv", [b'"a,1",b\n1,2\n'], ",", True, ("a,1", "b")),
         ("r.csv", [b"a,nan\n1,2\n"], ",", False, ("column_1", "column_2")),
+        ("r.csv", [b"x,y,z\n1,2,3\n", b"a,b\nu,v\n", b"a,b\n"], ",", True, ("a", "b")),
+        ("r.csv", [b"5,6\n", b"a,b\n1,2\n", b"a,b\n3,4\n"], ",", True, ("a", "b")),
+        ("r.csv", [b"no,no\nyes,no\n", b"yes,no\nno,no\n", b"no,no\n"], ",", False, ("column_1", "column_2")),
+        ("r.csv", [b"oh, no\n", b"a;b\n1;2\n", b"a;b\n3;4\n"], ";", True, ("a", "b")),
+        ("r.txt", [b"1;2\n", b"failed\n", b"4;5\n"], ";", False, ("column_1", "column_2")),
     ],
 )
 def test_delimiter_and_header_follow_the_stated_rules(
