@@ -1,10 +1,13 @@
 """How delimited text is read: decided once for a table, from all files of its first harvest.
 
-Delimiter: that of the suffix (`.csv` comma, `.tsv` tab) if it occurs in a first line; else the first of
-tab, comma, semicolon and bar that splits all first lines into the same number of fields, more than one;
-else runs of blanks. Header: no field of a first line is a number, and all first lines are equal (some task
-must have a second line unless a delimiter other than blanks is there) or each has a number in the line
-below it. Lines that begin with `#` are comments in `.txt` and `.dat`. Blank lines are no rows.
+Delimiter: that of the suffix (`.csv` comma, `.tsv` tab) if it occurs in most first lines; else the first of
+tab, comma, semicolon and bar that splits all first lines (failing that, most) into the same number of
+fields, more than one; else runs of blanks. A broken file must not decide how the others are read: those
+with another number of fields than most have no say in the header. Header: no field of a first line is a
+number, and all first lines are equal (some task must have a second line unless a delimiter other than blanks
+is there) or each has a number in the line below it; or most first lines are equal, without a number, and
+each has one in the line below. Lines that begin with `#` are comments in `.txt` and `.dat`. Blank lines are
+no rows.
 """
 
 from __future__ import annotations
@@ -60,9 +63,11 @@ def decide(suffix: str, files: Sequence[bytes]) -> Rule | None:
     if not firsts:
         return None
     delimiter = _delimiter(suffix, firsts)
-    header = _is_header(firsts, files, delimiter, comments)
-    width, _ = Counter(_widths(firsts, delimiter)).most_common(1)[0]
-    names = next(fields for line in firsts if len(fields := split(line, delimiter)) == width)
+    widths = _widths(firsts, delimiter)
+    width, _ = Counter(widths).most_common(1)[0]
+    common = Counter(line for line, own in zip(firsts, widths, strict=True) if own == width)
+    header = _is_header(common, files, delimiter, comments)
+    names = split(common.most_common(1)[0][0], delimiter)
     rule = Rule(delimiter, header, names_of(names) if header else _numbered(width), comments)
     if comments and _mostly_ragged(files, rule):
         return None
@@ -104,12 +109,16 @@ def _head(file: bytes, comments: bool) -> tuple[str, ...]:
 
 def _delimiter(suffix: str, firsts: Sequence[str]) -> str:
     own = _BY_SUFFIX.get(suffix)
-    if own and any(own in line for line in firsts):
+    if own and 2 * sum(own in line for line in firsts) > len(firsts):
         return own
-    for delimiter in "\t,;|":
-        if delimiter in firsts[0]:
-            widths = set(_widths(firsts, delimiter))
-            if len(widths) == 1 and widths.pop() > 1:
+    counted = [
+        (delimiter, *Counter(_widths(firsts, delimiter)).most_common(1)[0])
+        for delimiter in "\t,;|"
+        if any(delimiter in line for line in firsts)
+    ]
+    for enough in (len(firsts), len(firsts) // 2 + 1):
+        for delimiter, width, count in counted:
+            if width > 1 and count >= enough:
                 return delimiter
     return own or " "
 
@@ -133,18 +142,25 @@ def split(line: str, delimiter: str) -> list[str]:
         return line.split(delimiter)
 
 
-def _is_header(firsts: Sequence[str], files: Sequence[bytes], delimiter: str, comments: bool) -> bool:
-    distinct = dict.fromkeys(firsts)
-    if any(NUMBER.match(field) for line in distinct for field in split(line, delimiter)):
+def _is_header(firsts: Counter[str], files: Sequence[bytes], delimiter: str, comments: bool) -> bool:
+    """Whether the first lines, which have one number of fields, name columns."""
+
+    def has_number(line: str) -> bool:
+        return any(NUMBER.match(field) for field in split(line, delimiter))
+
+    top, count = firsts.most_common(1)[0]
+    is_most = 2 * count > firsts.total()
+    if has_number(top) or (not is_most and any(map(has_number, firsts))):
         return False
-    heads = (head for head in (_head(file, comments) for file in files) if head)
-    if len(distinct) == 1:
+    heads = (head for head in (_head(file, comments) for file in files) if head and head[0] in firsts)
+    if len(firsts) == 1:
         # A lone line of words is a result; `a,b` is names of columns that have no rows yet.
-        names = delimiter != " " and len(split(firsts[0], delimiter)) > 1
+        names = delimiter != " " and len(split(top, delimiter)) > 1
         return names or any(len(head) == 2 for head in heads)
-    return all(
-        len(head) == 2 and any(NUMBER.match(field) for field in split(head[1], delimiter)) for head in heads
-    )
+    if is_most:
+        below = [head[1] for head in heads if head[0] == top and len(head) == 2]
+        return bool(below) and all(map(has_number, below))
+    return all(len(head) == 2 and has_number(head[1]) for head in heads)
 
 
 def names_of(fields: Sequence[str]) -> tuple[str, ...]:
