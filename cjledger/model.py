@@ -82,13 +82,14 @@ class Change:
 class Snapshot:
     """The git tree of the working copy, and what a person must be told about it.
 
-    ``missing`` names repositories inside it whose files the tree should have and has not.
+    ``missing`` names repositories inside it whose files the tree should have and has not: each a
+    ``nested`` one or a ``submodule`` with changes.
     """
 
     tree: str
     changes: tuple[Change, ...]
     report: tuple[str, ...]
-    missing: tuple[str, ...] = ()
+    missing: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)

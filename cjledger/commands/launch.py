@@ -83,17 +83,16 @@ def _check_whole(taken: Snapshot) -> None:
     """Refuse what would run without files that lie in the working copy."""
     if not taken.missing:
         return
-    first = taken.missing[0]
-    name = first.removeprefix("nested repository ").removeprefix("submodule ").removesuffix(" has changes")
-    out = (
-        f"commit them in {shlex.quote(name)}"
-        if first.startswith("submodule ")
-        else f"echo {shlex.quote('/' + name + '/')} >> .gitignore"
+    words = {"nested": "nested repository {}", "submodule": "submodule {}, which has changes"}
+    named = "; ".join(words[lost.change].format(lost.path) for lost in taken.missing)
+    deps = " ".join(f"--dep {shlex.quote(lost.path)}" for lost in taken.missing)
+    first = shlex.quote(taken.missing[0].path)
+    other = (
+        f"echo /{first}/ >> .gitignore"
+        if taken.missing[0].change == "nested"
+        else f"git -C {first} commit -a"
     )
-    raise CjError(
-        "git leaves this out of the package: " + ", ".join(taken.missing),
-        f"to take its files as they stand: --dep {shlex.quote(name)}; to go without: {out}",
-    )
+    raise CjError(f"git would leave files out of the package: {named}", f"add {deps}, or {other}")
 
 
 def _launch_data(manifest: Manifest) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from cjledger.model import Change
 from cjledger.snapshot.blobs import SMALL
 from cjledger.snapshot.look import GITLINK, RAW, Seen, parse_raw
 from cjledger.snapshot.workshop import Workshop
@@ -30,11 +30,11 @@ class Links(NamedTuple):
         return not any(file.startswith(path + b"/") for file in self.taken)
 
 
-def missing(shop: Workshop, seen: Seen, links: Links) -> tuple[str, ...]:
+def missing(shop: Workshop, seen: Seen, links: Links) -> tuple[Change, ...]:
     """Repositories in the working copy whose files, or changes to them, a launch would leave behind."""
     return (
-        *(f"submodule {_name(path)} has changes" for path in _submodules(shop, seen, links)),
-        *(f"nested repository {_name(path)}" for path in links.nested if links.lacks(path)),
+        *(Change(_name(path), "submodule") for path in _submodules(shop, seen, links)),
+        *(Change(_name(path), "nested") for path in links.nested if links.lacks(path)),
     )
 
 
@@ -152,8 +152,10 @@ def _outside_patterns(shop: Workshop) -> list[bytes]:
 
 def _large_file_storage(shop: Workshop, seen: Seen) -> Iterable[str]:
     """Files whose bytes git replaces by a pointer when it adds them."""
-    found = re.findall(rb"[A-Za-z] ((?:[^\0]*/)?\.gitattributes)\0", seen.tracked)
-    found += [path for path in seen.untracked if path.rpartition(b"/")[2] == b".gitattributes"]
+    found = [
+        *_named(seen.tracked, b".gitattributes"),
+        *(path for path in seen.untracked if _is_attributes(path)),
+    ]
     top = os.fsencode(shop.repo.top)
     sources = [
         *(top + b"/" + path for path in found),
@@ -165,6 +167,21 @@ def _large_file_storage(shop: Workshop, seen: Seen) -> Iterable[str]:
     pointers = sorted(frozenset(listing.split(b"\0")[:-1]))
     if pointers:
         yield f"{_list(pointers)}: stored by Git LFS, in the package as pointers, not as data"
+
+
+def _named(tracked: bytes, name: bytes) -> Iterable[bytes]:
+    """The tracked paths of a file name; a search for bytes is 20 times faster than a pattern."""
+    at = tracked.find(name + b"\0")
+    while at >= 0:
+        start = tracked.rfind(b"\0", 0, at) + 1
+        path = tracked[start + 2 : at + len(name)]
+        if path == name or path.endswith(b"/" + name):
+            yield path
+        at = tracked.find(name + b"\0", at + 1)
+
+
+def _is_attributes(path: bytes) -> bool:
+    return path.rpartition(b"/")[2] == b".gitattributes"
 
 
 def _mentions_lfs(path: bytes) -> bool:
