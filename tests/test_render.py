@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cjledger import render
 from cjledger.render import live
-from cjledger.render.tables import columns_of
+from cjledger.render.widths import columns_of
 
 
 @pytest.mark.parametrize(

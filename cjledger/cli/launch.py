@@ -15,7 +15,7 @@ from cjledger.cli.launch_options import PARAMETERS, Wait
 from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve
-from cjledger.render import plain, plain_lines, table
+from cjledger.render import fit, plain, plain_lines, table
 
 if TYPE_CHECKING:
     from cjledger.commands.launch import Launched
@@ -200,11 +200,11 @@ def _show(done: Launched, json: bool) -> None:
         )
         return
     noun = "task" if done.tasks == 1 else "tasks"
-    what = f"{plain(done.program)} on {done.cluster}, {done.tasks} {noun}"
-    if done.jobs:
-        output.say(f"{done.package_id[:12]}  {what}, as {plain(' '.join(done.jobs))}")
-    else:
-        output.say(f"{done.package_id[:12]}  {what}, not submitted: git cj submit {done.package_id[:8]}")
+    how = f"as {plain(' '.join(done.jobs))}" if done.jobs else "not submitted: git cj submit "
+    how += "" if done.jobs else done.package_id[:8]
+    rest = f" on {done.cluster}, {done.tasks} {noun}, {how}"
+    name = fit(plain(done.program), max(12, output.width() - 14 - len(rest)))
+    output.say(f"{done.package_id[:12]}  {name}{rest}")
 
 
 def submit(pid: Pid = None, wait: Wait = False, json: Json = False) -> None:

@@ -13,9 +13,9 @@ from cjledger.cli.options import Json, Pid, PidTasks
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve
 from cjledger.render import (
-    counts_words,
     duration,
     fit,
+    launch_line,
     moment,
     number,
     plain,
@@ -82,7 +82,13 @@ def _one_state(
     if not (listing or wanted or small) and found.tasks <= _LISTED:
         found, listed = states.state(project, target, tasks=True)
     line = state_line(
-        found.package_id, found.cluster, found.program, found.tasks, found.counts, output.colour()
+        found.package_id,
+        found.cluster,
+        found.program,
+        found.tasks,
+        found.counts,
+        output.colour(),
+        output.width(),
     )
     output.say(line)
     for problem in found.problems:
@@ -191,13 +197,18 @@ def log(
             content = asdict(launch)
             output.emit({"package": content.pop("package_id"), **content})
             continue
-        noun = "task" if launch.tasks == 1 else "tasks"
         gone = "  (forgotten)" if launch.forgotten else ""
-        counts = counts_words(launch.counts, output.colour())
-        output.say(
-            f"{launch.package_id[:12]}  {moment(launch.date)}  {plain(launch.program)} on "
-            f"{plain(launch.cluster)}, {launch.tasks} {noun}: {counts}{gone}"
+        line = launch_line(
+            launch.package_id,
+            moment(launch.date),
+            launch.program,
+            launch.cluster,
+            launch.tasks,
+            launch.counts,
+            output.colour(),
+            output.width() - len(gone),
         )
+        output.say(line + gone)
         output.say(fit(f"    {plain(launch.author)}, {plain(launch.agent)}", output.width()))
         if launch.message:
             output.say(fit(f"    {plain(launch.message)}", output.width()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from cjledger.commands import state
 from cjledger.errors import CjError
 from cjledger.harvest import store
 from cjledger.harvest.manifest import RECORDS, ROWS, Results
+from cjledger.harvest.outputs import outputs as read_outputs
 from cjledger.project import Project, Target, resolve
 from cjnode.points import format_tasks, parse_tasks
 
@@ -140,7 +142,7 @@ def reduce(
         raise _nothing(project, sources, file)
     path = project.cwd / out if out else None
     if kind == "txt":
-        _concatenate(sources, file, path, stream, header, announce)
+        _concatenate(project, sources, file, path, stream, header, announce)
         count = 0
     else:
         table = questions.collect(questions.reduce(_joined(sources), by, agg or "", where or "", columns))
@@ -169,6 +171,7 @@ def _nothing(project: Project, sources: Sequence[_Source], file: str | None) -> 
 
 
 def _concatenate(
+    project: Project,
     sources: Sequence[_Source],
     file: str | None,
     path: Path | None,
@@ -177,7 +180,11 @@ def _concatenate(
     announce: Announce,
 ) -> None:
     name = file or next((source.table for source in sources if source.table), None) or ""
-    pieces = (piece for source in sources for piece in questions.contents(source.records, name))
+    found = (piece for source in sources for piece in questions.contents(source.records, name))
+    first = next(found, None)
+    if first is None:
+        raise _nothing(project, sources, file)
+    pieces = chain([first], found)
     if path is None:
         missing = questions.concatenate(pieces, stream, header)
     else:
@@ -195,6 +202,9 @@ def _report(project: Project, source: _Source, file: str | None) -> list[str]:
     present = {task for shard in source.results.of(name) for task in parse_tasks(shard.tasks)} & wanted
     completed = {task.task for task in listed if task.state == "COMPLETED"}
     broken = {item.task for item in source.results.broken if item.file == name} & wanted
+    unclear = (wanted & completed) - present - broken
+    outputs = read_outputs(source.records, unclear) if unclear else ()
+    left = {output.task for output in outputs if output.path == name}
     lines = [f"{target.short}: {len(present & completed)} of {len(wanted)} tasks are in"]
     reasons: dict[str, list[int]] = {}
     for task in listed:
@@ -204,6 +214,8 @@ def _report(project: Project, source: _Source, file: str | None) -> list[str]:
             reasons.setdefault(task.state, []).append(task.task)
         elif task.task in broken:
             reasons.setdefault(f"COMPLETED, but {name} is not a table like the others'", []).append(task.task)
+        elif task.task in left:
+            reasons.setdefault(f"COMPLETED, but {name} has no rows", []).append(task.task)
         else:
             reasons.setdefault(f"COMPLETED, but left no {name or 'table'}", []).append(task.task)
     lines += [f"  missing, {why}: {_few(tasks)}" for why, tasks in reasons.items()]

@@ -4,15 +4,17 @@
 """
 
 from cjledger.render.figures import duration, moment, number, size
-from cjledger.render.lines import counts_words, json_line, paint, progress_line, state_line
+from cjledger.render.lines import counts_words, json_line, launch_line, paint, progress_line, state_line
 from cjledger.render.plain import plain, plain_lines
-from cjledger.render.tables import fit, table, wrap
+from cjledger.render.tables import table, wrap
+from cjledger.render.widths import fit
 
 __all__ = [
     "counts_words",
     "duration",
     "fit",
     "json_line",
+    "launch_line",
     "moment",
     "number",
     "paint",

@@ -12,6 +12,7 @@ from typing import Any
 
 from cjledger.render.figures import duration
 from cjledger.render.plain import UNSAFE, plain
+from cjledger.render.widths import NAME, columns_of, fit
 
 # The order people care about: what ended well, what did not, what goes on.
 _ORDER = (
@@ -56,12 +57,45 @@ def counts_words(counts: Mapping[str, int] | None, colour: bool = False) -> str:
 
 
 def state_line(
-    package_id: str, cluster: str, program: str, tasks: int, counts: Mapping[str, int], colour: bool = False
+    package_id: str,
+    cluster: str,
+    program: str,
+    tasks: int,
+    counts: Mapping[str, int],
+    colour: bool = False,
+    width: int = 80,
 ) -> str:
-    """A package's state: ``8ab7a5aa0123  local  PT.py  441 tasks: 440 COMPLETED, 1 FAILED``."""
+    """A package's state: ``8ab7a5aa0123  local  PT.py  441 tasks: 440 COMPLETED, 1 FAILED``.
+
+    A long name of the program is cut, not the counts.
+    """
     noun = "task" if tasks == 1 else "tasks"
-    words = counts_words(counts, colour)
-    return f"{package_id[:12]}  {plain(cluster)}  {plain(program)}  {tasks} {noun}: {words}"
+    before, after = f"{package_id[:12]}  {plain(cluster)}  ", f"  {tasks} {noun}: "
+    return _named_line(before, program, after, counts, colour, width)
+
+
+def launch_line(
+    package_id: str,
+    when: str,
+    program: str,
+    cluster: str,
+    tasks: int,
+    counts: Mapping[str, int] | None,
+    colour: bool = False,
+    width: int = 80,
+) -> str:
+    """A launch: ``8ab7a5aa0123  2026-01-31 12:00  PT.py on local, 441 tasks: 441 COMPLETED``."""
+    noun = "task" if tasks == 1 else "tasks"
+    after = f" on {plain(cluster)}, {tasks} {noun}: "
+    return _named_line(f"{package_id[:12]}  {when}  ", program, after, counts, colour, width)
+
+
+def _named_line(
+    before: str, name: str, after: str, counts: Mapping[str, int] | None, colour: bool, width: int
+) -> str:
+    """A line of which the name is cut where it is too long."""
+    room = width - columns_of(before + after + counts_words(counts))
+    return f"{before}{fit(plain(name), max(NAME, room))}{after}{counts_words(counts, colour)}"
 
 
 def progress_line(tasks: int, counts: Mapping[str, int], rate: float | None, width: int = 80) -> str:

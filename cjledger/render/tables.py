@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from collections.abc import Sequence
 
 from cjledger.render.figures import number
 from cjledger.render.lines import paint_state
 from cjledger.render.plain import plain
+from cjledger.render.widths import columns_of, fit
 
 _GAP = 2
 _NARROWEST = 6
-
-
-def columns_of(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
-
-
-def fit(text: str, width: int) -> str:
-    """The text in at most ``width`` columns, cut with ``…``."""
-    if columns_of(text) <= width:
-        return text
-    if width < 1:
-        return ""
-    kept = text[: width - 1] if text.isascii() else text
-    while columns_of(kept) > width - 1:
-        kept = kept[:-1]
-    return kept + "…"
 
 
 def wrap(text: str, width: int, indent: str = "") -> str:
