@@ -17,6 +17,7 @@ from cjledger.commands.state import PackageState
 from cjledger.config import person_file
 from cjledger.errors import CjError
 from cjledger.project import Project, Target, open_project, resolve
+from cjledger.shards import export  # noqa: F401 - adds to_pandas and to_arrow to lazy frames
 
 if TYPE_CHECKING:
     from cjledger.shards.frames import pl
