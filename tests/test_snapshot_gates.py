@@ -224,6 +224,4 @@ def test_what_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
     (top / name).chmod(0)
     done = subprocess.run([sys.executable, "-c", AS_NOBODY, str(top)], capture_output=True, text=True)
     (top / name).chmod(0o755)
-    assert done.stdout.rstrip("\n") == f"{name} cannot be read: permission denied", (
-        done.stderr
-    )
+    assert done.stdout.rstrip("\n") == f"{name} cannot be read: permission denied", done.stderr

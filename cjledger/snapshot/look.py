@@ -1,11 +1,13 @@
 """Look at the working copy until it holds still, and say what differs from HEAD.
 
-A look is one listing of untracked files and one `git diff`. The snapshot shows the instant T just before the
-last look. A tracked file that is clean when looked at after T has had its content since the index was
-written, so also at T. A file that differs counts as settled when its change time is older than T by the file
-system's own clock, or when it looked the same in the look before. The listing of untracked files must be the
-same before and after T; a file that moves to and fro between two folders during both listings can escape.
-So a tidy working copy costs one `git diff` and two listings, not two of each.
+A look is one listing of untracked files and one `git diff`, side by side. The snapshot shows the instant T
+just before the last look:
+- A tracked file that is clean when looked at after T has had its content since the index was written, so
+  also at T.
+- A file that differs counts as settled when its change time is older than T by the file system's own clock,
+  or when it looked the same in the look before.
+- The untracked files are those of T when no folder changed since, or when the look before listed the same.
+So a tidy working copy costs one look where two equal trees would cost two.
 """
 
 from __future__ import annotations
@@ -19,14 +21,17 @@ from typing import NamedTuple
 
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
+from cjledger.snapshot.folders import Tick, folders_of_head, held_still, tick
 from cjledger.snapshot.workshop import Workshop
 
-_LOOKS = 4
+_LOOKS = 5
 
 RAW = (
     *("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none"),
     *("--no-color", "--no-ext-diff", "--no-relative"),
 )
+
+_LISTING = ("ls-files", "-v", "-z", "-c", "-o", "--exclude-standard", "--exclude=/.cj")
 
 GITLINK = "160000"
 
@@ -66,23 +71,26 @@ class Seen:
 
 def look(shop: Workshop, extra: Iterable[bytes] = ()) -> Seen:
     """Look until the working copy holds still. ``extra`` are further paths whose stillness matters."""
+    others = frozenset(extra)
+    untracked: frozenset[bytes] | None = None
+    before: dict[bytes, Mark] = {}
     with ThreadPoolExecutor(3) as pool:
         staged = pool.submit(_staged, shop)
-        listing = shop.git("ls-files", "-v", "-z", "-c", "-o", "--exclude-standard", "--exclude=/.cj")
-        untracked, tracked = _split(listing)
-        others = frozenset(extra)
-        before = marks(shop.repo, untracked | others)
-        for _ in range(_LOOKS - 1):
-            tick = _tick(shop)
+        of_head = pool.submit(folders_of_head, shop)
+        for _ in range(_LOOKS):
+            instant = tick(shop)
             diff = pool.submit(shop.git, "diff", *RAW)
-            again = frozenset(
-                _names(shop.git("ls-files", "-z", "-o", "--exclude-standard", "--exclude=/.cj"))
-            )
+            again, tracked = _split(shop.git(*_LISTING))
             edited = parse_raw(diff.result())
-            now = marks(shop.repo, again | others | edited.keys())
-            restless = _restless(before, now, tick) | (again ^ untracked)
-            if not restless:
-                return Seen(staged.result(), edited, untracked, tracked, now)
+            named = again | others | edited.keys()
+            now = marks(shop.repo, named)
+            restless = _restless(before, now, instant)
+            is_listed = again == untracked or (
+                not restless and held_still(shop, instant, of_head.result(), named | staged.result().keys())
+            )
+            if is_listed and not restless:
+                return Seen(staged.result(), edited, again, tracked, now)
+            restless |= again ^ (untracked or frozenset())
             untracked, before = again, now
     raise moving(restless)
 
@@ -128,22 +136,15 @@ def _mark(top: bytes, path: bytes) -> Mark:
         return Mark(found.st_mode, found.st_size, *times, found.st_ino, found.st_dev, depth)
 
 
-def _tick(shop: Workshop) -> tuple[int, int]:
-    """This instant by the clock of the file system, which stamps files more coarsely than ours runs."""
-    marker = shop.folder / "tick"
-    marker.write_bytes(b"")
-    os.utime(marker)
-    found = marker.stat()
-    return found.st_ctime_ns, found.st_dev
-
-
-def _restless(before: dict[bytes, Mark], now: dict[bytes, Mark], tick: tuple[int, int]) -> frozenset[bytes]:
-    instant, device = tick
-
+def _restless(before: dict[bytes, Mark], now: dict[bytes, Mark], instant: Tick) -> frozenset[bytes]:
     def is_settled(path: bytes, mark: Mark) -> bool:
         then = before.get(path)
         was_missing = then is not None and mark.depth > 0 and then.depth > 0
-        return mark == then or was_missing or (mark.device == device and mark.ctime_ns < instant)
+        return (
+            mark == then
+            or was_missing
+            or (mark.device == instant.device and mark.ctime_ns < instant.ctime_ns)
+        )
 
     return frozenset(path for path, mark in now.items() if not is_settled(path, mark))
 
@@ -173,7 +174,3 @@ def _split(listing: bytes) -> tuple[frozenset[bytes], bytes]:
         untracked.append(listing[at + 2 : end])
         at = end + 1
     return frozenset(untracked), listing[at:]
-
-
-def _names(listing: bytes) -> list[bytes]:
-    return listing.split(b"\0")[:-1]

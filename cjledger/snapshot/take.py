@@ -16,7 +16,7 @@ from cjledger.snapshot.gates import Candidate, Limits, check
 from cjledger.snapshot.look import GITLINK, RAW, Difference, Seen, look, moving, parse_raw, still
 from cjledger.snapshot.outside import Outside, gather
 from cjledger.snapshot.trees import edit
-from cjledger.snapshot.workshop import UnstableError, Workshop, workshop
+from cjledger.snapshot.workshop import NO_INDEX, UnstableError, Workshop, workshop
 
 _TRIES = 3
 _OWN = b".cj"
@@ -129,7 +129,7 @@ def _untracked_only(seen: Seen, forced: Sequence[bytes]) -> list[bytes]:
 
 def _changes(shop: Workshop, seen: Seen, tree: str, forced: frozenset[bytes]) -> tuple[Change, ...]:
     base = shop.repo.head or shop.repo.empty_tree
-    raw = shop.git("diff-tree", "-r", *RAW, base, tree)
+    raw = shop.git("diff-tree", "-r", *RAW, base, tree, index=NO_INDEX)
     found = {
         path: _word(path, line, seen, forced) for path, line in parse_raw(raw).items() if not _is_own(path)
     }

@@ -26,6 +26,8 @@ SETTINGS = (
     *("-c", "diff.orderFile=/dev/null", "-c", "gc.auto=0", "-c", "advice.addEmbeddedRepo=false"),
 )
 
+NO_INDEX = "none"  # for what does not ask the index, yet would read all of it
+
 _FOREIGN_LEFTOVER_S = 24 * 3600
 
 # What git says when a file changed under its hands, or when another process pruned objects.
@@ -55,7 +57,9 @@ class Workshop:
         """What git needs to see this repository through an index of this folder."""
         return gitrepo.environment(self.repo, {"GIT_INDEX_FILE": str(self.folder / index)})
 
-    def git(self, *arguments: str | bytes, stdin: bytes = b"", index: str = "index") -> bytes:
+    def git(
+        self, *arguments: str | bytes, stdin: bytes = b"", index: str = "index", ok: tuple[int, ...] = (0,)
+    ) -> bytes:
         """Run git on an index of this folder and return its output.
 
         Raises UnstableError when a file changed meanwhile, CjError when one cannot be read.
@@ -73,7 +77,7 @@ class Workshop:
             raise unreadable(_denied(words))
         if done.returncode < 0 or (done.returncode and _UNSTABLE.search(words)):
             raise UnstableError(words)
-        if done.returncode:
+        if done.returncode not in ok:
             raise GitError([os.fsdecode(argument) for argument in arguments], done.returncode, words)
         return done.stdout
 
@@ -96,12 +100,16 @@ def _denied(words: str) -> str:
 def workshop(repo: Repo) -> Iterator[Workshop]:
     """Make the folder, copy the index into it, and remove it all afterwards."""
     home = repo.cj_dir / "snapshot"
-    home.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(home)
     folder = home / f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
-    folder.mkdir(mode=0o700)
     try:
-        _copy_with_times(repo.git_dir / "index", folder / "index")
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(home)
+            folder.mkdir(mode=0o700)
+            _copy_with_times(repo.git_dir / "index", folder / "index")
+        except OSError as problem:  # a full disk, a repository of someone else's
+            hint = f"df -h {home.parent}; ls -ld {home.parent}"
+            raise CjError(f"cannot copy the index to {home}: {problem.strerror}", hint) from problem
         yield Workshop(repo, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -128,6 +136,7 @@ def _remove_leftovers(home: Path) -> None:
             leftover = not _is_alive(int(pid))
         else:
             # Another machine's process cannot be asked; a snapshot takes seconds.
+            leftover = False
             with contextlib.suppress(FileNotFoundError):
                 leftover = time.time() - folder.stat().st_mtime > _FOREIGN_LEFTOVER_S
         if leftover:
