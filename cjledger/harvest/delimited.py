@@ -6,7 +6,7 @@ import csv
 import io
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
 
 from cjledger.harvest.parsed import Parsed
 from cjledger.harvest.rule import NUMBER, RaggedError, Rule, names_of, read_alone, split
@@ -20,11 +20,12 @@ def parse(files: Sequence[bytes], rule: Rule) -> Parsed:
     """All files' rows under one typing. A file that does not fit costs its own rows only."""
     clean = _tidy(files, rule)
     groups: dict[bytes, list[int]] = {}
-    if rule.header:
+    head = clean[0].partition(b"\n")[0] if rule.header else b""
+    if not rule.header or all(map(bytes.startswith, clean, repeat(head + b"\n"))):
+        groups[head] = list(range(len(files)))
+    else:
         for index, file in enumerate(clean):
             groups.setdefault(file.partition(b"\n")[0], []).append(index)
-    else:
-        groups[b""] = list(range(len(files)))
     counts = [0] * len(files)
     bad: list[tuple[int, str]] = []
     pieces: list[tuple[list[int], pl.DataFrame]] = []
@@ -39,7 +40,7 @@ def _tidy(files: Sequence[bytes], rule: Rule) -> Sequence[bytes]:
     marks = (b"\r", b"\n\n", _BOM, *((b"#",) if rule.comments else ()))
     if joined[:1] == b"\n" or any(mark in joined for mark in marks):
         return [_plain(file, rule) for file in files]
-    if not all(file.endswith(b"\n") for file in files):
+    if not all(map(bytes.endswith, files, repeat(b"\n"))):
         return [file if not file or file[-1:] == b"\n" else file + b"\n" for file in files]
     return files
 
@@ -90,7 +91,7 @@ def _together(files: Sequence[bytes], head: bytes, rule: Rule) -> tuple[pl.DataF
     names = _header_names(head, rule)
     if names is None:
         return None
-    lines = [body.count(b"\n") for body in bodies]
+    lines = list(map(bytes.count, bodies, repeat(b"\n")))
     if b'"' in joined:
         alone = rule.delimiter == " " or (rule.comments and b"#" in joined)
         return None if alone else _quoted(joined.decode(), lines, names, rule)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from cjledger.harvest.manifest import RECORDS, Broken, Frame, Results, Shard
 from cjledger.harvest.params import Points
-from cjledger.harvest.records import fresh, read_batch
+from cjledger.harvest.records import Batch, fresh, read_batch
 from cjledger.harvest.tables import Table, read_tables
 from cjledger.model import Manifest
 from cjledger.shards import parquet
+from cjledger.shards.frames import pl
 from cjnode.points import format_tasks
 
 BATCH_BYTES = 256 * 1024 * 1024
@@ -37,18 +39,17 @@ def gather(
     rules: dict[str, Any] = {name: dict(rule) for name, rule in before.tables.items()}
     broken: list[Broken] = list(before.broken)
     shards: list[tuple[Shard, bytes]] = []
-    seen: set[int] = set()
+    seen: list[pl.Series] = []
     for batch in _batches(fresh(frames, before.positions), batch_bytes):
         read = read_batch(batch, manifest.tasks, seen)
         positions |= {
             b: (at, max(data, positions.get(b, (0, 0))[1])) for b, (at, data) in read.positions.items()
         }
         broken += read.broken
-        tables = read_tables(manifest, package_id, points, read.outputs, rules, broken)
-        if read.records.num_rows:
-            table = parquet.records_table(read.records, package_id, read.blocks, read.outputs.kept())
-            shards.append(_shard(RECORDS, harvest, table, read.records.column("task").to_pylist(), {}))
-        shards += [_table_shard(table, harvest) for table in tables]
+        with ThreadPoolExecutor(1) as beside:  # compressing holds no lock: tables are parsed meanwhile
+            records = beside.submit(_records_shard, read, package_id, harvest)
+            tables = read_tables(manifest, package_id, points, read.outputs, rules, broken)
+            shards += [*records.result(), *(_table_shard(table, harvest) for table in tables)]
     if positions == before.positions:
         return before, []
     results = replace(
@@ -75,6 +76,13 @@ def _batches(frames: Iterable[Frame], batch_bytes: int) -> Iterator[list[Frame]]
         yield batch
 
 
+def _records_shard(read: Batch, package_id: str, harvest: int) -> list[tuple[Shard, bytes]]:
+    if not read.records.num_rows:
+        return []
+    table = parquet.records_table(read.records, package_id, read.blocks, read.outputs.kept())
+    return [_shard(RECORDS, harvest, table, read.records.column("task").to_pylist(), {})]
+
+
 def _table_shard(table: Table, harvest: int) -> tuple[Shard, bytes]:
     notes = {"dropped": json.dumps(table.dropped)} if table.dropped else {}
     return _shard(table.name, harvest, table.rows.to_arrow(), table.tasks, notes)
@@ -85,5 +93,4 @@ def _shard(
 ) -> tuple[Shard, bytes]:
     data = parquet.to_bytes(table, {"table": name, **notes})
     file = f"{sha256(data).hexdigest()}.parquet"
-    numbers = sorted(set(tasks))
-    return Shard(file, name, harvest, table.num_rows, len(data), format_tasks(numbers)), data
+    return Shard(file, name, harvest, table.num_rows, len(data), format_tasks(sorted(set(tasks)))), data

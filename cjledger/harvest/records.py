@@ -16,6 +16,7 @@ from cjledger.shards import parquet
 from cjledger.shards.frames import pl
 
 _REACH = 2**42  # no data file is longer; one number then orders (frame, offset)
+_ATTEMPTS = 2**20
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def fresh(frames: Iterable[Frame], positions: Mapping[str, tuple[int, int]]) -> 
             yield Frame(frame.block, records, at, frame.data)
 
 
-def read_batch(frames: Sequence[Frame], tasks: int, seen: set[int]) -> Batch:
+def read_batch(frames: Sequence[Frame], tasks: int, seen: list[pl.Series]) -> Batch:
     """Parse a batch of fresh frames; attempts in ``seen`` are left out, the new ones added to it."""
     broken: list[Broken] = []
     numbers = list(chain.from_iterable(repeat(i, f.records.count(b"\n")) for i, f in enumerate(frames)))
@@ -114,7 +115,7 @@ def _valid(
     out = pl.element().struct
     good = (
         pl.col("task").is_between(1, tasks).fill_null(False)
-        & (pl.col("attempt") >= 1).fill_null(False)
+        & pl.col("attempt").is_between(1, _ATTEMPTS).fill_null(False)
         & pl.col("state").is_in(list(FINAL_STATES)).fill_null(False)
         & pl.col("outputs")
         .list.eval(
@@ -127,6 +128,8 @@ def _valid(
         .fill_null(True)
     )
     keep: list[bool] = rows.select(good.alias("good")).to_series().to_list()
+    if all(keep):
+        return keep
     for row, kept in enumerate(keep):
         if not kept:
             frame, task, attempt = frames[numbers[row]], rows["task"][row], rows["attempt"][row]
@@ -134,20 +137,19 @@ def _valid(
     return keep
 
 
-def _drop_repeated(table: Any, keep: list[bool], seen: set[int]) -> None:
+def _drop_repeated(table: Any, keep: list[bool], seen: list[pl.Series]) -> None:
     """Two incarnations may both record an attempt; the first one counts."""
-    tasks, attempts = table.column("task").to_pylist(), table.column("attempt").to_pylist()
-    if all(keep):
-        keys = [attempt * _REACH + task for task, attempt in zip(tasks, attempts, strict=True)]
-        new = set(keys)
-        if len(new) == len(keys) and new.isdisjoint(seen):
-            seen |= new
-            return
-    for row, (task, attempt) in enumerate(zip(tasks, attempts, strict=True)):
-        if keep[row]:
-            key = attempt * _REACH + task
-            keep[row] = key not in seen
-            seen.add(key)
+    rows = pl.from_arrow(table.select(["task", "attempt"]))
+    assert isinstance(rows, pl.DataFrame)
+    kept = rows.filter(pl.Series(keep, dtype=pl.Boolean))
+    keys = kept.select((pl.col("attempt") * _REACH + pl.col("task")).alias("key")).to_series()
+    if keys.n_unique() < len(keys) or any(keys.is_in(old.implode()).any() for old in seen):
+        known = {key for old in seen for key in old.to_list()}
+        places = (place for place, good in enumerate(keep) if good)
+        for place, key in zip(places, keys.to_list(), strict=True):
+            keep[place] = key not in known
+            known.add(key)
+    seen.append(keys)
 
 
 def _outputs(
@@ -161,16 +163,19 @@ def _outputs(
     """Each output with its task, its bytes cut out of the frames and compared with its digest."""
 
     def each(values: Sequence[Any]) -> list[Any]:
-        return list(chain.from_iterable(map(repeat, values, counts)))
+        return list(values) if single else list(chain.from_iterable(map(repeat, values, counts)))
 
+    single = counts.count(1) == len(counts)
     tasks, attempts = each(table.column("task").to_pylist()), each(table.column("attempt").to_pylist())
     completed = each([state == "COMPLETED" for state in table.column("state").to_pylist()])
     contents = _cut(frames, each(numbers), fields["offset"], fields["bytes"])
-    for i, (content, digest) in enumerate(zip(contents, fields["sha256"], strict=True)):
-        if content is None:
+    digests = [None if content is None else sha256(content).hexdigest() for content in contents]
+    different = [] if digests == fields["sha256"] else range(len(digests))
+    for i in different:
+        if contents[i] is None:
             if fields["bytes"][i] <= INLINE_BYTES:
                 broken.append(Broken(tasks[i], attempts[i], fields["path"][i], "its bytes did not come"))
-        elif sha256(content).hexdigest() != digest:
+        elif digests[i] != fields["sha256"][i]:
             contents[i] = None
             why = "its bytes do not have the SHA-256 of the record"
             broken.append(Broken(tasks[i], attempts[i], fields["path"][i], why))
@@ -183,21 +188,20 @@ def _cut(
     """Each output's bytes from the piece of data that holds them, None where none does."""
     pieces = [(i * _REACH + offset, data) for i, frame in enumerate(frames) for offset, data in frame.data]
     pieces.sort(key=lambda piece: piece[0])
-    starts = pl.Series("start", [start for start, _ in pieces], pl.Int64)
-    wanted = pl.Series("number", numbers, pl.Int64) * _REACH + pl.Series("offset", offsets, pl.Int64)
-    index = (
-        (starts.search_sorted(wanted, side="right").cast(pl.Int64) - 1).to_list()
-        if pieces
-        else [-1] * len(wanted)
-    )
+    pieces = pieces or [(0, b"")]
+    starts = pl.Series([start for start, _ in pieces], dtype=pl.Int64)
+    wanted = pl.Series(numbers, dtype=pl.Int64) * _REACH + pl.Series(offsets, dtype=pl.Int64)
+    index = starts.search_sorted(wanted, side="right").cast(pl.Int64) - 1
+    first = wanted - starts.gather(index.clip(0))
+    last = first + pl.Series(sizes, dtype=pl.Int64)
+    lengths = pl.Series([len(data) for _, data in pieces], dtype=pl.Int64).gather(index.clip(0))
+    places = zip(index.to_list(), first.to_list(), last.to_list(), strict=True)
+    if not len(first) or bool(((first >= 0) & (last <= lengths)).all()):
+        return [pieces[piece][1][start:end] for piece, start, end in places]
     contents: list[bytes | None] = []
-    for piece, at, size in zip(index, wanted.to_list(), sizes, strict=True):
-        start, data = pieces[piece] if piece >= 0 else (0, b"")
-        inside = at - start
-        if size and inside + size > len(data):
-            contents.append(None)
-        else:
-            contents.append(data[inside : inside + size] if size else b"")
+    for (piece, start, end), length in zip(places, lengths.to_list(), strict=True):
+        inside = start >= 0 and end <= length
+        contents.append(pieces[max(piece, 0)][1][start:end] if inside else b"" if start == end else None)
     return contents
 
 

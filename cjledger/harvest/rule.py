@@ -18,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from cjledger.shards.frames import NULLS
@@ -76,7 +77,9 @@ def decide(suffix: str, files: Sequence[bytes]) -> Rule | None:
 
 def _first_lines(files: Sequence[bytes], comments: bool) -> list[str]:
     """The first row of each file that has one, at once when all are tidy."""
-    joined = b"\n".join([file.partition(b"\n")[0] for file in files if file])
+    first = files[0].partition(b"\n")[0] + b"\n"
+    same = all(map(bytes.startswith, files, repeat(first)))  # one line then stands for all
+    joined = b"\n".join([file.partition(b"\n")[0] for file in (files[:1] if same else files) if file])
     tidy = not any(mark in joined for mark in (b"\0", b"\r", b"\n\n", b"\xef\xbb\xbf"))
     if tidy and joined.strip() and joined[:1] != b"\n" and not (comments and b"#" in joined):
         try:

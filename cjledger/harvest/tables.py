@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from cjledger.harvest import delimited, jsonrows, rule
 from cjledger.harvest.manifest import INLINE_BYTES, ROWS, Broken, Frame
@@ -88,9 +88,11 @@ def read_tables(
 
 def _by_table(outputs: Outputs, broken: list[Broken], known: Mapping[str, Any]) -> dict[str, _Files]:
     """The files of each table that completed tasks left."""
-    places: dict[str, list[int]] = {}
-    for place, path in enumerate(outputs.paths):
-        places.setdefault(path, []).append(place)
+    places: dict[str, Sequence[int]] = {}
+    if len(set(outputs.paths)) == 1:
+        places[outputs.paths[0]] = range(len(outputs.paths))
+    else:
+        places = _places(outputs.paths)
     names = sorted(name for name in places if is_tabular(name))
     new = [name for name in names if name not in known]
     room = max(0, TABLES - len(known))
@@ -102,7 +104,16 @@ def _by_table(outputs: Outputs, broken: list[Broken], known: Mapping[str, Any]) 
     }
 
 
+def _places(paths: Sequence[str]) -> dict[str, Sequence[int]]:
+    found: dict[str, list[int]] = {}
+    for place, path in enumerate(paths):
+        found.setdefault(path, []).append(place)
+    return dict(found)
+
+
 def _files(outputs: Outputs, name: str, places: Sequence[int], broken: list[Broken]) -> _Files:
+    if len(places) == len(outputs.paths) and all(outputs.completed) and None not in outputs.contents:
+        return _Files(outputs.tasks, outputs.attempts, cast(list[bytes], outputs.contents))
     done = [place for place in places if outputs.completed[place]]
     for place in done:
         if outputs.contents[place] is None and outputs.sizes[place] > INLINE_BYTES:
