@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -73,54 +72,3 @@ def test_any_past_experiment_is_checked_out_exactly(shell: Shell, tmp_path: Path
     assert (then / "data/untracked.bin").read_text() == "x\0y"
     manifest = json.loads((then / ".cj/package.json").read_text())
     assert manifest["program"]["path"] == "hello.py"
-
-
-def test_launching_changes_nothing_of_the_persons(shell: Shell) -> None:
-    """Invariant 2."""
-    shell.write("hello.py", "print(1)\n")
-    shell.write("README", "edited\n")
-    shell.git("add", "hello.py")
-
-    def everything() -> dict[str, str]:
-        seen = {
-            str(path.relative_to(shell.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(shell.folder.rglob("*"))
-            if path.is_file() and ".git" not in path.relative_to(shell.folder).parts[:1]
-        }
-        for name in ("index", "HEAD", "config", "logs/HEAD"):
-            seen[name] = hashlib.sha256((shell.folder / ".git" / name).read_bytes()).hexdigest()
-        seen["refs"] = shell.git("for-each-ref", "refs/heads", "refs/tags", "refs/stash")
-        return seen
-
-    before = everything()
-    (shell.folder / ".git/index.lock").touch()
-    shell.launch("run", "hello.py", "local")
-    (shell.folder / ".git/index.lock").unlink()
-    assert everything() == before
-
-
-def test_a_package_alone_suffices_to_run_again(shell: Shell, tmp_path: Path) -> None:
-    """Invariant 3: git and the language, nothing else."""
-    shell.write("PT.py", NEST)
-    package = shell.launch("parrun", "PT.py", "local", "--seed", "7")
-    mine = shell.cj("show", f"{package}/6/results.txt")
-    shell.run("git", "clone", "-q", "--mirror", ".", str(tmp_path / "m.git"))
-    bare = Shell(tmp_path)
-    bare.run("git", "--git-dir=m.git", "worktree", "add", "-q", "--detach", "again", package)
-    Shell(tmp_path / "again").run("python3", "-I", ".cj/reproduce_PT.py", "6")
-    assert (tmp_path / "again/results.txt").read_text() == mine
-
-
-def test_every_row_leads_back_to_commit_task_parameters_and_seed(shell: Shell) -> None:
-    """Invariant 9."""
-    shell.write("PT.py", NEST)
-    package = shell.launch("parrun", "PT.py", "local", "--seed", "7")
-    for line in (
-        shell.cj("reduce", "results.txt", "-o", "all.jsonl")
-        or (shell.folder / "all.jsonl").read_text().splitlines()
-    ):
-        row = json.loads(line)
-        shown = shell.lines("show", f"{row['cj_package']}/{row['cj_task']}")[0]
-        assert row["cj_package"] == package
-        assert shown["params"] == {"delta": row["delta"], "epsilon": row["epsilon"]}
-        assert isinstance(shown["seed"], int)
