@@ -30,7 +30,13 @@ class GitError(CjError):
 
     def __init__(self, arguments: Sequence[str], returncode: int, stderr: str) -> None:
         words = stderr.strip() or f"exit {returncode}"
-        super().__init__(f"git {arguments[0]}: {words}")
+        is_full = "No space left" in words or "quota exceeded" in words
+        hint = (
+            "free some space, then run the command again"
+            if is_full
+            else "git fsck, then run the command again"
+        )
+        super().__init__(f"git {arguments[0]}: {words}", hint)
         self.returncode = returncode
         self.stderr = stderr
 

@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cjledger import __version__, cluster, config, ledger, package, snapshot
+from cjledger import __version__, cluster, config, gitrepo, ledger, package, snapshot
 from cjledger.cluster import Transport
 from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.errors import CjError
-from cjledger.gitrepo import RefMove
+from cjledger.gitrepo import RefMove, Repo
 from cjledger.languages import script
 from cjledger.model import Cluster, Manifest, Snapshot, manifest_to_bytes
 from cjledger.project import Project, Target
+from cjnode import tree as node_tree
+from cjnode.errors import NodeError
 from cjnode.schedulers import JobSpec, batch_script
 
 Announce = Callable[[str], None]
@@ -51,6 +53,7 @@ def launch(project: Project, request: LaunchRequest, announce: Announce) -> Laun
         limits=snapshot.Limits(project.config.limits.file_mb, project.config.limits.total_mb),
     )
     _check_whole(taken)
+    _check_tree(project.repo, taken.tree)
     author = package.identity(project.repo)
     manifest = _manifest(project, request, planned, taken, author)
     for line in manifest.report:
@@ -93,6 +96,20 @@ def _check_whole(taken: Snapshot) -> None:
         else f"git -C {first} commit -a"
     )
     raise CjError(f"git would leave files out of the package: {named}", f"add {deps}, or {other}")
+
+
+def _check_tree(repo: Repo, tree: str) -> None:
+    """Refuse here what the cluster would refuse, before there is a package."""
+    listing = gitrepo.run(repo, "ls-tree", "-r", "-z", tree)
+    try:
+        node_tree.check_paths(listing)
+        links = node_tree.links(listing)
+        targets = gitrepo.read_blobs(repo, [link.object_id for link in links])
+        node_tree.check_links(
+            {link.path: target or b"" for link, target in zip(links, targets, strict=True)} if links else {}
+        )
+    except NodeError as problem:
+        raise CjError(problem.error, problem.hint or "remove it, or leave it out by .gitignore") from None
 
 
 def _launch_data(manifest: Manifest) -> dict[str, Any]:

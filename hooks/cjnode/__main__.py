@@ -1,6 +1,7 @@
 """The verbs: ``python3 cjnode.pyz VERB --root ROOT --nonce N``, one JSON object in, JSON lines out."""
 
 import argparse
+import errno
 import importlib
 import json
 import os
@@ -20,6 +21,8 @@ VERBS = {
     "cancel": "cjnode.cancel",
     "clean": "cjnode.cancel",
 }
+# What a person can mend on the cluster.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def main(arguments: List[str]) -> int:
@@ -63,6 +66,12 @@ def _answer(verb: str, root: str, nonce: str) -> int:
         code = 0
     except NodeError as problem:
         out.write(canonical({"error": problem.error, "hint": problem.hint}) + b"\n")
+        code = 1
+    except OSError as problem:
+        if problem.errno not in FULL:
+            raise
+        words = "%s: %s" % (problem.filename or root, problem.strerror)
+        out.write(canonical({"error": words, "hint": "free space there, then run the command again"}) + b"\n")
         code = 1
     if nonce:
         out.write(b"cj %s end\n" % nonce.encode("ascii"))

@@ -39,7 +39,10 @@ def check_paths(listing: bytes) -> None:
         return
     for entry in entries(listing):
         if _BAD_PATH.search(entry.path):
-            raise NodeError("the package has a path that is refused: %s" % shown(entry.path))
+            raise NodeError(
+                "the package has a path that is refused: %s" % shown(entry.path),
+                "rename it, or leave it out by .gitignore",
+            )
 
 
 def links(listing: bytes) -> List[Entry]:
