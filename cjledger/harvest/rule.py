@@ -6,8 +6,8 @@ fields, more than one; else runs of blanks. A broken file must not decide how th
 with another number of fields than most have no say in the header. Header: no field of a first line is a
 number, and all first lines are equal (some task must have a second line unless a delimiter other than blanks
 is there) or each has a number in the line below it; or most first lines are equal, without a number, and
-each has one in the line below. Lines that begin with `#` are comments in `.txt` and `.dat`. Blank lines are
-no rows.
+most of these have one in the line below. Lines that begin with `#` are comments in `.txt` and `.dat`. Blank
+lines are no rows.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _is_header(firsts: Counter[str], files: Sequence[bytes], delimiter: str, com
         return names or any(len(head) == 2 for head in heads)
     if is_most:
         below = [head[1] for head in heads if head[0] == top and len(head) == 2]
-        return bool(below) and all(map(has_number, below))
+        return 2 * sum(map(has_number, below)) > len(below)
     return all(len(head) == 2 and has_number(head[1]) for head in heads)
 
 

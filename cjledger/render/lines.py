@@ -93,9 +93,13 @@ def launch_line(
 def _named_line(
     before: str, name: str, after: str, counts: Mapping[str, int] | None, colour: bool, width: int
 ) -> str:
-    """A line of which the name is cut where it is too long."""
-    room = width - columns_of(before + after + counts_words(counts))
-    return f"{before}{fit(plain(name), max(NAME, room))}{after}{counts_words(counts, colour)}"
+    """A line of which the name is cut where it is too long; many counts go to a line of their own."""
+    words = counts_words(counts)
+    shown, fixed = plain(name), columns_of(before + after)
+    is_wide = fixed + min(columns_of(shown), NAME) + columns_of(words) > width
+    room = width - fixed - (0 if is_wide else columns_of(words))
+    line = f"{before}{fit(shown, max(NAME, room))}{after}"
+    return (line.rstrip() + "\n    " if is_wide else line) + counts_words(counts, colour)
 
 
 def progress_line(tasks: int, counts: Mapping[str, int], rate: float | None, width: int = 80) -> str:
