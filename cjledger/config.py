@@ -31,8 +31,8 @@ class Limits:
     """What stops a launch: a count of tasks, and megabytes of untracked files, each and together."""
 
     max_tasks: int = 1_000_000
-    file_mb: int = 50
-    total_mb: int = 500
+    file_mb: int = 10
+    total_mb: int = 200
 
 
 @dataclass(frozen=True)

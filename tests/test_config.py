@@ -29,7 +29,7 @@ def _refusal(folder: Path, repository: str = "", person: str = "") -> str:
 
 def test_without_files_the_defaults_are_in_force(tmp_path: Path) -> None:
     assert config.load(tmp_path, tmp_path / "none.toml") == Config()
-    assert Config().limits == Limits(1_000_000, 50, 500)
+    assert Config().limits == Limits(1_000_000, 10, 200)
 
 
 def test_the_person_s_keys_go_over_the_repository_s_one_by_one(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_person_s_keys_go_over_the_repository_s_one_by_one(tmp_path: Path) -
             ),
             "other": Cluster("other"),
         },
-        limits=Limits(10, 2, 500),
+        limits=Limits(10, 2, 200),
         default_cluster="mine",
         sources=(str(tmp_path / ".cjledger.toml"), str(tmp_path / "config.toml")),
     )

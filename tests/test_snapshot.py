@@ -562,6 +562,10 @@ def test_lfs_files_are_said_to_be_pointers(tmp_path: Path) -> None:
     assert taken.tree == git_add_all(top)
 
 
+def listing(repo: gitrepo.Repo, tree: str) -> bytes:
+    return gitrepo.run(repo, "ls-tree", "-r", "-z", tree)
+
+
 def test_locks_are_found_anywhere_in_the_tree_with_the_hash_of_their_bytes(tmp_path: Path) -> None:
     top = basic(tmp_path)
     for name in (
@@ -575,7 +579,7 @@ def test_locks_are_found_anywhere_in_the_tree_with_the_hash_of_their_bytes(tmp_p
     write(top, "requirements/notes.md", "no\n")
     repo = gitrepo.discover(top)
     digest = "bdd8f9bb2bc2ec1fdf7a24bdc1b7e24d2a6d16d6bdb3e5a5ae7ac2ca1f0c0b3f"
-    found = snapshot.locks(repo, take(top))
+    found = snapshot.locks(repo, listing(repo, take(top).tree))
     assert [lock.path for lock in found] == [
         "Manifest.toml",
         "sub/environment.yaml",
@@ -583,5 +587,5 @@ def test_locks_are_found_anywhere_in_the_tree_with_the_hash_of_their_bytes(tmp_p
         "uv.lock",
     ]
     assert {len(lock.sha256) for lock in found} == {len(digest)}
-    assert snapshot.locks(repo, Snapshot(repo.empty_tree, (), ())) == ()
+    assert snapshot.locks(repo, listing(repo, repo.empty_tree)) == ()
     assert isinstance(found[0], Lock)

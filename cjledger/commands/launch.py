@@ -15,7 +15,7 @@ from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.languages import script
-from cjledger.model import Cluster, Manifest, Snapshot, manifest_to_bytes
+from cjledger.model import Cluster, Lock, Manifest, Snapshot, manifest_to_bytes
 from cjledger.project import Project, Target
 from cjnode import tree as node_tree
 from cjnode.errors import NodeError
@@ -53,9 +53,11 @@ def launch(project: Project, request: LaunchRequest, announce: Announce) -> Laun
         limits=snapshot.Limits(project.config.limits.file_mb, project.config.limits.total_mb),
     )
     _check_whole(taken)
-    _check_tree(project.repo, taken.tree)
+    listing = gitrepo.run(project.repo, "ls-tree", "-r", "-z", taken.tree)
+    _check_tree(project.repo, listing)
     author = package.identity(project.repo)
-    manifest = _manifest(project, request, planned, taken, author)
+    pinned = snapshot.locks(project.repo, listing)
+    manifest = _manifest(project, request, planned, taken, author, pinned)
     for line in manifest.report:
         announce(line)
     package_id = _commit(project, planned, taken, manifest, author)
@@ -98,9 +100,8 @@ def _check_whole(taken: Snapshot) -> None:
     raise CjError(f"git would leave files out of the package: {named}", f"add {deps}, or {other}")
 
 
-def _check_tree(repo: Repo, tree: str) -> None:
+def _check_tree(repo: Repo, listing: bytes) -> None:
     """Refuse here what the cluster would refuse, before there is a package."""
-    listing = gitrepo.run(repo, "ls-tree", "-r", "-z", tree)
     try:
         node_tree.check_paths(listing)
         links = node_tree.links(listing)
@@ -125,7 +126,12 @@ def _launch_data(manifest: Manifest) -> dict[str, Any]:
 
 
 def _manifest(
-    project: Project, request: LaunchRequest, planned: Plan, taken: Snapshot, author: tuple[str, str]
+    project: Project,
+    request: LaunchRequest,
+    planned: Plan,
+    taken: Snapshot,
+    author: tuple[str, str],
+    locks: tuple[Lock, ...],
 ) -> Manifest:
     unlinked = planned.unlinked(taken)
     report = list(taken.report)
@@ -153,7 +159,7 @@ def _manifest(
         branch=planned.branch,
         dirty=taken.changes,
         report=tuple(report),
-        locks=snapshot.locks(project.repo, taken) if taken.tree else (),
+        locks=locks,
         version=__version__,
     )
 
@@ -161,7 +167,7 @@ def _manifest(
 def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
     """The reproduction script a launch would generate, for ``--dry-run``."""
     author = package.identity(project.repo)
-    return script.script(_manifest(project, request, planned, Snapshot("", (), ()), author))
+    return script.script(_manifest(project, request, planned, Snapshot("", (), ()), author, ()))
 
 
 def _commit(

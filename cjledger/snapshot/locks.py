@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from cjledger import gitrepo
 from cjledger.gitrepo import Repo
-from cjledger.model import Lock, Snapshot
+from cjledger.model import Lock
 
 _NAME = re.compile(
     rb"(?:^|/)(?:uv\.lock|poetry\.lock|requirements[^/\0]*\.txt|environment\.ya?ml|conda-lock\.yml|pixi\.lock"
@@ -18,10 +18,10 @@ _NAME = re.compile(
 _MARKS = (b".lock\0", b"requirements", b"environment.y", b"conda-lock.yml\0", b".toml\0")
 
 
-def locks(repo: Repo, snapshot: Snapshot) -> tuple[Lock, ...]:
-    """The lock files of the tree, wherever they lie, with the SHA-256 of their bytes, sorted by path."""
+def locks(repo: Repo, listing: bytes) -> tuple[Lock, ...]:
+    """The lock files of a tree (as ``git ls-tree -r -z`` lists it), with the SHA-256 of their bytes."""
     found: dict[str, str] = {}
-    for line in _lines(gitrepo.run(repo, "ls-tree", "-r", "-z", snapshot.tree)):
+    for line in _lines(listing):
         head, path = line.split(b"\t", 1)
         if head.startswith(b"100") and _NAME.search(path):
             found[path.decode(errors="backslashreplace")] = head.split(b" ")[2].decode()
