@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from cjledger import gitrepo, ledger
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
