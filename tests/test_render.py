@@ -168,7 +168,7 @@ def test_times_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_state_line_counts_by_state_in_the_order_people_care_for() -> None:
     counts = {"PENDING": 3, "FAILED": 1, "COMPLETED": 437, "STRANGE\x1b": 1, "LOST": 0}
     assert render.state_line("8ab7a5aa0123" + "0" * 28, "local", "PT.py", 442, counts) == (
-        "8ab7a5aa0123  local  PT.py  442 tasks: 437 COMPLETED, 1 FAILED, 3 PENDING, 1 STRANGE"
+        "8ab7a5aa0123  local  PT.py  442 tasks:\n    437 COMPLETED, 1 FAILED, 3 PENDING, 1 STRANGE"
     )
     assert render.counts_words(None) == "not asked yet"
 
