@@ -18,10 +18,7 @@ _BAD_PATH = re.compile(
     rb"(?:\A|/)(?:\.\.?|\.git|git~1|)(?:/|\Z)|[\x01-\x08\x0b-\x1f\x7f]", re.IGNORECASE | re.DOTALL
 )
 # A search for bytes passes 100,000 lines in a millisecond, a pattern takes a hundred.
-_PARTS = (b".", b"..", b".git", b"git~1", b"")
-_MARKS = tuple(
-    before + part + after for part in _PARTS for before in (b"\t", b"/") for after in (b"/", b"\0")
-)
+_HIDDEN = re.compile(rb"(?:\.\.?|\.git)[/\0]", re.IGNORECASE)
 _CONTROLS = bytes([*range(1, 9), *range(11, 32), 127])
 
 
@@ -48,8 +45,17 @@ def check_paths(listing: bytes) -> None:
 
 
 def _suspect(listing: bytes) -> bool:
-    lower = listing.lower()
-    return any(mark in lower for mark in _MARKS) or len(lower.translate(None, _CONTROLS)) < len(lower)
+    if len(listing.translate(None, _CONTROLS)) < len(listing):
+        return True
+    if any(mark in listing for mark in (b"~1", b"//", b"/\0", b"\t/", b"\t\0")):
+        return True
+    for mark in (b"\t.", b"/."):
+        at = listing.find(mark)
+        while at >= 0:
+            if _HIDDEN.match(listing, at + 1):
+                return True
+            at = listing.find(mark, at + 1)
+    return False
 
 
 def links(listing: bytes) -> List[Entry]:
