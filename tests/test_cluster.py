@@ -118,6 +118,23 @@ def test_a_package_is_pushed_and_runs(way: Local, repo: Repo) -> None:
     assert (root(way) / "tally").read_text() == f"{package_id}\n"
 
 
+@pytest.mark.parametrize("locale", ["de_DE.UTF-8", None])
+def test_a_job_sees_the_persons_locale(
+    way: Local, repo: Repo, monkeypatch: pytest.MonkeyPatch, locale: str | None
+) -> None:
+    monkeypatch.delenv("LC_ALL", raising=False)
+    if locale:
+        monkeypatch.setenv("LC_ALL", locale)
+    (repo.top / ".cj" / "job.sh").write_text('echo "${LC_ALL-none}" >>"$1/tally"\n')
+    package_id = package(repo)
+    way.push(repo, package_id)
+    finished(way, package_id)
+    again = {"package": package_id, "submission": 2, "token": "t", "tasks": "1", "attempt": 2}
+    way.call("submit", again)
+    wait_for((root(way) / "scheduler" / f"cj-{package_id[:12]}-2" / "done.json").exists)
+    assert (root(way) / "tally").read_text().split() == [locale or "none"] * 2
+
+
 def test_a_push_sends_only_what_the_package_before_did_not_have(way: Local, repo: Repo) -> None:
     counts = []
     for seed in range(3):

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cjledger import gitrepo
-from cjledger.cluster.outbox import push
+from cjledger.cluster.outbox import persons_environment, push
 from cjledger.cluster.transport import Frame, Json, LostReplyError, frames, printable
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
@@ -75,7 +74,7 @@ class Local:
         with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as errors:
             asked.write(json.dumps(request).encode())
             asked.seek(0)
-            environment = gitrepo.clean_environment()
+            environment = persons_environment()
             with subprocess.Popen(
                 argv, stdin=asked, stdout=subprocess.PIPE, stderr=errors, env=environment
             ) as process:

@@ -90,11 +90,20 @@ def _push(repo: Repo, package_id: str, url: str, environment: Mapping[str, str])
             *("push", "--quiet", "--no-verify", "--", url),
             f"{package_id}:refs/cj/inbox/{package_id}",
         ),
-        env=gitrepo.clean_environment(environment),
+        env=persons_environment(environment),
         stdin=subprocess.DEVNULL,
         capture_output=True,
     )
     return _pushed(done.returncode, done.stderr.decode(errors="replace"))
+
+
+def persons_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for what starts jobs on this machine: they shall see the person's own locale."""
+    kept = gitrepo.clean_environment(extra)
+    del kept["LC_ALL"]
+    if "LC_ALL" in os.environ:
+        kept["LC_ALL"] = os.environ["LC_ALL"]
+    return kept
 
 
 @contextmanager

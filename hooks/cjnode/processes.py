@@ -1,7 +1,6 @@
 """Whether a process is still the one that was seen before: its number alone may have been given again."""
 
 import os
-import platform
 import signal
 import subprocess
 import time
@@ -43,7 +42,7 @@ def _start(pid: int) -> str:
 
 
 def _machine() -> str:
-    return _read("/etc/machine-id") or platform.node()
+    return _read("/etc/machine-id") or os.uname().nodename
 
 
 def identity(pid: int) -> Identity:

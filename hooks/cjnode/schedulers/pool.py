@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 from typing import Dict, List, Optional, Set
 
 from cjnode import gitbare, layout, processes
@@ -92,10 +91,14 @@ def _detach(root: str, job: str, writer: int) -> int:
         if mine:
             run(os.getcwd(), job)
     except BaseException:  # nobody above could tell
-        traceback.print_exc()
-        sys.stderr.flush()
+        _print_problem()
         return 1
     return 0
+
+
+def _print_problem() -> None:
+    sys.excepthook(*sys.exc_info())
+    sys.stderr.flush()
 
 
 def _own_files(log: str, keep: int) -> None:
@@ -223,8 +226,7 @@ class _Pool:
             try:
                 self._become(element, incarnation)
             except BaseException:
-                traceback.print_exc()
-                sys.stderr.flush()
+                _print_problem()
             finally:
                 os._exit(127)
         self._running[process] = element
