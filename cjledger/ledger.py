@@ -203,12 +203,26 @@ def breaks(repo: Repo, name: str, chain: Sequence[Entry]) -> Iterator[str]:
             yield f"entry {number} was {commit[:12]}: it was removed or rewritten"
 
 
+def lost_chains(repo: Repo) -> Iterator[str]:
+    """What is wrong with chains that are noted but have no ref any more, and how to bring them back."""
+    there = chains(repo)
+    for name in sorted({line[0] for line in _anchor_lines(repo)} - set(there)):
+        number, commit = max((int(line[1]), line[2]) for line in _anchor_lines(repo) if line[0] == name)
+        yield (
+            f"the chain {name} had {number} entries and its ref is gone or broken: "
+            f"rm -f '{repo.common_dir}/{CHAINS}{name}'; git update-ref {CHAINS}{name} {commit}"
+        )
+
+
 def _anchored(repo: Repo, name: str) -> Iterator[tuple[int, str]]:
+    return ((int(number), commit) for owner, number, commit in _anchor_lines(repo) if owner == name)
+
+
+def _anchor_lines(repo: Repo) -> list[list[str]]:
+    """The noted tips; a last line that was cut off is none."""
     try:
-        lines = anchors(repo).read_text().splitlines()
+        lines = [line.split() for line in anchors(repo).read_text().splitlines()]
     except FileNotFoundError:
-        return
-    for line in lines:
-        words = line.split()
-        if len(words) == 3 and words[0] == name and words[1].isdigit():
-            yield int(words[1]), words[2]
+        return []
+    whole = len(repo.zero)
+    return [line for line in lines if len(line) == 3 and line[1].isdigit() and len(line[2]) == whole]

@@ -21,8 +21,7 @@ class Shell:
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, *words: str, code: int | None = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", **self.environment}
-        env.pop("VIRTUAL_ENV", None)
+        env = self._environment()
         done = subprocess.run(
             words, cwd=self.folder, env=env, input=stdin, capture_output=True, text=True, timeout=120
         )
@@ -30,6 +29,16 @@ class Shell:
             f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         )
         return done
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start a command and let it run beside the test."""
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(words, cwd=self.folder, env=self._environment(), stdout=quiet, stderr=quiet)
+
+    def _environment(self) -> dict[str, str]:
+        env = {**os.environ, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", **self.environment}
+        env.pop("VIRTUAL_ENV", None)
+        return env
 
     def cj(self, *words: str, code: int = 0, stdin: str = "") -> str:
         """Standard output of ``git cj WORDS``."""

@@ -84,3 +84,33 @@ def test_many_at_once_lose_no_entry(repo: Repo) -> None:
 def test_the_agent_is_drawn_once(repo: Repo) -> None:
     assert ledger.agent(repo) == ledger.agent(repo)
     assert gitrepo.text(repo, "check-ref-format", ledger.CHAINS + ledger.agent(repo)) == ""
+
+
+def test_an_entry_edited_in_place_is_noticed(repo: Repo) -> None:
+    name = ledger.agent(repo)
+    for event in ("launched", "submitted", "harvested"):
+        append(repo, event)
+    newest, middle, oldest = ledger.entries(repo, name)
+    edited = [newest, ledger.Entry(**{**vars(middle), "id": "f" * 40}), oldest]
+    assert any("entry 2 was" in words for words in ledger.breaks(repo, name, edited))
+
+
+def test_entries_in_another_order_are_located(repo: Repo) -> None:
+    name = ledger.agent(repo)
+    for event in ("launched", "submitted", "harvested"):
+        append(repo, event)
+    newest, middle, oldest = ledger.entries(repo, name)
+    words = list(ledger.breaks(repo, name, [middle, newest, oldest]))
+    assert f"entry {middle.id[:12]} has number 2 where 4 belongs" in words
+
+
+def test_a_chain_whose_ref_was_cut_off_is_brought_back_by_the_command_that_is_named(repo: Repo) -> None:
+    name = ledger.agent(repo)
+    last = [append(repo, event) for event in ("launched", "submitted")][-1]
+    (repo.common_dir / ledger.CHAINS / name).write_text("")
+    with ledger.anchors(repo).open("a") as file:
+        file.write(f"{name} 3 abc")  # the last note was cut off too
+    (words,) = ledger.lost_chains(repo)
+    subprocess.run(("sh", "-c", words.split(": ", 1)[1]), cwd=repo.top, check=True)
+    assert next(ledger.entries(repo, name)).id == last.id
+    assert append(repo, "harvested").sequence == 3

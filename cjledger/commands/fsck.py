@@ -79,7 +79,7 @@ def _by_git(project: Project, ids: list[str]) -> Iterator[Problem]:
 
 
 def _ledgers(project: Project, ids: set[str]) -> tuple[int, list[Problem]]:
-    problems: list[Problem] = []
+    problems = [Problem("ledger", words.split()[2], words) for words in ledger.lost_chains(project.repo)]
     known: set[str] = set()
     gone: set[str] = set()
     count = 0

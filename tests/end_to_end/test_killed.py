@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,15 @@ def test_a_harvest_killed_anywhere_neither_loses_nor_doubles_a_row(killer: Shell
         number += 1
     assert number > 5
     killer.cj("fsck")
+
+
+def test_harvests_and_reduces_at_once_bring_each_row_once(shell: Shell) -> None:
+    shell.write("one.py", "import sys\nopen('o.csv', 'w').write(f'x\\n{sys.argv[-1]}\\n')\n")
+    shell.launch("run", "one.py", "local", "--sweep", "x=1:9")
+    words = [("harvest",), ("reduce", "o.csv"), ("harvest",), ("reduce", "o.csv")]
+    running = [shell.start("git-cj", *given) for given in words]
+    assert [process.wait(60) for process in running] == [0] * 4
+    assert [row["x"] for row in map(json.loads, shell.cj("reduce", "o.csv", "--json").splitlines())] == list(
+        range(1, 10)
+    )
+    assert "nothing wrong" in shell.cj("fsck")
