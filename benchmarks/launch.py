@@ -1,4 +1,4 @@
-"""One task from 10,000 files against a shell script that does git's part; the 1,000th launch against the first.
+"""A launch from 10,000 files against a shell script that does git's part; the 1,000th against the first.
 
 The shell script copies the index, adds, writes the tree and the commit, and pushes to a bare repository.
 """
