@@ -86,8 +86,13 @@ def task_environment(package: Package, task: Task, attempt: int, code_root: str 
 
 
 def dep_folders(package: Package, code_root: str) -> List[str]:
-    """The ``--dep`` folders, absolute."""
-    return [os.path.join(code_root, dep) for dep in package.manifest["program"]["deps"]]
+    """The ``--dep`` folders, absolute: the repository's own in the tree that the task runs in."""
+    folders = []
+    for dep in package.manifest["program"]["deps"]:
+        # What came from outside the repository lies below .cj, which a task's own tree does not have.
+        packed = dep == ".cj" or dep.startswith(".cj/")
+        folders.append(os.path.join(package.tree if packed else code_root, dep))
+    return folders
 
 
 def program_arguments(package: Package, task: Task) -> List[str]:

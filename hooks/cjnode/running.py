@@ -46,7 +46,9 @@ def run_here(package: Package, task: Task, code_root: str) -> bytes:
     path = os.path.join(root, program["path"])
     sys.argv = [os.path.relpath(path, working_directory(package, root))] + program_arguments(package, task)
     folders = [os.path.dirname(path)] + dep_folders(package, root)
-    sys.path[:] = folders + [entry for entry in sys.path if entry not in folders + [package.folder]]
+    # The worker was started by `python -c`, which puts "" there; a script is not.
+    ours = folders + [package.folder, ""]
+    sys.path[:] = folders + [entry for entry in sys.path if entry not in ours]
     if program["kind"] == "function":
         return _run_function(package, task, path)
     _run_script(package, task, path)

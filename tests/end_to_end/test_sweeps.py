@@ -96,6 +96,31 @@ def test_modules_beside_the_program_and_ignored_ones_by_dep_are_importable(
     assert table(shell)[0]["value"] == 9
 
 
+def test_a_script_and_a_command_import_from_dep_folders_inside_and_outside_the_repository(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shell.write(".gitignore", "generated/\n")
+    shell.write("generated/gen.py", "y = 2\n")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/out.py").write_text("z = 3\n")
+    shell.write("p.py", "import gen, out, sys\nassert '' not in sys.path\nprint(gen.y + out.z)\n")
+    deps = ("--dep", "generated", "--dep", str(tmp_path / "outside"))
+    shell.launch("run", "p.py", "local", *deps)
+    assert shell.cj("show", "@/1", "--out") == "5\n"
+    shell.launch("run", "-c", "python3 -c 'import gen, out; print(gen.y + out.z)'", "local", *deps)
+    assert shell.cj("show", "@/1", "--out") == "5\n"
+
+
+def test_loops_over_what_a_dep_folder_outside_the_repository_says_are_found(
+    shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/out.py").write_text("values = [3, 4]\n")
+    shell.write("p.py", "import out\nfor k in out.values:\n    print(k)\n")
+    shell.launch("parrun", "p.py", "local", "--dep", str(tmp_path / "outside"))
+    assert shell.cj("show", "@/2", "--out") == "4\n"
+
+
 def test_relative_inputs_resolve_and_relative_outputs_do_not_collide(shell: Shell) -> None:
     shell.write("data/in.txt", "41\n")
     shell.write(
