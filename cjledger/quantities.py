@@ -33,6 +33,12 @@ def parse_walltime(text: str) -> int:
     return seconds
 
 
+def check_count(option: str, count: int | None) -> None:
+    """Refuse a number that counts nothing. Raises CjError."""
+    if count is not None and count < 1:
+        raise CjError(f"{option} {count}: less than one", f"{option} 1, or leave it out")
+
+
 def _slurm(text: str) -> int | None:
     if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text):
         return None

@@ -15,6 +15,7 @@ from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
 from cjledger.model import FINAL_STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, transport
+from cjledger.quantities import check_count
 from cjnode.points import format_tasks
 
 Announce = Callable[[str], None]
@@ -87,6 +88,7 @@ def _resubmit(
     again: Sequence[TaskState],
     jobs: int | None,
 ) -> Resubmitted:
+    check_count("--jobs", jobs)
     tasks = format_tasks([task.task for task in again])
     attempt = 1 + max(task.attempt or 0 for task in again)
     submission = 1 + max(len(found.jobs), _count(project, target.package_id))

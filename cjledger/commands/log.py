@@ -10,6 +10,7 @@ from cjledger import ledger
 from cjledger.commands.state import last_known, package_ids
 from cjledger.errors import CjError
 from cjledger.project import Project
+from cjledger.quantities import check_count
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def log(
     until: str | None = None,
 ) -> list[Launch]:
     """The launches that fit, newest first."""
+    check_count("-n", limit)
     pattern = _pattern(program)
     first, last = _moment(since), _moment(until)
     here = set(package_ids(project))

@@ -18,6 +18,7 @@ from cjledger.errors import CjError, UsageError
 from cjledger.languages import python
 from cjledger.model import Cluster, Point, Program, Resources, Snapshot, Sweep
 from cjledger.project import Project
+from cjledger.quantities import check_count
 from cjnode import points as numbering
 
 Announce = Callable[[str], None]
@@ -162,7 +163,7 @@ def _loops(
         depth=request.depth,
         interpreter=interpreter,
         workdir=project.repo.top / program.workdir,
-        search_path=[project.repo.top / dep for dep in program.deps],
+        search_path=[(project.cwd / dep).resolve() for dep in request.dep],
         arguments=program.arguments,
         evaluate=request.evaluate,
         max_tasks=project.config.limits.max_tasks,
@@ -190,6 +191,14 @@ def _written(project: Project, program: Program) -> frozenset[str]:
 
 
 def _resources(request: LaunchRequest, where: Cluster) -> Resources:
+    for option, count in (
+        ("--nodes", request.nodes),
+        ("--ntasks-per-node", request.tasks_per_node),
+        ("--cpus", request.cpus),
+        ("--gpus", request.gpus),
+        ("--jobs", request.jobs),
+    ):
+        check_count(option, count)
     own = where.resources
     return Resources(
         nodes=request.nodes or own.nodes,
