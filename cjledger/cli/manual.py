@@ -76,7 +76,8 @@ def overview(width: int = 80) -> str:
     for title, verbs in GROUPS:
         lines += [f"{title}:", *_definitions([(verb.name, verb.summary) for verb in verbs], width), ""]
     lines += [*textwrap.wrap(INTRODUCTION, width), ""]
-    lines += ["git cj VERB -h shows a verb's words; git help cj the manual; git cj --version the version."]
+    lines += ["git cj VERB -h explains a verb, git cj --help opens the manual page,"]
+    lines += ["git cj --version says the version."]
     return "\n".join(lines) + "\n"
 
 

@@ -164,7 +164,7 @@ def _kind(out: Path | None, json: bool) -> str:
 def _nothing(project: Project, sources: Sequence[_Source], file: str | None) -> CjError:
     names = sorted({name for source in sources for name in source.results.names})
     target = sources[0].target
-    said = "; ".join(line for source in sources for line in _report(project, source, file))
+    said = "; ".join(line.strip() for source in sources for line in _report(project, source, file))
     what = f"no task left a table {file}" if file else "no task left a table"
     hint = f"there are: {', '.join(names)}" if names else f"git cj ls {target.package_id[:8]}"
     return CjError(f"{what} ({said})", hint)
