@@ -10,8 +10,11 @@ from typing import IO, Callable, List, Set
 from cjnode import gitbare, layout, tree
 from cjnode.blocks import write_all
 from cjnode.errors import NodeError
+from cjnode.files import json_bytes, read_json, replace
 
 _CHUNK = 1 << 20
+# Every expanded file's time: who wrote to one since shows another.
+_STAMP_NS = 946684800 * 10**9
 _ASIDE = re.compile(r"code\.([0-9]+)-[0-9]+\.tmp\Z")
 
 
@@ -23,9 +26,10 @@ def ensure_expanded(root: str, package: str) -> str:
     aside = "%s.%d-%d.tmp" % (code, os.getpid(), int(time.time() * 1e6))
     os.mkdir(aside, 0o700)
     try:
-        _fill(layout.repo_path(root), package, os.fsencode(aside))
+        _fill(root, package, os.fsencode(aside))
         try:
             os.rename(aside, code)
+            replace(layout.expanded_path(root), json_bytes({"package": package}))
         except OSError:
             if not os.path.isdir(code):  # another was faster
                 raise
@@ -35,7 +39,8 @@ def ensure_expanded(root: str, package: str) -> str:
     return code
 
 
-def _fill(repo: str, package: str, folder: bytes) -> None:
+def _fill(root: str, package: str, folder: bytes) -> None:
+    repo = layout.repo_path(root)
     listing = gitbare.run(repo, "ls-tree", "-r", "-z", "--full-tree", package)
     tree.check_paths(listing)
     entries = tree.entries(listing)
@@ -46,6 +51,46 @@ def _fill(repo: str, package: str, folder: bytes) -> None:
     for entry in entries:
         if entry.mode == tree.SUBMODULE:
             _make_folder(folder, entry.path, folders)
+    known = _share(root, folder, known, folders)
+    _write_all(repo, folder, known, folders)
+    for path in sorted(folders, reverse=True):
+        os.chmod(os.path.join(folder, path), 0o555)
+
+
+def _share(root: str, folder: bytes, known: List[tree.Entry], folders: Set[bytes]) -> List[tree.Entry]:
+    """Take unchanged files from the package expanded last, as hard links; what is left to write.
+
+    A package then costs the files that changed, and inodes for those alone. A file that someone wrote to
+    since it was expanded is not taken.
+    """
+    last = read_json(layout.expanded_path(root))
+    code = os.fsencode(layout.code_path(root, str(last["package"]))) if last else b""
+    if not last or not os.path.isdir(code):
+        return known
+    try:
+        listing = gitbare.run(layout.repo_path(root), "ls-tree", "-r", "-z", "--full-tree", last["package"])
+    except NodeError:
+        return known
+    old = set(tree.entries(listing))
+    return [entry for entry in known if entry not in old or not _linked(code, folder, entry, folders)]
+
+
+def _linked(code: bytes, folder: bytes, entry: tree.Entry, folders: Set[bytes]) -> bool:
+    source = os.path.join(code, entry.path)
+    try:
+        found = os.lstat(source)
+        if entry.mode not in tree.FILES or found.st_mtime_ns != _STAMP_NS:
+            return False
+        if found.st_mode != stat.S_IFREG | tree.FILES[entry.mode]:
+            return False
+        _make_folder(folder, os.path.dirname(entry.path), folders)
+        os.link(source, os.path.join(folder, entry.path))
+    except OSError:  # gone, too many links, or a file system without any
+        return False
+    return True
+
+
+def _write_all(repo: str, folder: bytes, known: List[tree.Entry], folders: Set[bytes]) -> None:
     # Asked by a file: git would wait for its answers to be read before it took more questions.
     with open(folder + b".names", "w+b") as names:
         os.unlink(folder + b".names")
@@ -65,8 +110,6 @@ def _fill(repo: str, package: str, folder: bytes) -> None:
         finally:
             batch.kill()
             batch.communicate()
-    for path in sorted(folders, reverse=True):
-        os.chmod(os.path.join(folder, path), 0o555)
 
 
 def _make_folder(top: bytes, path: bytes, made: Set[bytes]) -> None:
@@ -109,6 +152,7 @@ def _copy(path: bytes, mode: int, size: int, source: IO[bytes], seen: Callable[[
             write_all(fd, chunk)
             size -= len(chunk)
         os.fchmod(fd, mode)  # whatever the umask
+        os.utime(fd, ns=(_STAMP_NS, _STAMP_NS))
     finally:
         os.close(fd)
 

@@ -28,6 +28,11 @@ def code_path(root: str, package: str) -> str:
     return os.path.join(package_folder(root, package), "code")
 
 
+def expanded_path(root: str) -> str:
+    """Which package was expanded last."""
+    return os.path.join(root, "expanded.json")
+
+
 def submission_path(root: str, package: str, submission: int) -> str:
     """The folder of one submission."""
     return submission_folder(package_folder(root, package), submission)

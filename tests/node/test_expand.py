@@ -135,3 +135,45 @@ def test_a_read_only_tree_can_be_removed(site: Site) -> None:
     size = sum(path.stat().st_size for path in code.rglob("*") if path.is_file())
     assert remove(str(folder)) == size
     assert not folder.exists()
+
+
+def test_a_package_takes_unchanged_files_from_the_one_before(site: Site) -> None:
+    same, first, then = site.blob(b"same\n"), site.blob(b"first\n"), site.blob(b"then\n")
+    one = site.package(("100644", b"a", same), ("100644", b"b", first), ("100644", b"c", same))
+    two = site.package(("100644", b"a", same), ("100644", b"b", then), ("100755", b"c", same))
+    for package in (one, two):
+        received(site, package)
+    before = Path(ensure_expanded(str(site.root), one))
+    after = Path(ensure_expanded(str(site.root), two))
+    assert (after / "a").stat().st_ino == (before / "a").stat().st_ino
+    assert [(after / name).read_bytes() for name in "abc"] == [b"same\n", b"then\n", b"same\n"]
+    assert stat.S_IMODE((after / "c").stat().st_mode) == 0o555
+    assert stat.S_IMODE((before / "c").stat().st_mode) == 0o444
+
+
+def test_a_file_that_was_written_to_is_not_taken(site: Site) -> None:
+    same = site.blob(b"same\n")
+    one, two = (
+        site.package(("100644", b"a", same)),
+        site.package(("100644", b"a", same), ("100644", b"b", same)),
+    )
+    for package in (one, two):
+        received(site, package)
+    spoiled = Path(ensure_expanded(str(site.root), one)) / "a"
+    spoiled.chmod(0o644)
+    spoiled.write_bytes(b"evil\n")
+    spoiled.chmod(0o444)
+    assert (Path(ensure_expanded(str(site.root), two)) / "a").read_bytes() == b"same\n"
+
+
+def test_a_package_outlives_the_one_it_took_files_from(site: Site) -> None:
+    same = site.blob(b"same\n")
+    one, two = (
+        site.package(("100644", b"a", same)),
+        site.package(("100644", b"a", same), ("100644", b"b", same)),
+    )
+    for package in (one, two):
+        received(site, package)
+        ensure_expanded(str(site.root), package)
+    remove(str(site.root / "packages" / one))
+    assert (site.root / "packages" / two / "code" / "a").read_bytes() == b"same\n"
