@@ -188,6 +188,8 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 def sql(query: str, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     """The answer to an SQL query; the tables are named as in ``tables`` (`results`, `records`)."""
     names = [name for rows in tables.values() for name in rows.collect_schema().names()]
+    if not re.match(r"[\s(]*(select|with)\b", query, re.IGNORECASE):
+        raise CjError(f"not a question: {query}", 'git cj query "SELECT * FROM results"')
     try:
         answer = pl.SQLContext(dict(tables), eager=False).execute(query)
         answer.collect_schema()

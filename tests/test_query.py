@@ -118,6 +118,13 @@ def test_sql_is_answered_and_its_mistakes_named(rows: pl.LazyFrame) -> None:
         assert message in caught.value.message
 
 
+@pytest.mark.parametrize("words", ["DROP TABLE results", "", "DELETE FROM results", "selection"])
+def test_only_questions_are_answered(rows: pl.LazyFrame, words: str) -> None:
+    with pytest.raises(CjError, match="not a question"):
+        query.sql(words, {"results": rows})
+    assert query.sql(" (with t AS (SELECT 1 AS a) SELECT a FROM t)", {"results": rows}).collect().height == 1
+
+
 def test_a_query_that_fails_on_the_way_is_an_error_a_person_can_read(rows: pl.LazyFrame) -> None:
     with pytest.raises(CjError):
         query.collect(query.reduce(rows, agg="mean(pr)", where="CAST(kind AS INT) > 1"))
