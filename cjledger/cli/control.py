@@ -12,6 +12,7 @@ from cjledger.cli.options import Jobs, Json, Pid, PidTasks, Yes
 from cjledger.errors import CjError
 from cjledger.project import Project, Target, resolve
 from cjledger.render import plain, size
+from cjnode.points import format_tasks
 
 if TYPE_CHECKING:
     from cjledger.commands.control import Resubmitted
@@ -65,7 +66,9 @@ def rerun(
 
     project = output.project()
     target = resolve(project, pid)
-    what = "all its tasks" if not target.tasks else f"{len(target.tasks)} of its tasks"
+    what = "all tasks" if not target.tasks else "task" if len(target.tasks) == 1 else "tasks"
+    if target.tasks:
+        what += f" {format_tasks(list(target.tasks))}"
     _ask(f"Run {what} of {target.short} again?", yes, f"git cj rerun {pid or '@'} --yes")
     _resubmitted(project, target, control.rerun(project, target, jobs=jobs), wait, json)
 

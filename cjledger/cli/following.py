@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from cjledger import package
 from cjledger.cli import output
 from cjledger.commands import state
 from cjledger.commands.state import PackageState
@@ -16,10 +17,11 @@ def wait_for(project: Project, target: Target, to: TextIO = sys.stdout) -> Packa
     """Show progress until every task has ended; returns the last state."""
     from cjledger.render import live  # rich: only for those who wait
 
+    manifest = package.read_manifest(project.repo, target.package_id)
     last = live.watch(
         state.follow(project, target),
         to,
-        title=f"{target.short}  {plain(str(project.repo.top.name))}",
+        title=f"{target.short}  {plain(manifest.program.name)} on {plain(manifest.cluster)}",
         terminal=to.isatty() and output.is_terminal(),
         colour=output.colour(),
         width=output.width(),

@@ -73,7 +73,7 @@ AllowSecret = Annotated[
     typer.Option("--allow-secret", metavar="PATH", help="Pack this file although it looks like a secret."),
 ]
 Line = Annotated[
-    int | None, typer.Option("--line", metavar="L", help="Which loop nest, by a line of it, of several.")
+    int | None, typer.Option("--line", metavar="L", help="Which loop nest of several, by its first line.")
 ]
 Depth = Annotated[int | None, typer.Option("--depth", metavar="D", help="How many of the nest's loops.")]
 NoEval = Annotated[

@@ -139,6 +139,8 @@ def _task_table(listed: list[TaskState]) -> None:
     ]
     headers = ["task", "job", "state", "exit", "time", "MB", "parameters", "error"]
     filled = [index for index in range(len(headers)) if any(row[index] not in (None, "") for row in rows)]
+    if len({task.job for task in listed}) == 1:
+        filled = [index for index in filled if headers[index] != "job"]  # it would only take room
     output.say(
         table(
             [headers[index] for index in filled],

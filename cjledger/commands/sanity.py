@@ -43,12 +43,12 @@ def sanity(project: Project, target: Target, check: str, file: str) -> Sanity:
     }
     usual = Counter(counts.values()).most_common(1)[0][0] if counts else 0
     odd += [
-        Odd(task, states[task], lines, f"{lines} lines, most have {usual}")
+        Odd(task, states[task], lines, f"{lines} {'line' if lines == 1 else 'lines'}, most have {usual}")
         for task, lines in counts.items()
         if lines != usual
     ]
     same = sum(lines == usual for lines in counts.values())
     return Sanity(
         tuple(sorted(odd, key=lambda one: one.task)),
-        f"{same} of {len(states)} tasks have {usual} lines in {file}",
+        f"{same} of {len(states)} tasks have {usual} {'line' if usual == 1 else 'lines'} in {file}",
     )
