@@ -1,7 +1,7 @@
 """A local-first reproducibility ledger with git-native packages.
 
-``import cjledger as cj`` gives ``cj.launch``, ``cj.packages``, ``cj.find`` and ``cj.open``; they are
-loaded when first used, so that the command line starts fast.
+``import cjledger as cj`` gives ``cj.launch``, ``cj.packages`` and ``cj.find``; they are loaded when
+first used, so that the command line starts fast.
 """
 
 from __future__ import annotations
@@ -21,3 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,7 +6,7 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ Program = str | Callable[..., Any]
 class Package:
     """One launched experiment, here and on its cluster."""
 
-    project: Project
+    project: Project = field(repr=False)
     id: str
     tasks: int
 
@@ -108,8 +108,11 @@ def launch(
 def _program_text(project: Project, program: Program) -> str:
     if isinstance(program, str):
         return program
-    source = inspect.getsourcefile(program)
-    name = program.__qualname__
+    name = getattr(program, "__qualname__", type(program).__qualname__)
+    try:
+        source = inspect.getsourcefile(program)
+    except TypeError:  # built in, or not a function at all
+        source = None
     if source is None or "." in name or name == "<lambda>":
         raise CjError(
             f"{name} is not a function at the top level of a module", "name it as 'module.py:function'"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cjledger.errors import CjError
 from cjledger.shards.frames import pl
 
 
@@ -19,7 +20,10 @@ class ToPandas:
 
     def __call__(self, **options: Any) -> Any:
         """``DataFrame.to_pandas`` of the collected rows."""
-        return self._rows.collect().to_pandas(**options)
+        try:
+            return self._rows.collect().to_pandas(**options)
+        except ModuleNotFoundError as missing:
+            raise CjError(f"{missing.name} is not installed", "pip install pandas") from missing
 
 
 @pl.api.register_lazyframe_namespace("to_arrow")
