@@ -18,12 +18,13 @@ LONGEST_PATH = 3000
 # What a task left: ``path`` is relative to the mirror, ``kind`` is file, link or other.
 Left = NamedTuple("Left", [("path", str), ("kind", str)])
 
-# What a folder of the mirror holds: names of links with their texts, names of folders with None.
+# What a folder of the mirror holds: names of files with their absolute paths in the code, names of the code's
+# own symbolic links with their (relative) texts, names of folders with None.
 _Listing = Dict[str, Optional[str]]
 
 
 class Mirror:
-    """A folder with real directories, and links to each file of the code."""
+    """A folder with real directories, and links to each file of the read-only code."""
 
     def __init__(self, code: str, folder: str, unlinked: Collection[str], trash: str) -> None:
         self.folder = folder
@@ -72,7 +73,7 @@ class Mirror:
         os.makedirs(here, 0o700, exist_ok=True)
         for name, target in self._listings[path].items():
             if target is not None:
-                os.symlink(target, os.path.join(here, name))
+                _link(target, os.path.join(here, name))
 
     def _quieten(self, path: str) -> None:
         os.utime(self._here(path), ns=(QUIET_NS, QUIET_NS))
@@ -122,7 +123,7 @@ class Mirror:
                 discard(entry.path, self._trash)
         for name, target in missing.items():
             if target is not None:
-                os.symlink(target, os.path.join(here, name))
+                _link(target, os.path.join(here, name))
             # A missing folder has changed itself and is made when its turn comes, after its parent's.
 
 
@@ -148,12 +149,25 @@ def _is_as_made(entry: "os.DirEntry[str]", expected: Optional[str]) -> bool:
     """Whether an entry is the link to ``expected``, or the folder when that is None."""
     if expected is None:
         return entry.is_dir(follow_symlinks=False)
-    if not expected or not entry.is_symlink():
+    if not expected:
         return False
     try:
-        return os.readlink(entry.path) == expected
+        if entry.is_symlink():
+            return os.readlink(entry.path) == expected
+        return os.path.isabs(expected) and os.path.samestat(os.lstat(entry.path), os.lstat(expected))
     except OSError:
         return False
+
+
+def _link(target: str, path: str) -> None:
+    """A hard link to a file of the code: a symbolic one costs an inode, and is fifty times slower to make."""
+    if os.path.isabs(target):
+        try:
+            os.link(target, path)
+            return
+        except OSError:  # another file system, one without hard links, or too many of them
+            pass
+    os.symlink(target, path)
 
 
 def _is_cache(entry: "os.DirEntry[str]") -> bool:

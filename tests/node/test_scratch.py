@@ -37,7 +37,7 @@ EXPECTED = ["a.py", "link", "sub", "sub/b.py", "sub/inner", "sub/inner/c.py"]
 
 def test_a_mirror_has_folders_and_links_without_cj_and_unlinked_files(mirror: Mirror) -> None:
     assert listing(mirror) == EXPECTED
-    assert os.readlink(mirror.folder + "/a.py").endswith("/code/a.py")
+    assert os.path.samefile(mirror.folder + "/a.py", os.path.join(mirror.folder, "..", "code", "a.py"))
     assert os.readlink(mirror.folder + "/link") == "sub/b.py"
     assert mirror.changed() == []
 

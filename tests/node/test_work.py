@@ -107,7 +107,7 @@ def test_names_that_are_no_text_are_made_fit(bench: Bench) -> None:
 def test_what_is_no_regular_file_is_told_and_not_kept(bench: Bench) -> None:
     bench.package({"main.py": HOSTILE["leaves odd things"]}).work()
     note = bench.records()[1].note
-    assert "hard and 1 more not kept: a symbolic link" in note
+    assert "link not kept: a symbolic link" in note
     assert "pipe and 1 more not kept: no regular file" in note
 
 
