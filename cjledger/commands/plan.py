@@ -175,7 +175,8 @@ def _loops(
 
 def _check_program(project: Project, program: Program, swept: Sweep) -> None:
     if program.kind == "command":
-        python.check_template(program.command or "", swept.names)
+        repeated = ("cj_repeat",) if swept.repeat > 1 else ()
+        python.check_template(program.command or "", swept.names + repeated)
     elif program.kind == "function":
         source = (project.repo.top / (program.path or "")).read_bytes()
         python.check_function(source, program.path or "", program.function or "", swept.names)

@@ -87,6 +87,8 @@ def commit(shell: Shell, **files: str) -> None:
         (("run", "ok.py", "local", "--blocks", "blocks.json"), "the sweep is empty", "--sweep"),
         (("run", "ok.py", "local", "--repeat", "0"), "there is nothing to run", "--repeat 10"),
         (("run", "ok.py", "local", "--repeat", "1000001"), "1000001 tasks are more than", "max_tasks"),
+        (("run", "-c", "echo {cj_repeat}", "local"), "{cj_repeat}, which is no parameter", "--sweep"),
+        (("run", "-c", "awk '{print $1}'", "local"), "{print $1}, which is no", "{{print $1}} means the"),
         (("run", "ok.py:f", "local"), "no function f at module level", "ok.py:FUNCTION"),
         (("run", "ok.py", "local", "--mem", "lots"), "'lots' is not an amount of memory", "4G"),
         (("run", "ok.py", "local", "--jobs", "-1"), "--jobs -1: less than one", "--jobs 1"),

@@ -100,11 +100,12 @@ def check_template(command: str, names: Sequence[str]) -> None:
     except ValueError as problem:
         raise CjError(f"-c: {problem}", "write {{ and }} for braces that belong to the command") from None
     for _, name in parts:
-        if name is not None and name not in (*names, "cj_repeat"):
+        if name is not None and name not in names:
             known = ", ".join(names) or "none"
             raise CjError(
                 f"-c: the command names {{{name}}}, which is no parameter (there are: {known})",
-                f"--sweep {name}=… gives it values; {{{{{name}}}}} means the characters themselves",
+                (f"--sweep {name}=… gives it values; " if name.isidentifier() else "")
+                + f"{{{{{name}}}}} means the characters themselves",
             )
 
 
