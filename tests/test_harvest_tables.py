@@ -93,9 +93,9 @@ def test_types_of_different_harvests_are_united(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
-        (b"1,2\n3\n", "line 2: 1 fields, not 2"),
+        (b"1,2\n3\n", "line 2: 1 field, not 2"),
         (b"1,2,3\n", "line 1: 3 fields, not 2"),
-        (b"1\n1,2,3\n", "line 1: 1 fields, not 2"),
+        (b"1\n1,2,3\n", "line 1: 1 field, not 2"),
         (b"1,2\n\xff\xfe,1\n", "line 2: not UTF-8 text (byte 4)"),
         (b"1,\x002\n", "line 1: binary data"),
         (b'1,"2\n', "line 1: unexpected end of data"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cjledger.cli import output
-from cjledger.cli.launch_options import PARAMETERS, Wait
+from cjledger.cli.launch_options import PARAMETERS, Script, Wait
 from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve
@@ -35,7 +35,9 @@ def _launcher(text: str, *without: str, loops: bool = False) -> Callable[..., No
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     own = [
-        inspect.Parameter(name, kind, annotation=annotation, default=default)
+        inspect.Parameter(
+            name, kind, annotation=Script if loops and name == "program" else annotation, default=default
+        )
         for name, (annotation, default) in PARAMETERS.items()
         if name not in without
     ]

@@ -12,6 +12,7 @@ Program = Annotated[
     str | None,
     typer.Argument(metavar="PROGRAM", help="script.py or module.py:function; left out with -c."),
 ]
+Script = Annotated[str | None, typer.Argument(metavar="PROGRAM", help="script.py: a script with loops.")]
 Cluster = Annotated[
     str | None,
     typer.Argument(metavar="CLUSTER", help="Where to run: local; left out, the configured default_cluster."),

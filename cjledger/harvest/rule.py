@@ -210,7 +210,7 @@ def read_alone(file: bytes, rule: Rule) -> tuple[tuple[str, ...], list[list[str 
                 raise RaggedError(f"line {line}: a row where the other tasks have the names of columns")
             names = names_of(fields)
         elif len(fields) != len(names):
-            raise RaggedError(f"line {line}: {len(fields)} fields, not {len(names)}")
+            raise RaggedError(f"line {line}: {len(fields)} field{'s' * (len(fields) != 1)}, not {len(names)}")
         else:
             rows.append([None if field in NULLS else field for field in fields])
     return names or rule.columns, rows
