@@ -49,6 +49,7 @@ class Repo:
     git_dir: Path
     common_dir: Path
     head: str | None
+    branch: str | None  # None where HEAD is detached or unborn
     hash_name: str  # sha1 or sha256
 
     @property
@@ -79,8 +80,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def discover(start: Path) -> Repo:
     """Find the repository around ``start``. Raises CjError outside one, and in a bare one."""
-    questions = ("--show-object-format", "--absolute-git-dir", "--git-common-dir", "--show-toplevel", "HEAD")
-    found = _rev_parse(start, *questions)
+    places = ("--show-object-format", "--absolute-git-dir", "--git-common-dir", "--show-toplevel")
+    found = _rev_parse(start, *places, "HEAD", "--abbrev-ref", "HEAD")
     answers = found.stdout.removesuffix("\n").split("\n")
     if len(answers) < 5:
         if "work tree" in found.stderr:
@@ -88,11 +89,19 @@ def discover(start: Path) -> Repo:
         if "not a git repository" in found.stderr:
             raise CjError(f"{start} is not in a git repository", "git init, then run it again")
         raise CjError(found.stderr.strip())
-    if len(answers) > 5:  # a path holds a newline: one question at a time
-        answers = [_rev_parse(start, question).stdout.removesuffix("\n") for question in questions]
-    hash_name, git_dir, common, top, head = answers
+    is_unborn = found.returncode != 0
+    head, branch = (None, None) if is_unborn else (answers[-2], answers[-1])
+    answers = answers[: -1 if is_unborn else -2]
+    if len(answers) > len(places):  # a path holds a newline: one question at a time
+        answers = [_rev_parse(start, place).stdout.removesuffix("\n") for place in places]
+    hash_name, git_dir, common, top = answers
     return Repo(
-        Path(top), Path(git_dir), (start / common).resolve(), None if head == "HEAD" else head, hash_name
+        Path(top),
+        Path(git_dir),
+        (start / common).resolve(),
+        head,
+        None if branch == "HEAD" else branch,
+        hash_name,
     )
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import re
-import secrets
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from cjledger import gitrepo
 from cjledger.errors import CjError
-from cjledger.gitrepo import RefMove, Repo
+from cjledger.gitrepo import GitError, RefMove, Repo
 
 CHAINS = "refs/cj/ledger/"
 _FORMAT = "--format=%H%x1f%P%x1f%cI%x1f%B%x00"
@@ -47,11 +46,11 @@ def agent(repo: Repo) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         pass
-    words = re.sub(r"[^a-z0-9]+", "-", f"{_login()}-{socket.gethostname()}".lower()).strip("-")[:40]
+    words = re.sub(r"[^a-z0-9]+", "-", f"{_login()}-{os.uname().nodename}".lower()).strip("-")[:40]
     repo.cj_dir.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("x") as file:
-            file.write(f"{words}-{secrets.token_hex(2)}\n")
+            file.write(f"{words}-{os.urandom(2).hex()}\n")
     except FileExistsError:
         pass
     return path.read_text().strip()
@@ -82,9 +81,14 @@ def of_package(repo: Repo, name: str, package_id: str) -> Iterator[Entry]:
 def entries(repo: Repo, name: str, limit: int | None = None, only: Sequence[str] = ()) -> Iterator[Entry]:
     """An agent's entries, newest first; ``only`` narrows as ``git log`` does."""
     count = () if limit is None else (f"-n{limit}",)
-    if gitrepo.ref_value(repo, CHAINS + name) is None:
+    # 128: no chain yet, which costs no question of its own.
+    words = ("log", "--no-show-signature", *count, *only, _FORMAT, CHAINS + name, "--")
+    try:
+        out = gitrepo.run(repo, *words)
+    except GitError:
+        if gitrepo.ref_value(repo, CHAINS + name) is not None:
+            raise
         return
-    out = gitrepo.run(repo, "log", "--no-show-signature", *count, *only, _FORMAT, CHAINS + name)
     for raw in out.decode(errors="replace").split("\0"):
         if raw.strip():
             yield parse(raw.lstrip("\n"), name)

@@ -29,7 +29,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``git-cj`` for this interpreter, whether or not the project is installed."""
     folder = tmp_path_factory.mktemp("programs")
     path = folder / "git-cj"
-    path.write_text(f"#!{sys.executable}\nimport sys\nfrom cjledger.cli import main\nsys.exit(main())\n")
+    path.write_text(f"#!{sys.executable}\nfrom cjledger.start import main\nmain()\n")
     path.chmod(0o755)
     return folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import subprocess
 import sys
 import tempfile
@@ -69,7 +69,7 @@ class Local:
     def _run(self, program: Path, verb: str, request: Mapping[str, Any]) -> Iterator[Frame]:
         if not program.exists():
             raise CjError(f"cluster {self.cluster.name} is not set up in {self.cluster.root}", "git cj run …")
-        nonce = secrets.token_hex(16)
+        nonce = os.urandom(16).hex()
         argv = (sys.executable, "-I", "-S", str(program), verb, "--root", self.cluster.root, "--nonce", nonce)
         with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as errors:
             asked.write(json.dumps(request).encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -143,7 +143,7 @@ def _manifest(
         program=planned.program,
         sweep=planned.sweep,
         tasks=planned.tasks,
-        seed=request.seed if request.seed is not None else secrets.randbits(48),
+        seed=request.seed if request.seed is not None else int.from_bytes(os.urandom(6)),
         outputs=planned.outputs,
         unlinked=unlinked,
         resources=planned.resources,

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from cjledger import config, gitrepo, sweep
+from cjledger import config, sweep
 from cjledger.commands import programs
 from cjledger.errors import CjError, UsageError
 from cjledger.languages import python
@@ -115,7 +115,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
         resources=_resources(request, where),
         cluster=where,
         python=interpreter,
-        branch=gitrepo.text(project.repo, "symbolic-ref", "-q", "--short", "HEAD", ok=(0, 1, 128)) or None,
+        branch=project.repo.branch,
     )
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -100,7 +98,7 @@ def _denied(words: str) -> str:
 def workshop(repo: Repo) -> Iterator[Workshop]:
     """Make the folder, copy the index into it, and remove it all afterwards."""
     home = repo.cj_dir / "snapshot"
-    folder = home / f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
+    folder = home / f"{os.uname().nodename}.{os.getpid()}.{os.urandom(4).hex()}"
     try:
         try:
             home.mkdir(parents=True, exist_ok=True)
@@ -132,7 +130,7 @@ def _copy_with_times(source: Path, target: Path) -> None:
 def _remove_leftovers(home: Path) -> None:
     for folder in home.iterdir():
         host, pid = folder.name.rsplit(".", 2)[:2] if folder.name.count(".") >= 2 else ("", "0")
-        if host == socket.gethostname() and pid.isdigit():
+        if host == os.uname().nodename and pid.isdigit():
             leftover = not _is_alive(int(pid))
         else:
             # Another machine's process cannot be asked; a snapshot takes seconds.

@@ -1,0 +1,22 @@
+"""The program ``git-cj``: begins and ends without what only a long run needs."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    # While modules load nothing becomes garbage, and looking for it takes a fifth of the time.
+    gc.set_threshold(100_000, 50, 100)
+    from cjledger.cli import main as run
+
+    code = run()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        # Taking the interpreter down costs 10 ms and frees what the system frees anyway.
+        os._exit(code)
