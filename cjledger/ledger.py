@@ -132,14 +132,16 @@ def append(
     subject: str,
     data: dict[str, Any],
     also: Callable[[], Sequence[RefMove]] = tuple,
+    after: Entry | None = None,
 ) -> Entry:
     """Append one event; ``also`` names refs that must move in the same transaction.
 
-    ``also`` is asked anew at each try. Raises CjError when the refs cannot move together.
+    ``also`` is asked anew at each try. ``after`` is an entry of ours that probably is the tip still, which
+    saves looking. Raises CjError when the refs cannot move together.
     """
     name = agent(repo)
     for _ in range(_ATTEMPTS):
-        before = tip(repo, name)
+        before, after = after or tip(repo, name), None
         sequence = before.sequence + 1 if before else 1
         last = package_id if event == "launched" else before.last if before else package_id
         body = (

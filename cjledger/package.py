@@ -35,10 +35,13 @@ def build(repo: Repo, tree: str, files: Mapping[str, bytes], message: str, autho
 
     Only objects are written; no ref moves. Returns the package ID.
     """
-    blobs = _write_blobs(repo, files)
+    asked = gitrepo.start(repo, "ls-tree", "-z", tree)
     with _TreeWriter(repo) as trees:
-        listing = gitrepo.run(repo, "ls-tree", "-z", tree).split(b"\0")[:-1]
-        entries = {entry.split(b"\t", 1)[1]: entry for entry in listing}
+        blobs = _write_blobs(repo, files)  # meanwhile
+        listing, words = asked.communicate()
+        if asked.returncode:
+            raise gitrepo.GitError(("ls-tree",), asked.returncode, words.decode(errors="replace"))
+        entries = {entry.split(b"\t", 1)[1]: entry for entry in listing.split(b"\0")[:-1]}
         if FOLDER.encode() in entries:  # the snapshot's grafts: .cj/deps
             grafted = gitrepo.run(repo, "ls-tree", "-z", f"{tree}:{FOLDER}").split(b"\0")[:-1]
             entries[FOLDER.encode()] = trees.folder(blobs, grafted)

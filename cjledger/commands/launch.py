@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cjledger import __version__, cluster, config, gitrepo, ledger, package, snapshot
-from cjledger.cluster import Transport
 from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.languages import script
+from cjledger.ledger import Entry
 from cjledger.model import Cluster, Lock, Manifest, Snapshot, manifest_to_bytes
 from cjledger.project import Project, Target
 from cjnode import tree as node_tree
@@ -62,7 +62,7 @@ def launch(project: Project, request: LaunchRequest, announce: Announce) -> Laun
         announce(line)
     package_id = _commit(project, planned, taken, manifest, author)
     subject = f"launched {package_id[:12]}: {package.default_subject(manifest)}"
-    ledger.append(
+    entry = ledger.append(
         project.repo,
         "launched",
         package_id,
@@ -72,7 +72,7 @@ def launch(project: Project, request: LaunchRequest, announce: Announce) -> Laun
     )
     jobs: tuple[str, ...] = ()
     if request.submit:
-        jobs = _send(project, package_id, manifest, planned.cluster, announce)
+        jobs = _send(project, package_id, manifest, planned.cluster, announce, entry)
     return Launched(
         package_id,
         package.ref(package_id),
@@ -190,7 +190,7 @@ def submit(project: Project, target: Target, announce: Announce) -> Launched:
     """Send a package that was launched without submitting, or whose submission failed. Idempotent."""
     manifest = package.read_manifest(project.repo, target.package_id)
     where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
-    jobs = _send(project, target.package_id, manifest, where, announce)
+    jobs = _send(project, target.package_id, manifest, where, announce, None)
     return Launched(
         target.package_id,
         package.ref(target.package_id),
@@ -203,13 +203,18 @@ def submit(project: Project, target: Target, announce: Announce) -> Launched:
 
 
 def _send(
-    project: Project, package_id: str, manifest: Manifest, where: Cluster, announce: Announce
+    project: Project,
+    package_id: str,
+    manifest: Manifest,
+    where: Cluster,
+    announce: Announce,
+    launched: Entry | None,
 ) -> tuple[str, ...]:
     way = cluster.transport(where)
     if cluster.ensure_ready(way, project.repo):
         announce(f"cluster {where.name}: set up in {where.root}")
     try:
-        job = _push(project, way, package_id)
+        job = str(way.push(project.repo, package_id)["job"])
     except CjError as problem:
         ledger.append(
             project.repo,
@@ -222,16 +227,22 @@ def _send(
             f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
             problem.hint or f"git cj submit {package_id[:8]}",
         ) from problem
-    ledger.append(
-        project.repo,
-        "submitted",
-        package_id,
-        f"submitted {package_id[:12]} to {where.name} as {job}",
-        {"job": job, "submission": 1, "tasks": manifest.tasks},
-    )
+    if launched or not _is_known(project, package_id, job):
+        ledger.append(
+            project.repo,
+            "submitted",
+            package_id,
+            f"submitted {package_id[:12]} to {where.name} as {job}",
+            {"job": job, "submission": 1, "tasks": manifest.tasks},
+            after=launched,
+        )
     return (job,)
 
 
-def _push(project: Project, way: Transport, package_id: str) -> str:
-    reply = way.push(project.repo, package_id)
-    return str(reply["job"])
+def _is_known(project: Project, package_id: str, job: str) -> bool:
+    """Whether a ledger has this submission already: sending twice submits once."""
+    return any(
+        entry.event == "submitted" and entry.data["job"] == job
+        for name in ledger.chains(project.repo)
+        for entry in ledger.of_package(project.repo, name, package_id)
+    )
