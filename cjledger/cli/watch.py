@@ -54,15 +54,17 @@ def state(
     if every and not targets and not json:
         output.note("every package launched here is final: git cj log")
     for target in targets:
-        if watch and not json:
+        # What was not sent does not end: it is shown once, with the command that sends it.
+        watched = watch and states.was_submitted(project, target.package_id)
+        if watched and not json:
             wait_for(project, target)
-        elif watch:
+        elif watched:
             last: PackageState | None = None
             for found in states.follow(project, target):
                 if found != last:
                     output.emit(_package(found))
                 last = found
-        _one_state(project, target, tasks or bool(target.tasks), wanted, json, quiet=watch and json)
+        _one_state(project, target, tasks or bool(target.tasks), wanted, json, quiet=watched and json)
 
 
 def _one_state(

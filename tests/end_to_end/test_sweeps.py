@@ -78,6 +78,7 @@ def test_a_deployed_package_is_sent_later(shell: Shell) -> None:
     deployed = shell.lines("deploy", "model.py:fit", "local", "--sweep", "a=1:3")[0]
     assert deployed["jobs"] == []
     assert shell.lines("state")[0]["counts"] == {"PENDING": 3}
+    assert shell.lines("state", "--all", "--watch")[0]["final"] is False  # what was not sent does not end
     shell.cj("submit", deployed["package"][:8], "--wait")
     assert shell.lines("state")[0]["counts"] == {"COMPLETED": 3}
 
