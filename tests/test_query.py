@@ -111,7 +111,7 @@ def test_sql_is_answered_and_its_mistakes_named(rows: pl.LazyFrame) -> None:
     for wrong, message in (
         ("SELECT nope FROM results", "there is no column 'nope'"),
         ("SELECT 1 FROM result", "there is no table 'result'"),
-        ("SELEC", "sql parser error"),
+        ("SELECT (", "sql parser error"),
     ):
         with pytest.raises(CjError) as caught:
             query.sql(wrong, tables)

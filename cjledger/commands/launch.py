@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cjledger import __version__, cluster, config, gitrepo, ledger, package, snapshot
+from cjledger.commands import state
 from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
@@ -191,6 +192,7 @@ def submit(project: Project, target: Target, announce: Announce) -> Launched:
     manifest = package.read_manifest(project.repo, target.package_id)
     where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
     jobs = _send(project, target.package_id, manifest, where, announce, None)
+    state.forget(project, target.package_id)
     return Launched(
         target.package_id,
         package.ref(target.package_id),
@@ -227,7 +229,8 @@ def _send(
             f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
             problem.hint or f"git cj submit {package_id[:8]}",
         ) from problem
-    if launched or not _is_known(project, package_id, job):
+    # Sending twice submits once, and is noted once.
+    if launched or not state.is_on_cluster(project, package_id):
         ledger.append(
             project.repo,
             "submitted",
@@ -237,12 +240,3 @@ def _send(
             after=launched,
         )
     return (job,)
-
-
-def _is_known(project: Project, package_id: str, job: str) -> bool:
-    """Whether a ledger has this submission already: sending twice submits once."""
-    return any(
-        entry.event == "submitted" and entry.data["job"] == job
-        for name in ledger.chains(project.repo)
-        for entry in ledger.of_package(project.repo, name, package_id)
-    )

@@ -47,7 +47,7 @@ def gather(
         }
         broken += read.broken
         with ThreadPoolExecutor(1) as beside:  # compressing holds no lock: tables are parsed meanwhile
-            records = beside.submit(_records_shard, read, package_id, harvest)
+            records = beside.submit(_records_shard, batch, read, package_id, harvest)
             tables = read_tables(manifest, package_id, points, read.outputs, rules, broken)
             shards += [*records.result(), *(_table_shard(table, harvest) for table in tables)]
     if positions == before.positions:
@@ -76,10 +76,13 @@ def _batches(frames: Iterable[Frame], batch_bytes: int) -> Iterator[list[Frame]]
         yield batch
 
 
-def _records_shard(read: Batch, package_id: str, harvest: int) -> list[tuple[Shard, bytes]]:
+def _records_shard(
+    frames: list[Frame], read: Batch, package_id: str, harvest: int
+) -> list[tuple[Shard, bytes]]:
     if not read.records.num_rows:
         return []
-    table = parquet.records_table(read.records, package_id, read.blocks, read.outputs.kept())
+    blocks = [frame.block for frame in frames]
+    table = parquet.records_table(read.records, package_id, blocks, read.numbers, read.outputs.kept())
     return [_shard(RECORDS, harvest, table, read.records.column("task").to_pylist(), {})]
 
 

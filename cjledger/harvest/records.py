@@ -40,10 +40,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Batch:
-    """What some frames hold: records (an Arrow table), the block of each, their outputs, what was wrong."""
+    """What some frames hold: records (an Arrow table), their outputs, what was wrong."""
 
     records: Any
-    blocks: list[str]
+    numbers: list[int]  # which frame each record is of
     outputs: Outputs
     broken: list[Broken]
     positions: dict[str, tuple[int, int]]
@@ -80,8 +80,7 @@ def read_batch(frames: Sequence[Frame], tasks: int, seen: list[pl.Series]) -> Ba
         numbers = [number for number, kept in zip(numbers, keep, strict=True) if kept]
     counts, fields = parquet.split_outputs(table)
     outputs = _outputs(table, counts, fields, numbers, frames, broken)
-    blocks = [frames[number].block for number in numbers]
-    return Batch(table, blocks, outputs, broken, _positions(frames, counts, fields, numbers))
+    return Batch(table, numbers, outputs, broken, _positions(frames, counts, fields, numbers))
 
 
 def _line_by_line(frames: Sequence[Frame], broken: list[Broken]) -> tuple[Any, list[int]]:

@@ -123,9 +123,13 @@ def _one_chunk(column: Any) -> Any:
 
 
 def records_table(
-    records: Any, package_id: str, blocks: Sequence[str], contents: Sequence[bytes | None]
+    records: Any,
+    package_id: str,
+    blocks: Sequence[str],
+    numbers: Sequence[int],
+    contents: Sequence[bytes | None],
 ) -> Any:
-    """The shard table ``cj:records``: each record gets its block, each output its content, or null."""
+    """Table ``cj:records``: each record has its block (``blocks[number]``), each output its content."""
     outputs = _one_chunk(records.column("outputs"))
     counts = pc.fill_null(pc.list_value_length(outputs), 0)
     offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(counts.cast(pa.int64()))])
@@ -141,7 +145,7 @@ def records_table(
     }
     for name in RECORD.names[2:-1]:
         columns[name] = records.column(name)
-    columns["block"] = pa.array(blocks, pa.string())
+    columns["block"] = pa.array(blocks, pa.string()).take(pa.array(numbers, pa.int32()))
     columns["outputs"] = pa.LargeListArray.from_arrays(offsets, struct)
     return pa.table(columns)
 

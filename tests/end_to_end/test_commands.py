@@ -180,3 +180,13 @@ def test_state_of_all_and_watch(done: Shell) -> None:
     done.cj("parrun", "PT.py", "local")
     done.cj("state", "--watch")
     assert done.lines("state")[0]["final"] is True
+
+
+def test_a_cleaned_package_is_submitted_again(shell: Shell) -> None:
+    shell.write("model.py", "def f(x):\n    return x\n")
+    package = shell.launch("run", "model.py:f", "local", "--sweep", "x=1:3")
+    shell.cj("clean", package)
+    shell.cj("submit", package, "--wait")
+    assert shell.lines("state", package)[0]["counts"] == {"COMPLETED": 3}
+    assert (shell.folder / f".git/cj/local/packages/{package}").exists()
+    assert len(shell.cj("reduce", package, "--json").splitlines()) == 3
