@@ -23,11 +23,11 @@ def node_zip() -> bytes:
     files = {path.relative_to(package.parent).as_posix(): path for path in package.rglob("*.py")}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_entry("__main__.py"), _MAIN)
+        # Changed hooks are a changed node half: they get installed too.
+        digest = hashlib.sha256(repr(hooks()).encode()).hexdigest()
+        archive.writestr(_entry("__main__.py"), _MAIN + f"# hooks {digest}\n".encode())
         for name in sorted(files):
             archive.writestr(_entry(name), files[name].read_bytes())
-        # Changed hooks are a changed node half: they get installed too.
-        archive.comment = hashlib.sha256(repr(hooks()).encode()).hexdigest().encode()
     return out.getvalue()
 
 
