@@ -86,12 +86,14 @@ def test_a_kill_at_any_start_of_git_changes_nothing_and_the_next_snapshot_tidies
     top = soiled(tmp_path)
     before = possessions(top)
     expected = git_add_all(top)
-    environment = wrapper(tmp_path, KILLER) | {"WHEN": when, "COUNTER": str(tmp_path / "count")}
+    environment = wrapper(tmp_path, KILLER) | {"WHEN": when}
     for at in range(1, 100):
-        (tmp_path / "count").write_text("0")
+        # A file for each try: a git that outlived its killed parent still counts in the old one.
+        counter = tmp_path / f"count{at}"
+        counter.write_text("0")
         done = subprocess.run(
             [sys.executable, "-c", TAKE, str(top)],
-            env={**environment, "KILL_AT": str(at)},
+            env={**environment, "KILL_AT": str(at), "COUNTER": str(counter)},
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
         )
