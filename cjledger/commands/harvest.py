@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cjledger import ledger, package
@@ -16,6 +16,7 @@ from cjledger.harvest import gathering, store
 from cjledger.harvest.manifest import RECORDS, Frame, Results
 from cjledger.harvest.outputs import Output
 from cjledger.harvest.outputs import outputs as read_outputs
+from cjledger.harvest.tables import large_tables
 from cjledger.model import Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport
 from cjnode.points import parse_tasks
@@ -102,7 +103,19 @@ def _frames(way: Transport, request: dict[str, object], more: list[bool]) -> Ite
             pieces.append((int(offset), frame.payload[at : at + size]))
             at += size
         start, size = head["records"]
-        yield Frame(str(head["block"]), frame.payload[:size], int(start), tuple(pieces))
+        pulled = Frame(str(head["block"]), frame.payload[:size], int(start), tuple(pieces))
+        yield _with_large_tables(way, str(request["package"]), pulled)
+
+
+def _with_large_tables(way: Transport, package_id: str, pulled: Frame) -> Frame:
+    """The frame with the tables that are too large for ``pull``: their rows are wanted all the same."""
+    wanted = large_tables(pulled)
+    if not wanted:
+        return pulled
+    items = [[pulled.block, offset, size] for offset, size in wanted]
+    fetched = way.stream("fetch", {"package": package_id, "items": items})
+    pieces = [(offset, frame.payload) for (offset, _), frame in zip(wanted, fetched, strict=True)]
+    return replace(pulled, data=(*pulled.data, *pieces))
 
 
 def _report(target: Target, manifest: Manifest, before: Results, after: Results) -> Harvested:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -49,9 +50,14 @@ def _suffix(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
+_LARGE = re.compile(rb'"bytes": ?[0-9]{7}')
+
+
 def large_tables(frame: Frame) -> list[tuple[int, int]]:
     """Offset and size of tabular outputs that ``pull`` left out: ``fetch`` them into ``frame.data``."""
     wanted: list[tuple[int, int]] = []
+    if not _LARGE.search(frame.records):  # nearly always: a hundred times faster than to parse
+        return wanted
     for line in frame.records.splitlines():
         try:
             outputs = json.loads(line).get("outputs") or []

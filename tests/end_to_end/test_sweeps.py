@@ -138,3 +138,12 @@ def test_results_of_an_earlier_run_in_the_folder_do_not_leak_into_tasks(shell: S
     shell.write("results.txt", "99\n")
     shell.launch("run", "p.py", "local", "--sweep", "x=1:3")
     assert shell.cj("show", "@/2/results.txt") == "2\n"
+
+
+def test_a_table_too_large_to_keep_gives_its_rows_all_the_same(shell: Shell) -> None:
+    rows = "''.join(f'{i},{i:060d}\\n' for i in range(80_000))"
+    shell.write("big.py", f"open('o.csv', 'w').write('n,text\\n' + {rows})\n")
+    shell.launch("run", "big.py", "local")
+    answer = shell.lines("query", "SELECT COUNT(*) AS rows, MAX(n) AS last FROM results")
+    assert answer == [{"rows": 80_000, "last": 79_999}]
+    assert shell.cj("show", "@/1/o.csv").count("\n") == 80_001
