@@ -22,8 +22,6 @@ _INHERITED = frozenset(
     GIT_INTERNAL_SUPER_PREFIX""".split()  # noqa: SIM905
 )
 
-ZERO = "0" * 40
-
 
 class GitError(CjError):
     """The git program refused; ``stderr`` holds its own words."""

@@ -64,11 +64,25 @@ class _Source:
 
 
 def _source(project: Project, target: Target, file: str | None, announce: Announce) -> _Source:
-    done = harvesting.harvest(project, target, announce)
-    for line in done.broken:
+    tip, results = _harvested(project, target, announce)
+    return _read(project, target, tip, results, _choose(target, results, file), announce)
+
+
+def _harvested(project: Project, target: Target, announce: Announce) -> tuple[str | None, Results]:
+    """The package's results with what is new, saying what was broken."""
+    for line in harvesting.harvest(project, target, announce).broken:
         announce(f"left out: {line}")
-    tip, results = store.load(project.repo, target.package_id)
-    table = _choose(target, results, file)
+    return store.load(project.repo, target.package_id)
+
+
+def _read(
+    project: Project,
+    target: Target,
+    tip: str | None,
+    results: Results,
+    table: str | None,
+    announce: Announce,
+) -> _Source:
     wanted = results.of(RECORDS) + (results.of(table) if table else ())
     readable, problems = store.readable(project.repo, target.package_id, tip, wanted)
     for problem in problems:
@@ -240,10 +254,7 @@ def query(project: Project, target: Target | None, sql: str, *, announce: Announ
 
 
 def _tables(project: Project, target: Target, announce: Announce) -> list[_Source]:
-    """The package's table; with several, each of them."""
-    harvesting.harvest(project, target, announce)
-    _, results = store.load(project.repo, target.package_id)
-    names = [ROWS] if ROWS in results.names else list(results.names)
-    return [_source(project, target, name, announce) for name in names] or [
-        _source(project, target, None, announce)
-    ]
+    """The package's table; with several, each of them. Harvested once for all."""
+    tip, results = _harvested(project, target, announce)
+    names: list[str | None] = [ROWS] if ROWS in results.names else [*results.names]
+    return [_read(project, target, tip, results, name, announce) for name in names or [None]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from cjledger import gitrepo, ledger, package
 from cjledger.errors import CjError
-from cjledger.model import FINAL_STATES, Manifest
+from cjledger.model import STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport, write_whole
 
 KEPT_TASKS = 10_000
@@ -201,14 +200,8 @@ def _kept(project: Project, package_id: str) -> tuple[PackageState, list[TaskSta
         return None  # derived: asked anew
 
 
-def counts_of(listed: Sequence[TaskState]) -> dict[str, int]:
-    """How many tasks are in each state."""
-    return dict(Counter(task.state for task in listed))
-
-
 def check_state(word: str) -> str:
     """A state's name as a person typed it. Raises CjError."""
-    known = (*FINAL_STATES, "PENDING", "RUNNING", "HELD", "WAITING")
-    if word.upper() not in known:
-        raise CjError(f"there is no state {word}", f"one of {' '.join(known)}")
+    if word.upper() not in STATES:
+        raise CjError(f"there is no state {word}", f"one of {' '.join(STATES)}")
     return word.upper()
