@@ -22,6 +22,9 @@ SCHEDULERS = ("local", "slurm", "sge", "pbs", "torque", "lsf", "htcondor")
 ENVIRONMENTS = ("none", "modules", "venv", "uv", "conda", "container")
 TRANSPORTS = ("openssh", "paramiko")
 
+REMOTE_ROOT = "~/.cjledger"
+
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._/~+@%=,:-]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _Path = tuple[str, ...]
 
@@ -93,16 +96,17 @@ def cluster(config: Config, name: str, cj_dir: Path) -> Cluster:
             f"one of: {', '.join(known(config))}; add others as [cluster.NAME] in {REPOSITORY_FILE}",
         )
     found = config.clusters.get(name, Cluster(name))
-    if found.host is not None:
+    if found.host is None:
+        # On this machine: its own folder, unless told another.
+        return replace(found, root=os.path.expanduser(found.root) if found.root else str(cj_dir / name))
+    root = found.root or REMOTE_ROOT
+    # It becomes part of a command there, read by whatever shell the person has there.
+    if not _PLAIN_PATH.fullmatch(root):
         raise CjError(
-            f"cluster {name} is reached by ssh: this version runs on local only", "git cj run PROGRAM local"
+            f"cluster {name}: its root {root!r} has characters other than letters, digits and ._/~+@%=,:-",
+            "choose another root for this cluster",
         )
-    if found.scheduler != "local":
-        raise CjError(
-            f"cluster {name} has the scheduler {found.scheduler}: this version runs on local only",
-            "git cj run PROGRAM local",
-        )
-    return replace(found, root=os.path.expanduser(found.root) if found.root else str(cj_dir / name))
+    return replace(found, root=root.removeprefix("~/"))
 
 
 def _nearest(word: str, candidates: Iterable[str]) -> str:

@@ -54,7 +54,11 @@ class Resources:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A configured machine with a scheduler. ``root`` is absolute; ``python`` a program there."""
+    """A configured machine with a scheduler.
+
+    ``root`` is absolute, or relative to the person's home where ``host`` is given; ``python`` is a program
+    there.
+    """
 
     name: str
     scheduler: str = "local"
@@ -125,6 +129,7 @@ class Manifest:
     report: tuple[str, ...]
     locks: tuple[Lock, ...]
     version: str
+    max_jobs: int | None = None
     format: int = field(default=FORMAT)
 
 

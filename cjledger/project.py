@@ -95,7 +95,8 @@ def check_tasks(target: Target, tasks: int) -> None:
 
 def transport(project: Project, manifest: Manifest) -> Transport:
     """The way to the cluster a package went to."""
-    return cluster.transport(config.cluster(project.config, manifest.cluster, project.repo.cj_dir))
+    where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
+    return cluster.transport(where, project.repo.cj_dir)
 
 
 def package_points(repo: Repo, package_id: str, sweep: Sweep, tasks: Sequence[int]) -> Iterator[Point]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cjledger import cluster, gitrepo
+from cjledger import gitrepo
 from cjledger.cluster import Frame, Local, ensure_ready, node_zip, outbox
 from cjledger.cluster.transport import LostReplyError, frames
 from cjledger.errors import CjError
@@ -102,11 +102,6 @@ def test_a_cluster_that_is_not_ready_is_set_up_again(way: Local, repo: Repo, con
         (root(way) / "cluster.json").write_text(content)
         with pytest.raises(CjError, match="cannot be read"):
             ensure_ready(way, repo)
-
-
-def test_an_unknown_scheduler_has_no_way() -> None:
-    with pytest.raises(CjError, match="loadleveler"):
-        cluster.transport(Cluster("far", "loadleveler", "/x"))
 
 
 def test_a_package_is_pushed_and_runs(way: Local, repo: Repo) -> None:

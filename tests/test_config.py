@@ -157,17 +157,17 @@ def test_an_unknown_cluster_lists_the_known_ones(tmp_path: Path) -> None:
     assert caught.value.hint.startswith("one of: local, here, sherlock;")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("host = 'login'", "cluster far is reached by ssh: this version runs on local only"),
-        ("scheduler = 'sge'", "cluster far has the scheduler sge: this version runs on local only"),
-    ],
-)
-def test_a_cluster_that_is_not_served_yet_says_so(tmp_path: Path, text: str, words: str) -> None:
-    found = _load(tmp_path, f"[cluster.far]\n{text}")
-    with pytest.raises(CjError, match=words):
-        config.cluster(found, "far", tmp_path)
+def test_a_cluster_reached_by_ssh_has_a_root_below_the_home_there(tmp_path: Path) -> None:
+    found = config.cluster(
+        _load(tmp_path, "[cluster.far]\nhost = 'login'\nscheduler = 'sge'\n"), "far", tmp_path
+    )
+    assert (found.host, found.scheduler, found.root) == ("login", "sge", ".cjledger")
+
+
+def test_a_root_that_a_shell_there_would_read_is_refused(tmp_path: Path) -> None:
+    written = _load(tmp_path, "[cluster.far]\nhost = 'login'\nroot = '/x;id'\n")
+    with pytest.raises(CjError, match="characters other than"):
+        config.cluster(written, "far", tmp_path)
 
 
 def _keys(schema: config.Schema, at: str = "") -> set[str]:

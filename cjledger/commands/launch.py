@@ -162,6 +162,7 @@ def _manifest(
         report=tuple(report),
         locks=locks,
         version=__version__,
+        max_jobs=planned.cluster.max_jobs,
     )
 
 
@@ -212,7 +213,7 @@ def _send(
     announce: Announce,
     launched: Entry | None,
 ) -> tuple[str, ...]:
-    way = cluster.transport(where)
+    way = cluster.transport(where, project.repo.cj_dir)
     if cluster.ensure_ready(way, project.repo):
         announce(f"cluster {where.name}: set up in {where.root}")
     try:

@@ -89,7 +89,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
     """Decide program, sweep, resources and cluster. Raises CjError for what cannot be launched."""
     where = config.cluster(project.config, request.cluster, project.repo.cj_dir)
     program, grafts = programs.find(project, request)
-    interpreter = where.python or _interpreter()
+    interpreter = (where.python if where.host is None else None) or _interpreter()
     swept, rows = _sweep(project, request, program, interpreter, announce)
     files: tuple[tuple[str, bytes], ...] = ()
     if rows is not None:
@@ -114,7 +114,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
         given_outputs=bool(outputs),
         resources=_resources(request, where),
         cluster=where,
-        python=interpreter,
+        python=interpreter if where.host is None else where.python or "python3",
         branch=project.repo.branch,
     )
 

@@ -19,7 +19,7 @@ from cjnode.progress import (
     unsettled,
     waits,
 )
-from cjnode.schedulers import poll
+from cjnode.schedulers import Status, poll
 from cjnode.submissions import Submission, log_tails
 
 # How long a job must be out of the scheduler's sight before its tasks are called lost.
@@ -48,7 +48,7 @@ _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 # What the scheduler said of jobs; ``words`` is None when it gave no answer.
 Answer = NamedTuple(
-    "Answer", [("words", Optional[Dict[str, str]]), ("trouble", str), ("at", str), ("grace_s", float)]
+    "Answer", [("words", Optional[Dict[str, Status]]), ("trouble", str), ("at", str), ("grace_s", float)]
 )
 
 
@@ -83,7 +83,7 @@ def _ask(root: str, jobs: List[str]) -> Answer:
     scheduler = ""
     try:
         scheduler = str((files.read_json(os.path.join(root, "cluster.json")) or {}).get("scheduler"))
-        words: Optional[Dict[str, str]] = poll(scheduler, root, jobs)
+        words: Optional[Dict[str, Status]] = poll(scheduler, root, jobs)
         trouble = ""
     except (NodeError, OSError, ValueError) as problem:
         # No answer is not a death: nothing is called gone on the strength of it.
@@ -97,7 +97,7 @@ def _settle(progress: Progress, submission: Submission, answer: Answer) -> Tuple
         return open_tasks(progress, submission, "PENDING", False, False), False
     jobs = jobs_of(submission)
     words = answer.words or {}
-    alive = [words[job] for job in jobs if words.get(job, "LOST") not in FINAL_STATES]
+    alive = [words[job].state for job in jobs if job in words and words[job].state != "ENDED"]
     lost = _seen_gone(submission)[1]
     gone = lost or bool(jobs and not alive and answer.words is not None)
     if gone and not lost:

@@ -142,9 +142,9 @@ def _processors() -> int:
 def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any]) -> str:
     """The job of an intent: the one that is there already, or a new one."""
     scheduler, refused = fields["scheduler"], os.path.join(folder, "refused.json")
-    job = schedulers.find(scheduler, root, intent["name"])
-    if job is not None:
-        return job
+    found = schedulers.find(scheduler, root, intent["name"])
+    if found:
+        return found[0]
     if scheduler != "local":  # there the job itself does it, while the launch is already over
         ensure_expanded(root, intent["package"])
     try:
@@ -155,7 +155,10 @@ def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any
                 intent["name"],
                 intent["package"],
                 intent["submission"],
+                1,
                 intent["elements"],
+                "",
+                "",
                 fields["resources"],
             ),
         )

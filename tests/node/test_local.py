@@ -14,7 +14,19 @@ import pytest
 
 from cjnode import processes
 from cjnode.errors import NodeError
-from cjnode.schedulers import JobSpec, cancel, find, hold, limits, local, poll, pool, release
+from cjnode.schedulers import (
+    JobSpec,
+    Limits,
+    Status,
+    cancel,
+    find,
+    hold,
+    limits,
+    local,
+    poll,
+    pool,
+    release,
+)
 
 from .cluster_kit import Site, new_site, resources, wait_for
 
@@ -49,8 +61,8 @@ def test_the_batch_script_is_text_and_nothing_else() -> None:
     spec = JobSpec("/opt/my python/bin/python3", ["module load R"], {})
     assert local.batch_script(spec) == (
         "#!/bin/sh\n"
-        "# One element of a job: sh .cj/job.sh ROOT PACKAGE SUBMISSION\n"
-        "ROOT=$1 PACKAGE=$2 SUBMISSION=$3\n"
+        "# One element of a job: sh .cj/job.sh ROOT PACKAGE SUBMISSION [FIRST]\n"
+        "ROOT=$1 PACKAGE=$2 SUBMISSION=$3 FIRST=${4:-1}\n"
         'CJ_ELEMENT="${CJ_ELEMENT:-1}" CJ_INCARNATION="${CJ_INCARNATION:-1}" CJ_JOB_ID="${CJ_JOB_ID:-}"\n'
         "export CJ_ELEMENT CJ_INCARNATION CJ_JOB_ID\n"
         "module load R\n"
@@ -67,7 +79,7 @@ def test_a_job_has_its_elements_and_their_exit_codes(tmp_path: Path, node_python
     assert done(site, name) == {"1": 1, "2": 2, "3": 3}
     assert site.tally() == [f"{element} 1 {name}" for element in (1, 2, 3)]
     assert poll("local", str(site.root), [name]) == {}
-    assert find("local", str(site.root), name) == name
+    assert find("local", str(site.root), name) == [name]
 
 
 def test_what_an_element_prints_is_kept(site: Site) -> None:
@@ -93,7 +105,7 @@ def test_what_a_dead_element_left_behind_is_ended(site: Site) -> None:
 def test_a_living_job_is_running_and_can_be_ended(site: Site) -> None:
     name = started(site, SLEEPER, jobs=2, tasks=16)
     wait_for(lambda: len(site.tally()) == 2)
-    assert poll("local", str(site.root), [name, "cj-000000000000-1"]) == {name: "RUNNING"}
+    assert poll("local", str(site.root), [name, "cj-000000000000-1"]) == {name: Status("RUNNING", "", "", {})}
     cancel("local", str(site.root), name)
     assert done(site, name) == {"1": 143, "2": 143}
     assert poll("local", str(site.root), [name]) == {}
@@ -109,8 +121,8 @@ def test_a_job_whose_processes_are_gone_is_not_there(site: Site) -> None:
     os.kill(owner.pid, signal.SIGKILL)
     wait_for(lambda: not processes.alive(owner))
     # Its element lives on and works; it can still be ended.
-    assert poll("local", str(site.root), [name]) == {name: "RUNNING"}
-    assert find("local", str(site.root), name) is None
+    assert poll("local", str(site.root), [name]) == {name: Status("RUNNING", "", "", {})}
+    assert find("local", str(site.root), name) == []
     cancel("local", str(site.root), name)
     wait_for(lambda: poll("local", str(site.root), [name]) == {})
 
@@ -129,7 +141,7 @@ def test_a_process_number_given_again_is_not_the_job(site: Site) -> None:
     # A process of another machine cannot be seen from here: it is not called gone.
     elsewhere = stranger._replace(machine="another machine", start="1")
     (folder / "owner-1.json").write_text(json.dumps({"format": 1, **elsewhere._asdict()}))
-    assert poll("local", str(site.root), [name]) == {name: "PENDING"}
+    assert poll("local", str(site.root), [name]) == {name: Status("PENDING", "", "", {})}
 
 
 def test_a_second_pool_leaves_the_job_to_the_first(site: Site) -> None:
@@ -174,7 +186,7 @@ def test_a_held_job_waits_and_a_released_one_starts(site: Site) -> None:
     folder.mkdir()
     hold("local", str(site.root), folder.name)
     site.send(package)
-    assert poll("local", str(site.root), [folder.name]) == {folder.name: "HELD"}
+    assert poll("local", str(site.root), [folder.name]) == {folder.name: Status("HELD", "", "", {})}
     release("local", str(site.root), folder.name)
     release("local", str(site.root), folder.name)
     assert done(site, folder.name) == {"1": 0}
@@ -200,7 +212,7 @@ def test_a_package_that_cannot_be_expanded_says_so_where_its_elements_would(site
     hold("local", str(site.root), folder.name)
     gone = site.repo / "objects"
     site.send(package)
-    assert poll("local", str(site.root), [folder.name]) == {folder.name: "HELD"}
+    assert poll("local", str(site.root), [folder.name]) == {folder.name: Status("HELD", "", "", {})}
     cancel("local", str(site.root), folder.name)
     done(site, folder.name)
     shutil.rmtree(gone)
@@ -225,7 +237,7 @@ def test_a_job_does_not_see_what_git_told_the_hook(site: Site) -> None:
 
 
 def test_there_are_no_limits() -> None:
-    assert limits("local", "/") == {"elements": None, "jobs": None}
+    assert limits("local", "/") == Limits(None, None, 0)
 
 
 def test_a_name_that_is_no_job_is_refused(site: Site) -> None:

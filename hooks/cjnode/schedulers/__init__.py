@@ -1,11 +1,18 @@
-"""The schedulers: each a module with the same few functions, asked for by name."""
+"""The schedulers: each a module with the same few functions, asked for by name.
+
+A submission is one job or several, its parts: a site limits how large an array may be. Elements are
+numbered through the whole submission, from 1; a job knows its own by their index, from 1 too.
+"""
 
 import importlib
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from cjnode.errors import NodeError
 
-MODULES = {"local": "cjnode.schedulers.local"}
+MODULES = {
+    name: "cjnode.schedulers." + name
+    for name in ("local", "slurm", "sge", "pbs", "torque", "lsf", "htcondor")
+}
 
 # What ``.cj/job.sh`` is made of; it knows neither package nor submission, which come as arguments.
 JobSpec = NamedTuple(
@@ -17,17 +24,59 @@ JobSpec = NamedTuple(
     ],
 )
 
-# One submission of a package: what a scheduler is asked to start.
+# One part of a submission: what a scheduler is asked to start.
 Job = NamedTuple(
     "Job",
     [
-        ("name", str),  # cj-<id12>-<n>: found again by it
+        ("name", str),  # layout.job_name: found again by it
         ("package", str),
         ("submission", int),
+        ("first", int),  # the element that the job's index 1 is
         ("elements", int),
+        ("script", str),  # the file to hand over: directives, then the call of .cj/job.sh
+        ("log", str),  # where elements and scheduler append what tasks did not print
         ("resources", Dict[str, Any]),
     ],
 )
+
+Element = NamedTuple("Element", [("state", str), ("reason", str)])
+
+# What a scheduler says of a job that it lists.
+Status = NamedTuple(
+    "Status",
+    [
+        # RUNNING when an element runs; else PENDING, HELD or WAITING; ENDED when the scheduler
+        # still shows it but none of its elements will run again.
+        ("state", str),
+        ("reason", str),  # why it waits, in the scheduler's word
+        ("waiting", str),  # indices that have not started, as ``5-9,12``; empty: none, or not known
+        ("elements", Dict[int, Element]),  # those listed one by one, by index, in the glossary's states
+    ],
+)
+
+# What accounting remembers of an element that ended.
+Account = NamedTuple(
+    "Account",
+    [("state", str), ("exit_code", Optional[int]), ("reason", str), ("max_rss_mb", Optional[float])],
+)
+
+# What the site allows; None where there is no limit or it is not known.
+Limits = NamedTuple(
+    "Limits",
+    [
+        ("array", Optional[int]),  # elements of one job
+        ("queued", Optional[int]),  # elements that the person may have there at once
+        ("present", int),  # elements that they have there now
+    ],
+)
+
+
+class FullError(NodeError):
+    """The scheduler takes no more now, and may later."""
+
+
+class UnclearError(NodeError):
+    """The scheduler may have taken the job or not: look for it by name."""
 
 
 def module(scheduler: str) -> Any:
@@ -46,20 +95,37 @@ def batch_script(scheduler: str, spec: JobSpec) -> str:
 
 
 def submit(scheduler: str, root: str, job: Job) -> str:
-    """Start a job and return its ID. Raises NodeError with the scheduler's own words."""
+    """Start a job and return its ID.
+
+    Raises FullError or UnclearError, and NodeError with the scheduler's own words when it says no.
+    """
     return str(module(scheduler).submit(root, job))
 
 
-def find(scheduler: str, root: str, name: str) -> Optional[str]:
-    """The ID of the job of that name, if the scheduler has or had it."""
-    found: Optional[str] = module(scheduler).find(root, name)
+def find(scheduler: str, root: str, name: str) -> List[str]:
+    """The IDs of all jobs of that name that the scheduler has or remembers, oldest first."""
+    found: List[str] = module(scheduler).find(root, name)
     return found
 
 
-def poll(scheduler: str, root: str, jobs: List[str]) -> Dict[str, str]:
-    """PENDING, RUNNING or HELD for each job that is there; a job that is not, is gone or unknown."""
-    found: Dict[str, str] = module(scheduler).poll(root, jobs)
+def poll(scheduler: str, root: str, jobs: List[str]) -> Dict[str, Status]:
+    """The jobs that the scheduler lists, by one query for all; one that is missing is gone or unknown.
+
+    Raises NodeError when the scheduler gave no answer.
+    """
+    found: Dict[str, Status] = module(scheduler).poll(root, jobs)
     return found
+
+
+def accounts(scheduler: str, root: str, jobs: List[str]) -> Dict[str, Dict[int, Account]]:
+    """What accounting tells of jobs' elements, by job and index; empty where there is none."""
+    found: Dict[str, Dict[int, Account]] = module(scheduler).accounts(root, jobs)
+    return found
+
+
+def explain(scheduler: str, reason: str) -> str:
+    """A reason for waiting in plain words; the scheduler's own where there are none for it. Pure."""
+    return str(module(scheduler).explain(reason))
 
 
 def cancel(scheduler: str, root: str, job: str) -> None:
@@ -68,7 +134,7 @@ def cancel(scheduler: str, root: str, job: str) -> None:
 
 
 def hold(scheduler: str, root: str, job: str) -> None:
-    """Keep a job that has not started from starting."""
+    """Keep what has not started of a job from starting."""
     module(scheduler).hold(root, job)
 
 
@@ -77,15 +143,62 @@ def release(scheduler: str, root: str, job: str) -> None:
     module(scheduler).release(root, job)
 
 
-def limits(scheduler: str, root: str) -> Dict[str, Optional[int]]:
-    """What the site allows: ``elements`` of one job, ``jobs`` at once; None without a limit."""
-    found: Dict[str, Optional[int]] = module(scheduler).limits(root)
+def limits(scheduler: str, root: str) -> Limits:
+    """What the site allows, asked now."""
+    found: Limits = module(scheduler).limits(root)
     return found
 
 
-def index_lines(element: str, incarnation: str, job: str) -> Tuple[str, ...]:
-    """Shell lines that set the element's variables from the scheduler's own."""
+def index_lines(index: str, restarts: str, job: str, nodes: str) -> Tuple[str, ...]:
+    """Shell lines that set the element's variables; each argument is a shell word in double quotes.
+
+    ``index`` counts from 1; ``restarts`` is how often the scheduler started this element again, or ``+``
+    where it tells only that it did.
+    """
     return (
-        'CJ_ELEMENT="%s" CJ_INCARNATION="%s" CJ_JOB_ID="%s"' % (element, incarnation, job),
-        "export CJ_ELEMENT CJ_INCARNATION CJ_JOB_ID",
+        "CJ_ELEMENT=$((FIRST + %s - 1))" % index,
+        'CJ_RESTARTS="%s" CJ_JOB_ID="%s" CJ_NODELIST="%s"' % (restarts, job, nodes),
+        "export CJ_ELEMENT CJ_RESTARTS CJ_JOB_ID CJ_NODELIST",
     )
+
+
+def job_script(
+    spec: JobSpec, directives: List[str], variables: Tuple[str, ...], shell: str = "/bin/sh"
+) -> str:
+    """The text of ``.cj/job.sh`` of any scheduler: directives, the element's variables, set-up, worker."""
+    lines = ["#!" + shell]
+    lines += directives
+    lines += [
+        "# One element of a job: sh .cj/job.sh ROOT PACKAGE SUBMISSION [FIRST]",
+        "ROOT=$1 PACKAGE=$2 SUBMISSION=$3 FIRST=${4:-1}",
+    ]
+    lines += variables
+    lines += spec.setup
+    lines += [
+        "PYTHON=%s" % quoted(spec.python),
+        'exec "$PYTHON" "$ROOT/packages/$PACKAGE/code/.cj/cjnode.pyz" work --root "$ROOT"'
+        ' --package "$PACKAGE" --submission "$SUBMISSION"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def quoted(text: str) -> str:
+    """A text as one word of a shell's."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def part_script(job_sh: str, root: str, package: str, submission: int, first: int, log: str) -> str:
+    """The file handed to a scheduler: the directives of ``.cj/job.sh``, then its call for one part. Pure.
+
+    No arguments are left to give: schedulers differ in how they pass them, and some cannot.
+    """
+    lines = job_sh.split("\n")
+    head = lines[:1] + [line for line in lines[1:] if _is_directive(line)]
+    code = "%s/packages/%s/code/.cj/job.sh" % (root, package)
+    words = [head[0][2:].strip(), code, root, package, "%d" % submission, "%d" % first]
+    call = "exec " + " ".join(quoted(word) for word in words)
+    return "\n".join(head + ["exec >>%s 2>&1" % quoted(log), "cd %s || exit 1" % quoted(root), call]) + "\n"
+
+
+def _is_directive(line: str) -> bool:
+    return line.startswith(("#SBATCH ", "#PBS ", "#BSUB ", "#$ "))

@@ -5,7 +5,6 @@ element-<e>-<i>.json (the i-th start of element e), held, log and, when all is o
 """
 
 import os
-import shlex
 import signal
 from typing import Dict, List, Optional
 
@@ -13,26 +12,18 @@ from cjnode import processes
 from cjnode.errors import NodeError
 from cjnode.files import create_json, read_json
 from cjnode.processes import Identity
-from cjnode.schedulers import Job, JobSpec, index_lines, pool
+from cjnode.schedulers import Account, Job, JobSpec, Limits, Status, job_script, pool
 
 __all__ = ["JobSpec", "batch_script"]
 
 
 def batch_script(spec: JobSpec) -> str:
     """The text of ``.cj/job.sh``: one element of a job."""
-    lines = [
-        "#!/bin/sh",
-        "# One element of a job: sh .cj/job.sh ROOT PACKAGE SUBMISSION",
-        "ROOT=$1 PACKAGE=$2 SUBMISSION=$3",
-    ]
-    lines += index_lines("${CJ_ELEMENT:-1}", "${CJ_INCARNATION:-1}", "${CJ_JOB_ID:-}")
-    lines += list(spec.setup)
-    lines.append("PYTHON=%s" % shlex.quote(spec.python))
-    lines.append(
-        'exec "$PYTHON" "$ROOT/packages/$PACKAGE/code/.cj/cjnode.pyz" work --root "$ROOT"'
-        ' --package "$PACKAGE" --submission "$SUBMISSION"'
+    variables = (
+        'CJ_ELEMENT="${CJ_ELEMENT:-1}" CJ_INCARNATION="${CJ_INCARNATION:-1}" CJ_JOB_ID="${CJ_JOB_ID:-}"',
+        "export CJ_ELEMENT CJ_INCARNATION CJ_JOB_ID",
     )
-    return "\n".join(lines) + "\n"
+    return job_script(spec, [], variables)
 
 
 def submit(root: str, job: Job) -> str:
@@ -48,15 +39,13 @@ def submit(root: str, job: Job) -> str:
     return job.name
 
 
-def find(root: str, name: str) -> Optional[str]:
+def find(root: str, name: str) -> List[str]:
     """The job of that name when it runs or has run; not when its pool died before the end."""
     folder = pool.job_folder(root, name)
-    if pool.is_done(folder) or _owner_lives(folder):
-        return name
-    return None
+    return [name] if pool.is_done(folder) or _owner_lives(folder) else []
 
 
-def poll(root: str, jobs: List[str]) -> Dict[str, str]:
+def poll(root: str, jobs: List[str]) -> Dict[str, Status]:
     """PENDING, RUNNING or HELD for each living job."""
     found = {}
     for job in jobs:
@@ -66,9 +55,9 @@ def poll(root: str, jobs: List[str]) -> Dict[str, str]:
         elements = pool.elements(folder)
         if _owner_lives(folder):
             waiting = "HELD" if os.path.exists(os.path.join(folder, "held")) else "PENDING"
-            found[job] = "RUNNING" if elements else waiting
+            found[job] = Status("RUNNING" if elements else waiting, "", "", {})
         elif any(processes.alive(who) for who in elements):
-            found[job] = "RUNNING"
+            found[job] = Status("RUNNING", "", "", {})
     return found
 
 
@@ -105,9 +94,19 @@ def release(root: str, job: str) -> None:
         pass
 
 
-def limits(root: str) -> Dict[str, Optional[int]]:
+def limits(root: str) -> Limits:
     """There are none."""
-    return {"elements": None, "jobs": None}
+    return Limits(None, None, 0)
+
+
+def accounts(root: str, jobs: List[str]) -> Dict[str, Dict[int, Account]]:
+    """There is no accounting."""
+    return {}
+
+
+def explain(reason: str) -> str:
+    """There are no reasons."""
+    return reason
 
 
 def _owner_lives(folder: str) -> bool:
