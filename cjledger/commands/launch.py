@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,13 +39,17 @@ class Launched:
     program: str
 
 
-def launch(project: Project, request: LaunchRequest, announce: Announce) -> Launched:
+def launch(
+    project: Project, request: LaunchRequest, announce: Announce, begun: snapshot.Begun | None = None
+) -> Launched:
     """Make the package and, unless asked not to, submit it.
 
     The package and its ledger entry exist or do not exist together; a submission that fails leaves the
-    package, to be sent with ``git cj submit``.
+    package, to be sent with ``git cj submit``. ``begun`` is a look at the working copy that goes on already.
     """
     planned = plan(project, request, announce)
+    author = package.identity(project.repo)
+    cluster.node_zip()  # made now, it costs nothing: git is still looking
     taken = snapshot.take(
         project.repo,
         force=[dep for dep in planned.program.deps if not dep.startswith(".cj/")],
@@ -52,16 +57,10 @@ def launch(project: Project, request: LaunchRequest, announce: Announce) -> Laun
         allow_large=request.allow_large,
         allow_secrets=request.allow_secret,
         limits=snapshot.Limits(project.config.limits.file_mb, project.config.limits.total_mb),
+        begun=begun,
     )
     _check_whole(taken)
-    listing = gitrepo.run(project.repo, "ls-tree", "-r", "-z", taken.tree)
-    _check_tree(project.repo, listing)
-    author = package.identity(project.repo)
-    pinned = snapshot.locks(project.repo, listing)
-    manifest = _manifest(project, request, planned, taken, author, pinned)
-    for line in manifest.report:
-        announce(line)
-    package_id = _commit(project, planned, taken, manifest, author)
+    manifest, package_id = _make(project, request, planned, taken, author)
     subject = f"launched {package_id[:12]}: {package.default_subject(manifest)}"
     entry = ledger.append(
         project.repo,
@@ -71,6 +70,8 @@ def launch(project: Project, request: LaunchRequest, announce: Announce) -> Laun
         _launch_data(manifest),
         also=lambda: [RefMove(package.ref(package_id), package_id, project.repo.zero)],
     )
+    for line in manifest.report:
+        announce(line)
     jobs: tuple[str, ...] = ()
     if request.submit:
         jobs = _send(project, package_id, manifest, planned.cluster, announce, entry)
@@ -83,6 +84,20 @@ def launch(project: Project, request: LaunchRequest, announce: Announce) -> Laun
         manifest.report,
         manifest.program.name,
     )
+
+
+def _make(
+    project: Project, request: LaunchRequest, planned: Plan, taken: Snapshot, author: tuple[str, str]
+) -> tuple[Manifest, str]:
+    """The manifest and the commit; no ref names it yet. Raises CjError for a tree no cluster would take."""
+    listing = gitrepo.run(project.repo, "ls-tree", "-r", "-z", taken.tree)
+    pinned = snapshot.locks(project.repo, listing)
+    manifest = _manifest(project, request, planned, taken, author, pinned)
+    with ThreadPoolExecutor(1) as pool:  # the check passes 10,000 paths while git writes the package
+        checked = pool.submit(_check_tree, project.repo, listing)
+        package_id = _commit(project, planned, taken, manifest, author)
+        checked.result()
+    return manifest, package_id
 
 
 def _check_whole(taken: Snapshot) -> None:

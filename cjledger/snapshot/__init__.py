@@ -2,6 +2,6 @@
 
 from cjledger.snapshot.gates import Limits
 from cjledger.snapshot.locks import locks
-from cjledger.snapshot.take import take
+from cjledger.snapshot.take import Begun, begin, take
 
-__all__ = ["Limits", "locks", "take"]
+__all__ = ["Begun", "Limits", "begin", "locks", "take"]

@@ -10,7 +10,7 @@ from cjledger import gitrepo
 from cjledger.gitrepo import Repo
 from cjledger.model import Lock
 
-_NAME = re.compile(
+_NAME = (
     rb"(?:^|/)(?:uv\.lock|poetry\.lock|requirements[^/\0]*\.txt|environment\.ya?ml|conda-lock\.yml|pixi\.lock"
     rb"|Pipfile\.lock|renv\.lock|Manifest\.toml|pyproject\.toml)$"
 )
@@ -23,7 +23,7 @@ def locks(repo: Repo, listing: bytes) -> tuple[Lock, ...]:
     found: dict[str, str] = {}
     for line in _lines(listing):
         head, path = line.split(b"\t", 1)
-        if head.startswith(b"100") and _NAME.search(path):
+        if head.startswith(b"100") and re.search(_NAME, path):
             found[path.decode(errors="backslashreplace")] = head.split(b" ")[2].decode()
     if not found:
         return ()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
@@ -23,6 +26,20 @@ _OWN = b".cj"
 _CHANGES = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed", "U": "conflicted"}
 
 
+class Begun(NamedTuple):
+    """A look at the working copy that goes on beside what else a launch does. It has read, and no more."""
+
+    shop: Workshop
+    seen: Future[Seen]
+
+
+@contextmanager
+def begin(repo: Repo) -> Iterator[Begun]:
+    """Begin to look at the working copy: git takes its time on another processor."""
+    with workshop(repo) as shop, ThreadPoolExecutor(1) as pool:
+        yield Begun(shop, pool.submit(look, shop))
+
+
 def take(
     repo: Repo,
     *,
@@ -31,19 +48,23 @@ def take(
     allow_large: bool = False,
     allow_secrets: Sequence[str] = (),
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    begun: Begun | None = None,
 ) -> Snapshot:
     """Take the tree that ``git add -A && git write-tree`` would give, less a top-level ``.cj``.
 
     ``force`` names files and folders of the repository to take even if git ignores them, ``grafts`` folders
-    outside and where they go in the tree. Only objects are written, and none before secrets, sizes and
-    permissions were checked. Raises CjError when a check fails, or when the working copy does not hold still.
+    outside and where they go in the tree; ``begun`` is a look that is under way already. Only objects are
+    written, and none before secrets, sizes and permissions were checked. Raises CjError when a check fails,
+    or when the working copy does not hold still.
     """
     words = ""
-    with workshop(repo) as shop:
-        for _ in range(_TRIES):
+    with nullcontext(begun) if begun else begin(repo) as own:
+        assert own
+        shop = own.shop
+        for attempt in range(_TRIES):
             outside = gather(repo, force, grafts)
             others = (*outside.forced, *(raw.target for raw in outside.nested))
-            seen = look(shop, others)
+            seen = look(shop, others) if others or attempt else own.seen.result()
             check(_candidates(repo, seen, outside), allow_large, allow_secrets, limits)
             touched: frozenset[bytes] = frozenset()
             try:

@@ -29,7 +29,7 @@ NO_INDEX = "none"  # for what does not ask the index, yet would read all of it
 _FOREIGN_LEFTOVER_S = 24 * 3600
 
 # What git says when a file changed under its hands, or when another process pruned objects.
-_UNSTABLE = re.compile(
+_UNSTABLE = (
     r"unstable object source|short read|file changed|unable to (index|stat|read)|(invalid|bad) object"
     r"|No such file or directory|failed to insert|unable to find [0-9a-f]{40}"
 )
@@ -73,7 +73,7 @@ class Workshop:
         # A folder that cannot be listed is a warning to git; its files would be missing without a word.
         if "Permission denied" in words and (done.returncode or "could not open directory" in words):
             raise unreadable(_denied(words))
-        if done.returncode < 0 or (done.returncode and _UNSTABLE.search(words)):
+        if done.returncode < 0 or (done.returncode and re.search(_UNSTABLE, words)):
             raise UnstableError(words)
         if done.returncode not in ok:
             raise GitError([os.fsdecode(argument) for argument in arguments], done.returncode, words)

@@ -16,12 +16,13 @@ LONGEST_AXIS = 2_000_000  # its values are written out in the manifest; two axes
 
 EXAMPLE = "--sweep delta=0.1:0.1:0.9"
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+# Patterns are compiled when they are used: a launch without a sweep waits for none of them.
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*\Z"
 # A number written with leading zeros (007) is a label: reading it as 7 would lose them.
-_INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]*)\Z")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
-_LABEL = re.compile(r"[+-]?0[0-9]+\Z")
-_CALL = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)\s*\((.*)\)\Z", re.DOTALL)
+_INTEGER = r"[+-]?(?:0|[1-9][0-9]*)\Z"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z"
+_LABEL = r"[+-]?0[0-9]+\Z"
+_CALL = r"(?s)([A-Za-z_][A-Za-z0-9_.]*)\s*\((.*)\)\Z"
 _WORDS: dict[str, Scalar] = {
     "true": True,
     "True": True,
@@ -43,7 +44,7 @@ class SpecError(ValueError):
 
 def check_name(name: str, origin: str) -> None:
     """Refuse a parameter name that could not be ``--name``, ``CJ_PARAM_name`` or a keyword argument."""
-    if not _NAME.match(name):
+    if not re.match(_NAME, name):
         raise CjError(
             f"{origin}: {name!r} is not a parameter name: letters, digits and _ only, no digit first",
             EXAMPLE,
@@ -69,9 +70,9 @@ def scalar(text: str) -> Scalar:
     """An unquoted word as a value: int, float, true, false, null, else the text. Raises SpecError."""
     if text in _WORDS:
         return _WORDS[text]
-    if _INTEGER.match(text):
+    if re.match(_INTEGER, text):
         return _whole(text)
-    if _NUMBER.match(text) and not _LABEL.match(text):
+    if re.match(_NUMBER, text) and not re.match(_LABEL, text):
         value = float(text)
         if not math.isfinite(value):
             raise SpecError(f"{text} is too large for a number", f'"{text}"')
@@ -155,11 +156,11 @@ def _plain_end(text: str, start: int) -> int:
 
 
 def _expand(item: str) -> list[Scalar]:
-    call = _CALL.match(item)
+    call = re.match(_CALL, item)
     if call:
         return _called(call.group(1), call.group(2))
     parts = [part.strip() for part in item.split(":")]
-    numbers = [bool(_NUMBER.match(part)) for part in parts]
+    numbers = [bool(re.match(_NUMBER, part)) for part in parts]
     if 2 <= len(parts) <= 3 and all(numbers):
         return _colon_range(parts)
     if len(parts) > 1 and any(numbers):
@@ -181,7 +182,7 @@ def _colon_range(parts: list[str]) -> list[Scalar]:
     if steps < 0:
         raise SpecError("the range is empty: the step leads away from the end", right)
     _check_length(steps + 1)
-    whole = all(_INTEGER.match(part) for part in parts)
+    whole = all(re.match(_INTEGER, part) for part in parts)
     # Exact sums, rounded once: 0.1:0.1:0.9 has the 0.3 that a program spells 0.3.
     exact = (start + k * step for k in range(steps + 1))
     return [int(value) if whole else float(value) for value in exact]
@@ -200,7 +201,7 @@ def _called(name: str, arguments: str) -> list[Scalar]:
         known = ", ".join(_FUNCTIONS)
         raise SpecError(f"there is no function {name} here, only {known}; quote text", "linspace(0,1,11)")
     numbers = [part.strip() for part in arguments.split(",")]
-    if not all(_NUMBER.match(part) for part in numbers):
+    if not all(re.match(_NUMBER, part) for part in numbers):
         raise SpecError(f"the arguments of {name} are numbers", _RIGHT[name])
     return list(_FUNCTIONS[name](numbers))
 
@@ -219,7 +220,7 @@ def linspace(start: float, stop: float, number: int) -> list[float]:
 
 
 def _spaced(name: str, numbers: list[str]) -> list[float]:
-    if len(numbers) != 3 or not _INTEGER.match(numbers[2]) or _whole(numbers[2]) < 1:
+    if len(numbers) != 3 or not re.match(_INTEGER, numbers[2]) or _whole(numbers[2]) < 1:
         raise SpecError(f"{name} takes a start, a stop and how many values", _RIGHT[name])
     _check_length(int(numbers[2]))
     values = linspace(float(numbers[0]), float(numbers[1]), int(numbers[2]))
@@ -240,7 +241,7 @@ def _logspace(numbers: list[str]) -> list[float]:
 
 
 def _range(numbers: list[str]) -> Sequence[int]:
-    if len(numbers) > 3 or not all(_INTEGER.match(part) for part in numbers):
+    if len(numbers) > 3 or not all(re.match(_INTEGER, part) for part in numbers):
         raise SpecError("range takes one to three whole numbers", f"{_RIGHT['range']} or 0:0.5:2")
     whole = [_whole(part) for part in numbers]
     if len(whole) == 3 and whole[2] == 0:
