@@ -1,0 +1,164 @@
+"""What PBS's ``qstat -f`` prints, read. Pure."""
+
+import re
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from cjnode.points import format_tasks
+from cjnode.schedulers import Account, Element, Status
+
+ID = re.compile(r"^([0-9]+)(?:\[([0-9]*)\])?(?:\.\S+)?$")
+
+# One job of qstat -f: its ID as printed, its attributes by name.
+Record = NamedTuple("Record", [("job", str), ("fields", Dict[str, str])])
+
+# Of qstat(1B). A suspended job goes on later: it counts as running.
+_STATES = {
+    "Q": "PENDING",
+    "T": "PENDING",
+    "W": "PENDING",
+    "M": "PENDING",
+    "H": "HELD",
+    "R": "RUNNING",
+    "E": "RUNNING",
+    "B": "RUNNING",
+    "S": "RUNNING",
+    "U": "RUNNING",
+    "F": "ENDED",
+    "X": "ENDED",
+}
+
+_REASONS = {"W": "start time", "M": "moved to another server", "S": "suspended", "U": "suspended"}
+
+# Negative exit statuses are the execution daemon's own: JOB_EXEC_… in src/include/job.h.
+_KILLED = {
+    -24: "FAILED",
+    -25: "FAILED",
+    -26: "OUT_OF_MEMORY",
+    -27: "OUT_OF_MEMORY",
+    -28: "TIMEOUT",
+    -29: "TIMEOUT",
+}
+
+# The scheduler's comments after "Not Running: ", from src/scheduler/job_info.cpp.
+_WORDS = (
+    (
+        r"Insufficient amount of (?:resource|queue resource|server resource):? *(.*)",
+        r"not enough %s is free now",
+    ),
+    (
+        r"Not enough free nodes available|Nodes not available|No available resources on nodes",
+        "no node is free now",
+    ),
+    (
+        r"Not enough total nodes available|Not enough of the right type of nodes.*|Can Never Run.*",
+        "no node of this cluster has what it asks for",
+    ),
+    (
+        r"User has reached (?:server|queue \S+) running job limit.*",
+        "as many of your jobs run as one person may have",
+    ),
+    (r"(?:Server|Queue \S+) (?:per-user|job) limit.*", "a limit of the site on running jobs is reached"),
+    (r"Group has reached .*", "your group's jobs fill its share"),
+    (r"Queue not started.*", "the queue is stopped"),
+    (r"Job would cross dedicated time boundary|Dedicated time conflict", "it would run into a maintenance"),
+    (
+        r"Job would interfere with a (?:top job|confirmed reservation)",
+        "it would delay jobs that come before it",
+    ),
+    (
+        r"Number of concurrent running subjobs limit reached.*",
+        "its own limit of elements at a time is reached",
+    ),
+)
+
+
+def parse(text: str) -> List[Record]:
+    """The jobs of ``qstat -f``: attributes are indented, lines that go on begin with a tab."""
+    records: List[Record] = []
+    last = ""
+    for line in text.split("\n"):
+        if line.startswith("Job Id: "):
+            records.append(Record(line[8:].strip(), {}))
+            last = ""
+        elif not records:
+            continue
+        elif line.startswith("\t") and last:
+            records[-1].fields[last] += line[1:]
+        elif line.startswith("    ") and " = " in line:
+            last, value = line.strip().split(" = ", 1)
+            records[-1].fields[last] = value
+    return records
+
+
+def status(record: Record) -> Status:
+    """What a job of qstat is, in the glossary's words. Pure."""
+    fields = record.fields
+    letter = fields.get("job_state", "")
+    state = _STATES.get(letter, "PENDING")
+    if letter == "H" and "depend" in fields and fields.get("Hold_Types") == "s":
+        state = "WAITING"
+    if letter == "B" and not _busy(fields.get("array_state_count", "Running:1")):
+        state = "PENDING"
+    if "[" in record.job:
+        waiting = _indices(fields.get("array_indices_remaining", "")) if state != "ENDED" else ""
+        elements: Dict[int, Element] = {}
+    else:
+        waiting = "1" if state in ("PENDING", "HELD", "WAITING") else ""
+        elements = {1: Element(state, "")} if state != "ENDED" else {}
+    reason = fields.get("comment", "") if state in ("PENDING", "HELD", "WAITING") else ""
+    return Status(state, reason or _REASONS.get(letter, ""), waiting, elements)
+
+
+def _busy(counts: str) -> bool:
+    found = dict(part.split(":", 1) for part in counts.split() if ":" in part)
+    return any(found.get(word, "0") not in ("0", "") for word in ("Running", "Exiting"))
+
+
+def _indices(text: str) -> str:
+    """``5, 9-12`` or ``1-9:2`` as ``5,9-12``; ``-`` is none."""
+    numbers: List[int] = []
+    for first, last, step in re.findall(r"([0-9]+)(?:-([0-9]+))?(?::([0-9]+))?", text):
+        numbers += range(int(first), int(last or first) + 1, int(step or 1))
+    return format_tasks(sorted(set(numbers))) if numbers else ""
+
+
+def number(job: str) -> Tuple[str, Optional[str]]:
+    """An ID's number and index, whatever the server's name: an array's index is "", a plain job has none."""
+    found = ID.match(job)
+    return (found.group(1), found.group(2)) if found else ("", job)
+
+
+def account_of(record: Record) -> Optional[Account]:
+    """How one element ended; None while it has not. Pure."""
+    fields = record.fields
+    if fields.get("job_state") not in ("F", "X") or not re.match(r"-?[0-9]+$", fields.get("Exit_status", "")):
+        return None
+    status, comment = int(fields["Exit_status"]), fields.get("comment", "")
+    code: Optional[int] = status
+    if "terminated" in comment:
+        state = "CANCELLED"
+    elif status in _KILLED or status < 0:
+        state, code = _KILLED.get(status, "NODE_FAIL" if status <= -4 else "FAILED"), None
+    else:
+        state = "COMPLETED" if status == 0 else "FAILED"
+    if code is not None and code > 256:  # 256 + signal
+        code = 128 + code - 256
+    return Account(state, code, comment, _megabytes(fields.get("resources_used.mem", "")))
+
+
+def _megabytes(text: str) -> Optional[float]:
+    found = re.match(r"([0-9]+)(b|kb|mb|gb|tb)?$", text)
+    if not found:
+        return None
+    scale = {"b": 1 / 1048576.0, "kb": 1 / 1024.0, "mb": 1.0, "gb": 1024.0, "tb": 1048576.0}
+    return round(int(found.group(1)) * scale[found.group(2) or "b"], 1)
+
+
+def explain(reason: str) -> str:
+    """A comment of PBS's scheduler in plain words."""
+    bare = reason[len("Not Running: ") :] if reason.startswith("Not Running: ") else reason
+    for pattern, words in _WORDS:
+        found = re.match(pattern + r"$", bare)
+        if found:
+            return words % found.group(1) if "%s" in words else words
+    return bare
