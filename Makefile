@@ -16,6 +16,7 @@ demo: $(DEMO)  ## The 441-task phase transition on this machine, about three min
 	@BIN="$(CURDIR)/$(BIN)" sh examples/demo.sh
 
 test: $(VENV)/dev-installed  ## The tests; SLOW=1 for all of them, ARGS='-k word' for some
+	@$(BIN)/python -m tests.clusters install
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 $(if $(SLOW),,-m "not slow") $(ARGS)
 
 lint: $(VENV)/dev-installed  ## Style, types and layers
@@ -29,7 +30,7 @@ bench: $(VENV)/dev-installed  ## The benchmarks; writes docs/benchmarks.md
 
 clean:  ## Remove all that was made here
 	@test ! -d .demo || chmod -R u+w .demo
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) .demo .clusters .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

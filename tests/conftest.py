@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.clusters.fixtures import far, sge, slurm, sshd
+
+__all__ = ["far", "sge", "slurm", "sshd"]
+
 
 @pytest.fixture(autouse=True)
 def _sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
