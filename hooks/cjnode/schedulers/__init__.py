@@ -5,6 +5,7 @@ numbered through the whole submission, from 1; a job knows its own by their inde
 """
 
 import importlib
+import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from cjnode.errors import NodeError
@@ -14,11 +15,13 @@ MODULES = {
     for name in ("local", "slurm", "sge", "pbs", "torque", "lsf", "htcondor")
 }
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 # What ``.cj/job.sh`` is made of; it knows neither package nor submission, which come as arguments.
 JobSpec = NamedTuple(
     "JobSpec",
     [
-        ("python", str),  # the program that runs the worker
+        ("python", str),  # the program that runs the worker; empty where the set-up sets PYTHON
         ("setup", List[str]),  # shell lines run before it
         ("resources", Dict[str, Any]),  # the manifest's
     ],
@@ -174,12 +177,24 @@ def job_script(
     ]
     lines += variables
     lines += spec.setup
+    if spec.python:
+        lines.append("PYTHON=%s" % quoted(spec.python))
     lines += [
-        "PYTHON=%s" % quoted(spec.python),
         'exec "$PYTHON" "$ROOT/packages/$PACKAGE/code/.cj/cjnode.pyz" work --root "$ROOT"'
         ' --package "$PACKAGE" --submission "$SUBMISSION"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def flag_lines(prefix: str, flags: List[str]) -> List[str]:
+    """``alloc`` as directives, a line each. Raises NodeError for what would not stay one line."""
+    broken = [flag for flag in flags if not flag.strip() or _CONTROL.search(flag)]
+    if broken:
+        raise NodeError(
+            "alloc: a flag must be one line without control characters: %r" % broken[0],
+            "give each flag as an item of alloc, or as an --alloc of its own",
+        )
+    return [prefix + flag.strip() for flag in flags]
 
 
 def quoted(text: str) -> str:
