@@ -9,7 +9,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,9 +55,12 @@ def or_skip() -> Iterator[None]:
 
 def started(stack: ExitStack, start: Callable[[Path], AbstractContextManager[_Started]]) -> _Started:
     """What ``start`` gives for a folder of its own, until the stack closes."""
-    folder = stack.enter_context(place())
     with or_skip():
-        return stack.enter_context(start(folder))
+        for _ in range(2):
+            # A port that was free a moment ago may be taken by now.
+            with suppress(RuntimeError):
+                return stack.enter_context(start(stack.enter_context(place())))
+        return stack.enter_context(start(stack.enter_context(place())))
 
 
 @pytest.fixture(scope="session")
@@ -81,14 +85,17 @@ def sshd() -> Iterator[Sshd]:
 
 
 @pytest.fixture(scope="session")
-def far() -> Iterator[Callable[[str], Far]]:
+def far(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Far]]:
     """Machines with a scheduler, by its name: local, slurm, sge or torque; each is started once."""
     known: dict[str, Far] = {}
     with ExitStack() as stack:
 
         def by_scheduler(scheduler: str) -> Far:
             if scheduler not in known:
-                known[scheduler] = started(stack, lambda folder: far_away(scheduler, folder))
+                shared = scheduler in ("slurm", "sge")
+                backend = request.getfixturevalue(scheduler) if shared else None
+                start = partial(far_away, scheduler, backend=backend)
+                known[scheduler] = started(stack, start)
             return known[scheduler]
 
         yield by_scheduler
