@@ -15,8 +15,18 @@ TIMEOUT_S = 60.0
 
 # What a job may see of the environment that submits it: the rest is the hook's, or secret.
 _FOR_JOBS = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "KRB5CCNAME")
-# The schedulers' own settings, which the submitting programs read.
-_SETTINGS = ("SLURM_CONF", "SLURM_CLUSTERS", "SBATCH_", "SGE_", "PBS_", "LSF_", "_CONDOR_", "CONDOR_CONFIG")
+# The schedulers' own settings, which the submitting programs read, and what they are known again by.
+_SETTINGS = (
+    "CJ_SUBMITTING",
+    "SLURM_CONF",
+    "SLURM_CLUSTERS",
+    "SBATCH_",
+    "SGE_",
+    "PBS_",
+    "LSF_",
+    "_CONDOR_",
+    "CONDOR_CONFIG",
+)
 # What the element of a job sees is no business of the jobs that it submits; and a filter or format that
 # the person set for their own eyes would make jobs vanish from what is read here.
 _DROPPED = (
