@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
@@ -23,6 +23,18 @@ class Frame:
 
     head: Json
     payload: bytes
+
+
+def _silence(_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Contact:
+    """How to deal with the person: whether a login may ask them, and where to say what goes on."""
+
+    prompts: bool = False
+    say: Callable[[str], None] = _silence
 
 
 class Transport(Protocol):
@@ -52,14 +64,21 @@ class LostReplyError(CjError):
     """The reply ended early: what was asked for may have happened or not."""
 
 
-def frames(source: IO[bytes], nonce: str) -> Iterator[Frame]:
-    """The frames between the nonce's lines; raises CjError on a refusal, LostReplyError on a torn reply."""
+def frames(source: IO[bytes], nonce: str, greeted: Callable[[Json], None] = _silence) -> Iterator[Frame]:
+    """The frames between the nonce's lines; raises CjError on a refusal, LostReplyError on a torn reply.
+
+    What the first of these lines says of the node half there goes to ``greeted``.
+    """
     begin, end = f"cj {nonce} begin".encode(), f"cj {nonce} end".encode()
     noise = b""
-    while (line := source.readline(_CHUNK)).strip() != begin:
+    while not (line := source.readline(_CHUNK)).startswith(begin):
         if not line:
             raise LostReplyError("the cluster gave no reply" + _told(noise))
         noise = (noise + line)[-500:]
+    if not line.endswith(b"\n"):
+        raise LostReplyError("the cluster's reply ended early")
+    if greeting := line.removeprefix(begin).strip():
+        greeted(_parsed(greeting))
     while (line := source.readline(_LONGEST_LINE)).rstrip(b"\n") != end:
         if not line.endswith(b"\n"):
             raise LostReplyError("the cluster's reply ended early")

@@ -8,12 +8,18 @@ import os
 import sys
 from typing import Any, BinaryIO, Callable, Dict, List
 
+from cjnode import VERSION
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
 
 # Each is ``function(root, request, out)``; loaded when asked for, because a launch waits for its verb.
 VERBS = {
     "init": "cjnode.setup",
+    "site": "cjnode.site",
+    "doctor": "cjnode.doctor",
+    "avail": "cjnode.avail",
+    "summary": "cjnode.summary",
+    "prepare": "cjnode.prepare",
     "submit": "cjnode.submit",
     "state": "cjnode.state",
     "pull": "cjnode.pull",
@@ -60,7 +66,7 @@ def _work(root: str, package: str, submission: int) -> int:
 def _answer(verb: str, root: str, nonce: str) -> int:
     out = sys.stdout.buffer
     if nonce:
-        out.write(b"\ncj %s begin\n" % nonce.encode("ascii"))
+        out.write(b"\ncj %s begin %s\n" % (nonce.encode("ascii"), canonical(_greeting(root))))
     try:
         getattr(importlib.import_module(VERBS[verb]), verb)(root, _request(sys.stdin.buffer), out)
         code = 0
@@ -77,6 +83,16 @@ def _answer(verb: str, root: str, nonce: str) -> int:
         out.write(b"cj %s end\n" % nonce.encode("ascii"))
     out.flush()
     return code
+
+
+def _greeting(root: str) -> Dict[str, Any]:
+    """What the laptop compares with what it brought: the node half that is installed, and its version."""
+    try:
+        with open(os.path.join(root, "cluster.json"), "rb") as file:
+            installed = json.loads(file.read().decode("utf-8")).get("cjnode")
+    except (OSError, ValueError, AttributeError):
+        installed = None  # not set up, or damaged: `init` says what is wrong
+    return {"cjnode": installed, "version": VERSION}
 
 
 def _request(source: BinaryIO) -> Dict[str, Any]:

@@ -1,0 +1,267 @@
+"""The protocol of clusters that are elsewhere, whatever carries it: one remote command for each operation.
+
+A ``Line`` runs a command over there and pushes; all else is here, the same for every kind of line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Protocol, TypeVar
+
+from cjledger.cluster import bring
+from cjledger.cluster.node import hooks, node_zip
+from cjledger.cluster.notes import Notes, address, notes_path, read_notes, write_notes
+from cjledger.cluster.outbox import Pushed
+from cjledger.cluster.transport import Contact, Frame, Json, LostReplyError, frames, printable
+from cjledger.errors import CjError
+from cjledger.gitrepo import Repo
+from cjledger.model import Cluster
+from cjnode import VERSION
+
+T = TypeVar("T")
+
+# A login node that restarts its sshd, or counts connections, answers again within seconds.
+PAUSES_S = (0.5, 2.0, 6.0)
+# What Python says of a file that is not there or a verb it does not know, and shells of a program they lack.
+_NOT_THERE = (2, 126, 127)
+
+
+class LostLineError(CjError):
+    """The connection ended, or was turned away for now: worth another try."""
+
+
+class _NotThereError(CjError):
+    """The node half is not there, or is of another time."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a remote command ended, and the last of what it said on standard error."""
+
+    returncode: int
+    words: str
+
+
+class Running(Protocol):
+    """A command that runs over there."""
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """What it writes, as it comes."""
+
+    def ended(self) -> Ended:
+        """Wait for its end. Raises LostLineError or CjError when the connection is what ended."""
+
+
+class Line(Protocol):
+    """A way to run commands on a cluster. Making one connects to nothing."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where it leads."""
+
+    def run(self, command: str, stdin: bytes) -> AbstractContextManager[Running]:
+        """Run a command in the person's home there; it is ended when the block is left.
+
+        Raises CjError when there is no way to get there, LostLineError when there may be one soon.
+        """
+
+    def push(self, repo: Repo, package_id: str, path: str) -> Pushed:
+        """Push a package to the repository at ``path``, absolute or relative to the home."""
+
+    def open(self) -> bool:
+        """Log in, asking the person if need be. True when that was needed."""
+
+    def close(self) -> bool:
+        """End the connection that is kept. True when there was one."""
+
+    def shell(self) -> int:
+        """Give the person a shell there on this terminal; its exit code."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A cluster at the other end of a line."""
+
+    cluster: Cluster
+    line: Line
+    notes: Path
+    contact: Contact = field(default_factory=Contact)
+    pauses_s: tuple[float, ...] = PAUSES_S
+
+    def call(self, verb: str, request: Mapping[str, Any]) -> list[Json]:
+        """Ask and return the reply's lines. Raises CjError with the cluster's own words."""
+        # Every verb may be repeated: those that act carry a token.
+        return self._patiently(lambda: [frame.head for frame in self._asked(verb, request)])
+
+    def stream(self, verb: str, request: Mapping[str, Any]) -> Iterator[Frame]:
+        """Ask and yield the reply's frames as they come; begins anew only while none has come."""
+        source, first = self._patiently(lambda: _started(self._asked(verb, request)))
+        with contextlib.closing(source):
+            yield from first
+            yield from source
+
+    def push(self, repo: Repo, package_id: str) -> Json:
+        """Send a package and have it submitted. Asks the cluster when the push does not say how it went."""
+        pushed = self._pushed(repo, package_id)
+        if isinstance(pushed, dict):
+            return pushed
+        before = self._read()
+        try:
+            return self.call("submit", {"package": package_id, "submission": 1, "token": package_id})[0]
+        except CjError as problem:
+            if self._read().seen != before.seen:
+                # There was no node half any more; now there is, and it has not seen the package.
+                again = self._pushed(repo, package_id)
+                if isinstance(again, dict):
+                    return again
+            told = pushed or problem.message
+            raise CjError(f"the push to {self.cluster.name} failed: {told}", problem.hint) from problem
+
+    def installed(self) -> str | None:
+        """The SHA-256 of the node half last brought there, as far as is known here; connects to nothing."""
+        return self._read().offered
+
+    def install(self, node: bytes, request: Mapping[str, Any]) -> None:
+        """Bring the node half and run its ``init``; a newer one that is there stays, which is said."""
+        digest = hashlib.sha256(node).hexdigest()
+        with self._alone():
+            if self._read().offered == digest:
+                return  # another command has done it meanwhile
+            reply = self._patiently(lambda: self._bring(node, request))
+            version = int(reply.get("version", VERSION))
+            if version > VERSION:
+                self.contact.say(
+                    f"cluster {self.cluster.name}: what is there is newer than this git cj; it stays"
+                )
+            write_notes(
+                self.notes,
+                Notes(
+                    address(self.cluster),
+                    digest,
+                    str(reply["cjnode"]),
+                    version,
+                    str(reply["root"]),
+                    str(reply.get("python") or ""),
+                    str(request.get("hash", "sha1")),
+                    datetime.now(UTC).isoformat(),
+                ),
+            )
+
+    def _bring(self, node: bytes, request: Mapping[str, Any]) -> Json:
+        nonce = os.urandom(16).hex()
+        payload = bring.payload(node, request, self._root(), self.cluster.python, nonce)
+        with self.line.run(bring.COMMAND, payload) as running:
+            try:
+                return next(frames(running.stdout, nonce)).head
+            except LostReplyError as problem:
+                ended = running.ended()
+                raise bring.diagnosis(self.cluster, ended.returncode, ended.words) from problem
+
+    def _asked(self, verb: str, request: Mapping[str, Any]) -> Generator[Frame, None, None]:
+        nonce = os.urandom(16).hex()
+        python = self._read().python or bring.plain_program(self.cluster.python) or "python3"
+        root = self._root()
+        command = f"{python} -I -S {root}/cjnode.pyz {verb} --root {root} --nonce {nonce}"
+        with self.line.run(command, json.dumps(request).encode()) as running:
+            try:
+                yield from frames(running.stdout, nonce, self._greeted)
+            except LostReplyError as problem:
+                ended = running.ended()
+                if ended.returncode in _NOT_THERE:
+                    raise _NotThereError(ended.words) from problem
+                raise LostReplyError(f"{verb} on {self.cluster.name}: {_last(ended, problem)}") from problem
+
+    def _patiently(self, act: Callable[[], T]) -> T:
+        """Do it, again after a pause when the connection was lost, again when the node half was."""
+        pauses = list(self.pauses_s)
+        mended = False
+        while True:
+            try:
+                return act()
+            except LostLineError as problem:
+                if not pauses:
+                    raise
+                self.contact.say(f"{problem.message}; trying again in {pauses[0]:g} s")
+                time.sleep(pauses.pop(0))
+            except _NotThereError as problem:
+                if mended:
+                    raise bring.diagnosis(self.cluster, 2, problem.message) from problem
+                mended = True
+                self._mend()
+
+    def _mend(self) -> None:
+        notes = self._read()
+        where = self.cluster
+        if notes.offered is None:
+            raise CjError(f"cluster {where.name} is not set up in {where.root}", f"git cj init {where.name}")
+        self.contact.say(
+            f"cluster {where.name}: nothing answers in {notes.root} any more; setting it up again"
+        )
+        write_notes(self.notes, replace(notes, offered=None))
+        request = {
+            "cluster": where.name,
+            "scheduler": where.scheduler,
+            "hash": notes.hash,
+            "hooks": hooks(),
+        }
+        self.install(node_zip(), request)
+
+    def _pushed(self, repo: Repo, package_id: str) -> Json | str:
+        """The hook's answer, or git's words when there is none."""
+        done = self.line.push(repo, package_id, f"{self._root()}/repo.git")
+        for reply in done.replies:
+            if reply.get("package", package_id) == package_id:
+                if "error" in reply:
+                    raise CjError(printable(str(reply["error"])), printable(str(reply.get("hint", ""))))
+                return reply
+        return done.words
+
+    def _greeted(self, greeting: Json) -> None:
+        notes = self._read()
+        if notes.offered is None or greeting.get("cjnode") == notes.installed:
+            return
+        # Someone else was there. What is older than ours is replaced by the next launch.
+        is_newer = int(greeting.get("version") or 0) > VERSION
+        found = str(greeting.get("cjnode") or "")
+        write_notes(self.notes, replace(notes, installed=found, offered=notes.offered if is_newer else None))
+
+    def _root(self) -> str:
+        # Never begins with a dash, and no shell takes it for a variable's or another person's home.
+        root = self.cluster.root
+        return root if root.startswith("/") else f"./{root}"
+
+    def _read(self) -> Notes:
+        return read_notes(self.notes, self.cluster)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other commands of this repository from bringing the node half at the same time."""
+        self.notes.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.notes.with_suffix(".lock"), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _started(source: Generator[Frame, None, None]) -> tuple[Generator[Frame, None, None], list[Frame]]:
+    """A reply of which the first frame has come."""
+    return source, [frame for _, frame in zip(range(1), source, strict=False)]
+
+
+def _last(ended: Ended, problem: LostReplyError) -> str:
+    return ended.words.strip()[-1000:] or problem.message
+
+
+def remote(where: Cluster, line: Line, cj_dir: Path, contact: Contact) -> Remote:
+    """A cluster at the other end of a line, its notes below ``cj_dir``."""
+    return Remote(where, line, notes_path(cj_dir, where), contact)
