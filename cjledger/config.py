@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cjledger.errors import CjError
-from cjledger.model import Cluster, Resources
+from cjledger.model import Cluster, Data, Resources
 from cjledger.quantities import parse_memory, parse_walltime
 
 __all__ = ["Config", "Limits", "cluster", "load", "parse_memory", "parse_walltime", "person_file"]
@@ -26,6 +26,7 @@ REMOTE_ROOT = "~/.cjledger"
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._/~+@%=,:-]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _Path = tuple[str, ...]
 
 
@@ -47,6 +48,7 @@ class Config:
     outputs: tuple[str, ...] = ()
     default_cluster: str | None = None
     sources: tuple[str, ...] = ()
+    data: tuple[Data, ...] = ()
 
 
 def person_file(environment: Mapping[str, str] = os.environ) -> Path:
@@ -129,7 +131,7 @@ def _read(path: Path, faults: list[str]) -> dict[str, Any] | None:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value or re.search(r"[\x00-\x1f\x7f]", value):
+    if not isinstance(value, str) or not value or _CONTROL.search(value):
         raise ValueError("must be a text without control characters")
     return value
 
@@ -186,12 +188,26 @@ def _choice(words: tuple[str, ...]) -> Callable[[Any], str]:
     return read
 
 
-# A table is a dict of readers; "*" stands for any name.
+def _data(value: Any) -> tuple[str, bool]:
+    """Where data lies on the cluster, and whether its digest is wanted."""
+    table = {"path": value} if isinstance(value, str) else value
+    if not isinstance(table, dict) or set(table) - {"path", "hash"} or table.get("hash", False) not in (0, 1):
+        raise ValueError('must be a path on the cluster, or { path = "/…", hash = true }')
+    return _folder(table.get("path")), bool(table.get("hash"))
+
+
+def is_inside(local: str) -> bool:
+    """Whether a text names a path below the repository's top, and nothing else."""
+    return not _CONTROL.search(local) and not {"", ".", "..", ".git", ".cj"} & set(local.split("/"))
+
+
+# A table is a dict of readers; "*" stands for any name, "**" for any path inside the repository.
 Schema = dict[str, Any]
 SCHEMA: Schema = {
     "default_cluster": _text,
     "limits": {"max_tasks": _count, "file_mb": _count, "total_mb": _count},
     "program": {"outputs": _texts},
+    "data": {"**": _data},
     "cluster": {
         "*": {
             "scheduler": _choice(SCHEDULERS),
@@ -212,6 +228,8 @@ SCHEMA: Schema = {
             },
             "alloc": _texts,
             "environment": _choice(ENVIRONMENTS),
+            "image": _text,
+            "data": {"**": _data},
             "max_jobs": _count,
             "transport": _choice(TRANSPORTS),
         }
@@ -234,6 +252,11 @@ def flatten(
                 faults.append(f"{file}: {name!r} is not a name: letters, digits, dot, dash, underscore")
                 continue
             found[path] = None  # an empty table still says that the cluster is there
+        if "**" in schema:
+            reader = schema["**"] if is_inside(key) else None
+            if reader is None:
+                faults.append(f"{file}: {name!r} is not a path inside the repository")
+                continue
         if reader is None:
             faults.append(f"{file}: unknown key {name}{_nearest(key, schema)}")
         elif isinstance(reader, dict) and not isinstance(value, dict):
@@ -251,12 +274,14 @@ def flatten(
 def _build(values: Mapping[_Path, Any], sources: tuple[str, ...]) -> Config:
     names = sorted({path[1] for path in values if path[0] == "cluster"})
     limits = {path[1]: value for path, value in values.items() if path[0] == "limits"}
+    data = {path[1]: value for path, value in values.items() if path[0] == "data"}
     return Config(
         {name: _cluster(name, values) for name in names},
         Limits(**limits),
         values.get(("program", "outputs"), ()),
         values.get(("default_cluster",)),
         sources,
+        tuple(Data(local, *value) for local, value in sorted(data.items())),
     )
 
 
@@ -264,6 +289,11 @@ def _cluster(name: str, values: Mapping[_Path, Any]) -> Cluster:
     own = {path[2:]: value for path, value in values.items() if path[:2] == ("cluster", name)}
     plain = {path[0]: value for path, value in own.items() if len(path) == 1}
     fields = {"memory": "memory_mb", "walltime": "walltime_s"}
-    asked = {fields.get(path[1], path[1]): value for path, value in own.items() if len(path) == 2}
+    below: dict[str, dict[str, Any]] = {"resources": {}, "data": {}}
+    for path, value in own.items():
+        if len(path) == 2:
+            below[path[0]][path[1]] = value
+    asked = {fields.get(key, key): value for key, value in below["resources"].items()}
     alloc = plain.pop("alloc", ())
-    return Cluster(name, **plain, resources=Resources(**asked, alloc=alloc))
+    data = tuple(Data(local, *value) for local, value in sorted(below["data"].items()))
+    return Cluster(name, **plain, resources=Resources(**asked, alloc=alloc), data=data)

@@ -70,8 +70,22 @@ class Cluster:
     user: str | None = None
     modules: tuple[str, ...] = ()
     environment: str = "none"
+    image: str | None = None
+    data: tuple[Data, ...] = ()
     max_jobs: int | None = None
     transport: str | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """A file or folder that lies on the cluster already, and where a task finds it.
+
+    ``local`` is relative to the repository's top, ``path`` absolute there or below ``~/``.
+    """
+
+    local: str
+    path: str
+    hash: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,22 @@ class Lock:
 
 
 @dataclass(frozen=True)
+class Environment:
+    """How the program's environment is made on the cluster.
+
+    ``id`` names what is built there, and is empty when nothing is; ``lock`` is one of ``files``.
+    """
+
+    kind: str = "none"
+    id: str = ""
+    lock: str = ""
+    files: tuple[Lock, ...] = ()
+    modules: tuple[str, ...] = ()
+    python: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """``.cj/package.json``: all that a launch needs besides the code."""
 
@@ -130,6 +160,8 @@ class Manifest:
     locks: tuple[Lock, ...]
     version: str
     max_jobs: int | None = None
+    environment: Environment = Environment()
+    data: tuple[Data, ...] = ()
     format: int = field(default=FORMAT)
 
 
@@ -181,5 +213,12 @@ def _manifest(raw: dict[str, Any]) -> Manifest:
             "resources": Resources(**tuples(raw["resources"])),
             "dirty": tuple(Change(**change) for change in raw["dirty"]),
             "locks": tuple(Lock(**lock) for lock in raw["locks"]),
+            "environment": _environment(raw.get("environment") or {}),
+            "data": tuple(Data(**each) for each in raw.get("data", ())),
         }
     )
+
+
+def _environment(raw: dict[str, Any]) -> Environment:
+    files = tuple(Lock(**lock) for lock in raw.get("files", ()))
+    return Environment(**{**raw, "files": files, "modules": tuple(raw.get("modules", ()))})

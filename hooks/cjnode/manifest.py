@@ -5,6 +5,7 @@ import re
 from typing import Any, Callable, Dict, List
 
 from cjnode import points
+from cjnode.environment import KINDS
 from cjnode.errors import NodeError
 
 FORMAT = 1
@@ -29,6 +30,8 @@ def parse(content: bytes) -> Dict[str, Any]:
             "git cj init CLUSTER",
         )
     problems = [name for name, holds in _CHECKS.items() if name not in fields or not holds(fields[name])]
+    # Packages that were made before these were known lack them.
+    problems += [name for name, holds in _LATER.items() if name in fields and not holds(fields[name])]
     if not problems:
         problems = _sweep_problems(fields)
     if problems:
@@ -78,6 +81,27 @@ def _sweep_problems(fields: Dict[str, Any]) -> List[str]:
         return ["sweep"]
     return [] if counted == fields["tasks"] else ["tasks (%s, the sweep has %s)" % (fields["tasks"], counted)]
 
+
+def _environment(value: Any) -> bool:
+    if not isinstance(value, dict) or value.get("kind") not in KINDS:
+        return False
+    words = [value.get(name) for name in ("id", "lock", "python", "image")]
+    return all(_line(word) for word in words) and _texts(value.get("modules"))
+
+
+def _data(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, dict)
+        and _inside(each.get("local"))
+        and _line(each["local"])
+        and bool(each["local"])
+        and _line(each.get("path"))
+        and each["path"].startswith(("/", "~/"))
+        for each in value
+    )
+
+
+_LATER: Dict[str, Callable[[Any], bool]] = {"environment": _environment, "data": _data}
 
 _CHECKS: Dict[str, Callable[[Any], bool]] = {
     "program": _program,

@@ -82,7 +82,7 @@ def _detach(root: str, job: str, writer: int) -> int:
         if os.fork():
             return 0
         folder = job_folder(root, job)
-        _own_files(os.path.join(folder, "log"), writer)
+        own_files(os.path.join(folder, "log"), writer)
         os.chdir(root)
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         mine = take(folder)
@@ -101,7 +101,7 @@ def _print_problem() -> None:
     sys.stderr.flush()
 
 
-def _own_files(log: str, keep: int) -> None:
+def own_files(log: str, keep: int) -> None:
     """Close every inherited file but one: an open one would keep the caller's connection open."""
     for descriptor in _open_files():
         if descriptor != keep and descriptor > 2:

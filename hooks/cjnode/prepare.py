@@ -1,0 +1,122 @@
+"""The verb ``prepare``: build the environment of a package, once, and tell how it goes."""
+
+import os
+import time
+from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional
+
+from cjnode import building, environment, processes
+from cjnode.blocks import canonical
+from cjnode.environment import NOTE, Wanted
+from cjnode.errors import NodeError
+from cjnode.files import read_json
+
+LOOK_S = 0.2
+TELL_S = 5.0  # between two lines on how far it is; they keep the connection from looking idle, too
+# How long a builder on another machine may show no life; it shows some every 5 s.
+SILENT_S = 120.0
+
+Say = Callable[[Dict[str, Any]], None]
+
+# What was last seen of a builder elsewhere, and when.
+Sign = NamedTuple("Sign", [("mark", int), ("at", float)])
+
+
+def prepare(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
+    """The verb: ``{"environment":{…}}``. Lines ``{"progress":…}`` as it goes on, then the environment's."""
+
+    def say(fields: Dict[str, Any]) -> None:
+        out.write(canonical(fields) + b"\n")
+        out.flush()
+
+    out.flush()
+    fields = request.get("environment")
+    if fields is not None:
+        if not isinstance(fields, dict):
+            raise NodeError("prepare: the environment is no object")
+        say(ensure(root, environment.wanted_from_json(fields), say))
+
+
+def ensure(root: str, wanted: Wanted, say: Say) -> Dict[str, Any]:
+    """Have an environment built, by whoever is first, and wait for it; what its note says.
+
+    Raises NodeError with the last words of a build that failed. A build goes on when the one who waits for
+    it leaves.
+    """
+    folder = environment.folder(root, wanted.id)
+    os.makedirs(folder, 0o700, exist_ok=True)
+    note = _ready(folder)
+    if note is not None and not building.is_stale(folder, wanted, note):
+        return _answer(wanted, note, False)
+    stale = os.path.realpath(os.path.join(folder, "ready")) if note is not None else ""
+    number = _join_or_start(root, folder, wanted, say)
+    _wait(folder, wanted, number, say)
+    note = _ready(folder)
+    if note is None or os.path.realpath(os.path.join(folder, "ready")) == stale:
+        raise NodeError("environment %s was not built: its builder died" % wanted.id, "run it again")
+    return _answer(wanted, note, True)
+
+
+def _answer(wanted: Wanted, note: Dict[str, Any], built: bool) -> Dict[str, Any]:
+    return {"environment": wanted.id, "python": note.get("python"), "built": built}
+
+
+def _ready(folder: str) -> Optional[Dict[str, Any]]:
+    return read_json(os.path.join(folder, "ready", NOTE))
+
+
+def _join_or_start(root: str, folder: str, wanted: Wanted, say: Say) -> int:
+    """The number of the build to wait for: one that is going on, or a new one."""
+    numbers = building.claims(folder)
+    last = max(numbers or [0])
+    of = wanted.lock or wanted.image
+    if last and not _ended(folder, last) and _lives(folder, last, []):
+        say({"progress": "another launch builds environment %s (%s of %s)" % (wanted.id, wanted.kind, of)})
+        return last
+    say({"progress": "building environment %s (%s of %s, first time here)" % (wanted.id, wanted.kind, of)})
+    return building.start(root, folder, wanted, last + 1)
+
+
+def _ended(folder: str, number: int) -> bool:
+    return any(
+        os.path.exists(path)
+        for path in (building.failed_path(folder, number), os.path.join(folder, "%d" % number, NOTE))
+    )
+
+
+def _lives(folder: str, number: int, signs: List[Sign]) -> bool:
+    """Whether a builder lives. One on another machine is watched: it touches its claim while it does.
+
+    By our own clock: a shared file system's may be another.
+    """
+    path = building.claim_path(folder, number)
+    fields = read_json(path)
+    if fields is None:
+        return False
+    who = processes.from_fields(fields)
+    if processes.here(who):
+        return True
+    if processes.identity(os.getpid()).machine == who.machine:
+        return False
+    mark, now = os.stat(path).st_mtime_ns, time.monotonic()
+    if not signs or signs[-1].mark != mark:
+        signs.append(Sign(mark, now))
+    return now - signs[-1].at < SILENT_S
+
+
+def _wait(folder: str, wanted: Wanted, number: int, say: Say) -> None:
+    """Return when a build has ended well, or its builder is gone."""
+    began = told = time.monotonic()
+    signs: List[Sign] = []
+    while not _ended(folder, number) and _lives(folder, number, signs):
+        time.sleep(LOOK_S)
+        if time.monotonic() - told >= TELL_S:
+            told = time.monotonic()
+            last = "".join(building.log_tail(folder, number, 1))
+            say({"progress": "environment %s, %d s: %s" % (wanted.id, told - began, last[:200])})
+    failed = read_json(building.failed_path(folder, number))
+    if failed is not None:
+        raise NodeError(
+            "environment %s (%s of %s) could not be built: %s"
+            % (wanted.id, wanted.kind, wanted.lock or wanted.image, failed["error"]),
+            "mend it, then launch again; the whole log is %s" % building.log_path(folder, number),
+        )
