@@ -5,9 +5,9 @@ import os
 import stat
 import subprocess
 import sys
-from typing import Any, BinaryIO, Dict, List
+from typing import Any, BinaryIO, Dict, List, Tuple
 
-from cjnode import gitbare, layout
+from cjnode import VERSION, gitbare, layout, owners, site
 from cjnode.blocks import canonical
 from cjnode.compiled import compiled
 from cjnode.errors import NodeError
@@ -43,13 +43,24 @@ CONFIG = b"""\
 
 
 def init(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
-    """The verb: ``{"cluster":…,"scheduler":…,"hash":"sha1"|"sha256","hooks":{name: text}}``."""
+    """The verb: ``{"cluster":…,"scheduler":…,"hash":"sha1"|"sha256","hooks":{name: text}}``.
+
+    With ``"remote":true`` the folders above the root are looked at too: on the person's own machine they
+    are those of the repository, which is theirs to share.
+    """
     hooks = request.get("hooks") or {}
     missing = [name for name in HOOKS if not isinstance(hooks.get(name), str)]
     if missing:
         raise NodeError("init: no text for %s" % ", ".join(missing))
     _make_root(root)
+    for fault in owners.faults(root, with_parents=True) if request.get("remote") else ():
+        raise NodeError(fault.error, fault.hint)
     _refuse_foreign_hooks(root)
+    there = read_json(os.path.join(root, "cluster.json")) or {}
+    if there.get("version", 0) > VERSION and os.path.exists(os.path.join(root, "cjnode.pyz")):
+        _made(root, there["cjnode"], there["version"], out)
+        return
+    site.find(root, str(request.get("cluster", "")), str(request.get("scheduler", "")))
     _make_repo(root, request.get("hash", "sha1"))
     for name in HOOKS:
         replace(os.path.join(root, "hooks", name), hooks[name].encode("utf-8"), 0o700)
@@ -59,10 +70,20 @@ def init(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     replace(
         os.path.join(root, "cluster.json"),
         json_bytes(
-            {"cluster": request.get("cluster"), "scheduler": request.get("scheduler"), "cjnode": digest}
+            {
+                "cluster": request.get("cluster"),
+                "scheduler": request.get("scheduler"),
+                "cjnode": digest,
+                "version": VERSION,
+            }
         ),
     )
-    out.write(canonical({"root": root, "cjnode": digest}) + b"\n")
+    _made(root, digest, VERSION, out)
+
+
+def _made(root: str, digest: str, version: int, out: BinaryIO) -> None:
+    reply = {"root": root, "cjnode": digest, "version": version, "python": sys.executable}
+    out.write(canonical(reply) + b"\n")
 
 
 def _make_root(root: str) -> None:
@@ -130,6 +151,15 @@ def _make_repo(root: str, hash_name: str) -> None:
             "%s holds %s packages, and this repository makes %s ones" % (root, has, wanted),
             "choose another root for this repository",
         )
+
+
+def written(root: str) -> List[Tuple[str, bytes]]:
+    """What ``init`` writes that hardens the repository: each file with its content."""
+    repo = layout.repo_path(root)
+    return [
+        (os.path.join(repo, "cj.config"), CONFIG),
+        (os.path.join(repo, "info", "attributes"), ATTRIBUTES),
+    ]
 
 
 def _settings(repo: str) -> Dict[str, str]:
