@@ -49,7 +49,7 @@ def _launcher(text: str, *without: str, loops: bool = False) -> Callable[..., No
 
 
 _NO_LOOPS = ("line", "depth", "no_eval")
-_NO_SWEEP = ("command", "sweep", "points", "blocks")
+_NO_SWEEP = ("command", "commands", "sweep", "samples", "design", "points", "blocks")
 _NO_SENDING = ("no_submit", "wait")
 
 run = _launcher(
@@ -126,10 +126,13 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
     from cjledger.commands.plan import LaunchRequest
 
     program, cluster, command = given["program"], given["cluster"], given["command"]
-    if command is not None:
+    if command is not None and given["commands"] is not None:
+        raise UsageError("-c and --commands exclude one another", "git cj run --commands FILE CLUSTER")
+    if command is not None or given["commands"] is not None:
         if cluster is not None:
             raise UsageError(
-                f"with -c there is no program: what is {program}?", "git cj run -c COMMAND CLUSTER"
+                f"with -c or --commands there is no program: what is {program}?",
+                "git cj run -c COMMAND CLUSTER",
             )
         program, cluster = None, program
     elif program is None:
@@ -149,6 +152,9 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         evaluate=not given["no_eval"],
         sweep=tuple(given["sweep"]),
         points=_path(given["points"]),
+        commands=_path(given["commands"]),
+        samples=given["samples"],
+        design=given["design"],
         blocks=_path(given["blocks"]),
         repeat=given["repeat"],
         dep=tuple(Path(folder) for folder in given["dep"]),

@@ -28,12 +28,28 @@ SweepOption = Annotated[
         "--sweep",
         metavar="NAME=SPEC",
         help="An axis: 0.1,0.2,a or start:step:stop or linspace(a,b,n) or logspace(a,b,n) or "
-        "range(start,stop,step).",
+        "range(start,stop,step); or, with --samples, uniform(a,b), loguniform(a,b), normal(mean,sd), "
+        "randint(a,b), choice(p,q,r).",
     ),
+]
+Samples = Annotated[
+    int | None, typer.Option("--samples", metavar="N", help="How many draws from the distributions.")
+]
+Design = Annotated[
+    str,
+    typer.Option("--design", metavar="DESIGN", help="How the draws are spread: random, lhs or sobol."),
+]
+Commands = Annotated[
+    str | None,
+    typer.Option("--commands", metavar="FILE", help="One task a line: each line is a shell command."),
 ]
 Points = Annotated[
     str | None,
-    typer.Option("--points", metavar="FILE", help="One task a row: CSV, JSON lines, JSON or Parquet."),
+    typer.Option(
+        "--points",
+        metavar="FILE",
+        help="One task a row: CSV, JSON lines, JSON or Parquet; - is standard input.",
+    ),
 ]
 Blocks = Annotated[
     str | None,
@@ -88,7 +104,10 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "cluster": (Cluster, None),
     "command": (Command, None),
     "message": (Message, ""),
+    "commands": (Commands, None),
     "sweep": (SweepOption, []),
+    "samples": (Samples, None),
+    "design": (Design, "random"),
     "points": (Points, None),
     "blocks": (Blocks, None),
     "line": (Line, None),

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cjledger import __version__, cluster, config, gitrepo, ledger, package, snapshot
+from cjledger import __version__, cluster, config, environments, gitrepo, ledger, package, snapshot
+from cjledger.cluster import Transport
 from cjledger.commands import state
 from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.languages import script
 from cjledger.ledger import Entry
-from cjledger.model import Cluster, Lock, Manifest, Snapshot, manifest_to_bytes
+from cjledger.model import Cluster, Environment, Lock, Manifest, Snapshot, manifest_to_bytes
 from cjledger.project import Project, Target
 from cjnode import tree as node_tree
+from cjnode.environment import BUILT, setup_lines
 from cjnode.errors import NodeError
 from cjnode.schedulers import JobSpec, batch_script
 
@@ -92,7 +93,11 @@ def _make(
     """The manifest and the commit; no ref names it yet. Raises CjError for a tree no cluster would take."""
     listing = gitrepo.run(project.repo, "ls-tree", "-r", "-z", taken.tree)
     pinned = snapshot.locks(project.repo, listing)
-    manifest = _manifest(project, request, planned, taken, author, pinned)
+    environment, remarks = environments.choose(
+        project.repo, taken.tree, listing, planned.cluster, planned.program.workdir, planned.python
+    )
+    told = replace(taken, report=taken.report + remarks)
+    manifest = _manifest(project, request, planned, told, author, pinned, environment)
     with ThreadPoolExecutor(1) as pool:  # the check passes 10,000 paths while git writes the package
         checked = pool.submit(_check_tree, project.repo, listing)
         package_id = _commit(project, planned, taken, manifest, author)
@@ -148,6 +153,7 @@ def _manifest(
     taken: Snapshot,
     author: tuple[str, str],
     locks: tuple[Lock, ...],
+    environment: Environment,
 ) -> Manifest:
     unlinked = planned.unlinked(taken)
     report = list(taken.report)
@@ -159,7 +165,7 @@ def _manifest(
         program=planned.program,
         sweep=planned.sweep,
         tasks=planned.tasks,
-        seed=request.seed if request.seed is not None else int.from_bytes(os.urandom(6)),
+        seed=planned.seed,
         outputs=planned.outputs,
         unlinked=unlinked,
         resources=planned.resources,
@@ -178,20 +184,30 @@ def _manifest(
         locks=locks,
         version=__version__,
         max_jobs=planned.cluster.max_jobs,
+        environment=environment,
     )
 
 
 def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
     """The reproduction script a launch would generate, for ``--dry-run``."""
     author = package.identity(project.repo)
-    return script.script(_manifest(project, request, planned, Snapshot("", (), ()), author, ()))
+    return script.script(
+        _manifest(project, request, planned, Snapshot("", (), ()), author, (), Environment())
+    )
 
 
 def _commit(
     project: Project, planned: Plan, taken: Snapshot, manifest: Manifest, author: tuple[str, str]
 ) -> str:
     name = script.file_name(manifest.program)
-    spec = JobSpec(manifest.python, list(manifest.setup), asdict(manifest.resources))
+    setup = setup_lines(
+        asdict(manifest.environment),
+        manifest.setup,
+        [data.path for data in manifest.data],
+        bool(manifest.resources.gpus),
+    )
+    python = "" if manifest.environment.kind in BUILT else manifest.python
+    spec = JobSpec(python, setup, asdict(manifest.resources))
     files = {
         "package.json": manifest_to_bytes(manifest),
         name: script.script(manifest),
@@ -232,7 +248,7 @@ def _send(
     if cluster.ensure_ready(way, project.repo):
         announce(f"cluster {where.name}: set up in {where.root}")
     try:
-        job = str(way.push(project.repo, package_id)["job"])
+        job = str(_push(project, package_id, manifest, way, announce, launched is None)["job"])
     except CjError as problem:
         ledger.append(
             project.repo,
@@ -256,3 +272,20 @@ def _send(
             after=launched,
         )
     return (job,)
+
+
+def _push(
+    project: Project, package_id: str, manifest: Manifest, way: Transport, announce: Announce, ask: bool
+) -> dict[str, Any]:
+    """Have the environment built, then send the package. What was built once is not asked about again."""
+    trusted = not ask and environments.is_known(project.repo, way.cluster, manifest.environment)
+    environments.ensure(way, project.repo, package_id, manifest, announce, ask=ask)
+    try:
+        return way.push(project.repo, package_id)
+    except CjError:
+        # It may be gone there: then it is built again.
+        if not trusted or not environments.ensure(
+            way, project.repo, package_id, manifest, announce, ask=True
+        ):
+            raise
+        return way.push(project.repo, package_id)

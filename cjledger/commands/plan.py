@@ -6,15 +6,15 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from cjledger import config, sweep
-from cjledger.commands import programs
-from cjledger.errors import CjError, UsageError
+from cjledger import config
+from cjledger.commands import programs, sweeping
+from cjledger.errors import CjError
 from cjledger.languages import python
 from cjledger.model import Cluster, Point, Program, Resources, Snapshot, Sweep
 from cjledger.project import Project
@@ -39,7 +39,10 @@ class LaunchRequest:
     evaluate: bool = True
     sweep: tuple[str, ...] = ()
     block: Mapping[str, Any] | None = None  # values or a specification by name, from Python
-    points: Path | None = None
+    points: Path | None = None  # ``-`` is standard input
+    commands: Path | None = None
+    samples: int | None = None
+    design: str = "random"
     rows: tuple[Mapping[str, Any], ...] | None = None  # explicit points, from Python
     blocks: Path | None = None
     repeat: int = 1
@@ -75,6 +78,7 @@ class Plan:
     cluster: Cluster
     python: str
     branch: str | None
+    seed: int
 
     def unlinked(self, taken: Snapshot) -> tuple[str, ...]:
         """Files of the snapshot that are outputs of an earlier run, which tasks must not see."""
@@ -90,7 +94,9 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
     where = config.cluster(project.config, request.cluster, project.repo.cj_dir)
     program, grafts = programs.find(project, request)
     interpreter = (where.python if where.host is None else None) or _interpreter()
-    swept, rows = _sweep(project, request, program, interpreter, announce)
+    # The samples follow from it too: the same seed makes the same experiment.
+    seed = request.seed if request.seed is not None else int.from_bytes(os.urandom(6))
+    swept, rows = sweeping.sweep_of(project, request, program, interpreter, seed, announce)
     files: tuple[tuple[str, bytes], ...] = ()
     if rows is not None:
         files = tuple(rows)
@@ -116,6 +122,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
         cluster=where,
         python=interpreter if where.host is None else where.python or "python3",
         branch=project.repo.branch,
+        seed=seed,
     )
 
 
@@ -130,47 +137,6 @@ def tasks_of(planned: Plan, tasks: Sequence[int]) -> Iterator[Point]:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
         yield from numbering.points(planned.sweep, list(tasks), folder)
-
-
-def _sweep(
-    project: Project, request: LaunchRequest, program: Program, interpreter: str, announce: Announce
-) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
-    ways = (request.sweep, request.block, request.points, request.rows, request.blocks, request.loops or None)
-    if sum(way not in (None, ()) for way in ways) > 1:
-        raise UsageError("--sweep, --points, --blocks and parrun exclude one another", "give one of them")
-    if request.points is not None:
-        return sweep.explicit(*sweep.read_points(project.cwd / request.points), request.repeat)
-    if request.rows is not None:
-        return sweep.from_rows(request.rows, request.repeat)
-    if request.blocks is not None:
-        return sweep.from_blocks_file(project.cwd / request.blocks, request.repeat), None
-    if request.block is not None:
-        return sweep.from_block(request.block, request.repeat), None
-    if request.sweep:
-        return sweep.from_specs(request.sweep, request.repeat), None
-    if request.loops:
-        return _loops(project, request, program, interpreter, announce)
-    return sweep.single(request.repeat), None
-
-
-def _loops(
-    project: Project, request: LaunchRequest, program: Program, interpreter: str, announce: Announce
-) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
-    swept, rows = python.loop_sweep(
-        project.repo.top / (program.path or ""),
-        program.path or "",
-        line=request.line,
-        depth=request.depth,
-        interpreter=interpreter,
-        workdir=project.repo.top / program.workdir,
-        search_path=[(project.cwd / dep).resolve() for dep in request.dep],
-        arguments=program.arguments,
-        evaluate=request.evaluate,
-        max_tasks=project.config.limits.max_tasks,
-        announce=announce,
-    )
-    swept = swept._replace(repeat=request.repeat)
-    return swept, None if rows is None else sweep.explicit(swept.names, rows, 1)[1]
 
 
 def _check_program(project: Project, program: Program, swept: Sweep) -> None:

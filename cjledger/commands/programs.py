@@ -25,14 +25,16 @@ def find(project: Project, request: LaunchRequest) -> tuple[Program, tuple[tuple
     """
     workdir = _inside(project, project.cwd, str(project.cwd)).as_posix()
     deps, grafts = _deps(project, request.dep)
-    if request.command is not None:
+    # A line of a file of commands is one word to sh, whatever stands in it.
+    command = request.command if request.commands is None else "sh -c {command}"
+    if command is not None:
         if request.loops:
             raise UsageError(
                 "parrun needs a Python script: a command template has no loops", "git cj run -c …"
             )
         return Program(
             "command",
-            command=request.command,
+            command=command,
             language="shell",
             workdir=workdir,
             arguments=request.arguments,

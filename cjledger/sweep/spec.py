@@ -34,6 +34,15 @@ _WORDS: dict[str, Scalar] = {
 _NOT_FINITE = frozenset(["nan", "inf", "infinity"])
 
 
+DISTRIBUTIONS = ("uniform", "loguniform", "normal", "randint", "choice")
+
+
+def is_sampled(spec: str) -> bool:
+    """Whether ``NAME=SPEC`` names a distribution."""
+    call = re.match(_CALL, spec.partition("=")[2].strip())
+    return call is not None and call[1] in DISTRIBUTIONS
+
+
 class SpecError(ValueError):
     """What is wrong with a specification, and a right one for the hint."""
 

@@ -48,6 +48,26 @@ def read_points(path: Path) -> tuple[tuple[str, ...], Rows]:
     return names, _checked(str(path), names, rows)
 
 
+def read_commands(path: Path) -> tuple[tuple[str, ...], Rows]:
+    """A file of commands, one a line, as points with the one parameter ``command``.
+
+    Blank lines, and lines that begin with #, are none.
+    """
+    if not path.is_file():
+        raise CjError(f"there is no file of commands {path}", "one command a line")
+
+    def rows() -> Rows:
+        try:
+            with path.open(encoding="utf-8-sig") as lines:
+                for line in lines:
+                    if line.strip() and not line.lstrip().startswith("#"):
+                        yield [line.strip()]
+        except (OSError, UnicodeDecodeError) as problem:
+            raise _unreadable(path, problem) from problem
+
+    return ("command",), rows()
+
+
 def explicit(
     names: Sequence[str], rows: Iterable[Sequence[Any]], repeat: int
 ) -> tuple[Sweep, Iterable[tuple[str, bytes]]]:

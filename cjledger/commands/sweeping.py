@@ -1,0 +1,108 @@
+"""From what a person typed of a sweep, in any of its ways, to the sweep."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cjledger import sweep
+from cjledger.errors import UsageError
+from cjledger.languages import python
+from cjledger.model import Program, Sweep
+from cjledger.project import Project
+
+if TYPE_CHECKING:
+    from cjledger.commands.plan import LaunchRequest
+
+
+def sweep_of(
+    project: Project,
+    request: LaunchRequest,
+    program: Program,
+    interpreter: str,
+    seed: int,
+    announce: Callable[[str], None],
+) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
+    """The sweep that a person asks for, and its files below ``.cj``; None where there are no files.
+
+    ``seed`` is the package's root seed: draws follow from it. ``interpreter`` is asked for the values of
+    loops that the program's text does not tell. Raises CjError for an empty or ambiguous sweep.
+    """
+    ways = (request.sweep, request.block, request.points, request.rows, request.blocks, request.commands)
+    if sum(way not in (None, ()) for way in (*ways, request.loops or None)) > 1:
+        raise UsageError(
+            "--sweep, --points, --blocks, --commands and parrun exclude one another", "give one of them"
+        )
+    sampled = any(sweep.is_sampled(spec) for spec in request.sweep)
+    if request.samples is not None and not sampled:
+        raise UsageError("--samples goes with a distribution", "--sweep 'x=uniform(0,1)' --samples 100")
+    if request.points is not None:
+        return _read_points(project, request)
+    if request.commands is not None:
+        return sweep.explicit(*sweep.read_commands(project.cwd / request.commands), request.repeat)
+    if request.rows is not None:
+        return sweep.from_rows(request.rows, request.repeat)
+    if request.blocks is not None:
+        return sweep.from_blocks_file(project.cwd / request.blocks, request.repeat), None
+    if request.block is not None:
+        return sweep.from_block(request.block, request.repeat), None
+    if sampled:
+        return _sampled(request, seed)
+    if request.sweep:
+        return sweep.from_specs(request.sweep, request.repeat), None
+    if request.loops:
+        return _loops(project, request, program, interpreter, announce)
+    return sweep.single(request.repeat), None
+
+
+def _sampled(request: LaunchRequest, seed: int) -> tuple[Sweep, list[tuple[str, bytes]]]:
+    # Loaded when it is needed: what it takes to draw costs 8 ms.
+    from cjledger.sweep.sampling import EXAMPLE, from_samples
+
+    if request.samples is None:
+        raise UsageError("a distribution needs a number of samples", EXAMPLE)
+    return from_samples(request.sweep, request.samples, request.design, seed, request.repeat)
+
+
+def _read_points(
+    project: Project, request: LaunchRequest
+) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
+    assert request.points is not None
+    if str(request.points) != "-":
+        return sweep.explicit(*sweep.read_points(project.cwd / request.points), request.repeat)
+    content = sys.stdin.buffer.read()
+    start = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    header = content.partition(b"\n")[0]
+    suffix = {b"{": "jsonl", b"[": "json"}.get(start, "tsv" if b"\t" in header else "csv")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"standard-input.{suffix}")
+        path.write_bytes(content)
+        swept, files = sweep.explicit(*sweep.read_points(path), request.repeat)
+    return swept, files
+
+
+def _loops(
+    project: Project,
+    request: LaunchRequest,
+    program: Program,
+    interpreter: str,
+    announce: Callable[[str], None],
+) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
+    swept, rows = python.loop_sweep(
+        project.repo.top / (program.path or ""),
+        program.path or "",
+        line=request.line,
+        depth=request.depth,
+        interpreter=interpreter,
+        workdir=project.repo.top / program.workdir,
+        search_path=[(project.cwd / dep).resolve() for dep in request.dep],
+        arguments=program.arguments,
+        evaluate=request.evaluate,
+        max_tasks=project.config.limits.max_tasks,
+        announce=announce,
+    )
+    swept = swept._replace(repeat=request.repeat)
+    return swept, None if rows is None else sweep.explicit(swept.names, rows, 1)[1]
