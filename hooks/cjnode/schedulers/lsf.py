@@ -4,7 +4,6 @@ Options: bsub, bjobs, bstop and bparams in the command reference of LSF 10.1 (ib
 ``LSB_JOBINDEX`` counts from 1, and is 0 in a job that is no array.
 """
 
-import getpass
 import math
 import re
 from typing import Any, Dict, List, Tuple
@@ -19,11 +18,13 @@ from cjnode.schedulers import (
     Limits,
     Status,
     UnclearError,
+    commands,
+    flag_lines,
     index_lines,
     job_script,
     lsf_answers,
 )
-from cjnode.schedulers.commands import Done, SilentError, run
+from cjnode.schedulers.commands import Done, MissingError, SilentError, run
 
 ARRAY_LIMIT = 1000  # MAX_JOB_ARRAY_SIZE where nobody set it
 
@@ -41,14 +42,14 @@ _OVER = re.compile(r"already finished|has (?:already )?(?:been )?(?:finished|ter
 def batch_script(spec: JobSpec) -> str:
     """The text of ``.cj/job.sh``."""
     lines = ["#BSUB " + words for words in _resources(spec.resources)]
-    lines += ["#BSUB " + flag for flag in spec.resources.get("alloc") or []]
+    lines += flag_lines("#BSUB ", spec.resources.get("alloc") or [])
     variables = index_lines(
         "(${LSB_JOBINDEX:-0} > 0 ? ${LSB_JOBINDEX:-0} : 1)",
         '$([ -n "$LSB_RESTART" ] && echo + || echo 0)',
         "$LSB_JOBID",
         "$(echo $LSB_HOSTS | tr ' ' '\\n' | sort -u | paste -s -d , -)",
     )
-    return job_script(spec, lines, variables)
+    return job_script(spec, lines, variables + ("unset CJ_SUBMITTING",))
 
 
 def _resources(asked: Dict[str, Any]) -> List[str]:
@@ -78,7 +79,9 @@ def submit(root: str, job: Job) -> str:
     with open(job.script, "rb") as file:
         script = file.read()
     try:
-        done = run(root, submit_command(job), stdin=script)
+        done = run(root, submit_command(job), stdin=script, environ=commands.job_environment(root))
+    except MissingError:
+        raise
     except SilentError as problem:
         raise UnclearError(problem.error, problem.hint)
     taken = _TAKEN.search(done.out) or _TAKEN.search(done.err)
@@ -100,9 +103,8 @@ def submit_command(job: Job) -> List[str]:
         limit = job.resources.get("jobs")
         if limit and limit < job.elements:
             name += "%%%d" % limit
-    # Without -o each element's report comes by mail. -rn: no second run behind our back. Of the environment
-    # here only the search path goes along.
-    return ["bsub", "-J", name, "-o", "/dev/null", "-rn", "-env", "PATH"]
+    # Without -o each element's report comes by mail. -rn: no second run of it by the queue's own choice.
+    return ["bsub", "-J", name, "-o", "/dev/null", "-rn"]
 
 
 def find(root: str, name: str) -> List[str]:
@@ -218,7 +220,7 @@ def limits(root: str) -> Limits:
     if done.code != 0:
         raise NodeError("bparams: %s" % _one_line(done), "git cj doctor")
     array = re.search(r"MAX_JOB_ARRAY_SIZE *= *([0-9]+)", done.out)
-    queued, present = _person(run(root, ["busers", "-w", getpass.getuser()]).out)
+    queued, present = _person(run(root, ["busers", "-w", commands.user()]).out)
     return Limits(int(array.group(1)) if array else ARRAY_LIMIT, queued, present)
 
 

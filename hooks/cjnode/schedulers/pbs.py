@@ -5,7 +5,6 @@ from the text of ``qstat -f``: JSON has only the first of several jobs in some v
 and is no JSON at all in others (2541, 1033), while the text has kept its form since PBS 7.
 """
 
-import getpass
 import re
 from typing import Dict, List, Optional
 
@@ -18,11 +17,13 @@ from cjnode.schedulers import (
     Limits,
     Status,
     UnclearError,
+    commands,
+    flag_lines,
     index_lines,
     job_script,
     pbs_answers,
 )
-from cjnode.schedulers.commands import Done, SilentError, run
+from cjnode.schedulers.commands import Done, MissingError, SilentError, run
 
 ARRAY_LIMIT = 10000  # what max_array_size is where nobody set it: pbs_server_attributes(7B)
 
@@ -46,7 +47,7 @@ def batch_script(spec: JobSpec) -> str:
             lines.append("#PBS -l place=scatter")
     if asked.get("walltime_s"):
         lines.append("#PBS -l walltime=%s" % clock(asked["walltime_s"]))
-    lines += ["#PBS " + flag for flag in asked.get("alloc") or []]
+    lines += flag_lines("#PBS ", asked.get("alloc") or [])
     nodes = '$([ -r "$PBS_NODEFILE" ] && sort -u "$PBS_NODEFILE" | paste -s -d , -)'
     # Elements of arrays are started again after a node's death, always; no variable tells.
     variables = index_lines("${PBS_ARRAY_INDEX:-1}", "0", "${PBS_ARRAY_ID:-$PBS_JOBID}", nodes)
@@ -78,7 +79,9 @@ def clock(seconds: int) -> str:
 def submit(root: str, job: Job) -> str:
     """Hand the job's script to qsub and return its ID, ``1234.server`` or ``1234[].server``."""
     try:
-        done = run(root, submit_command(job))
+        done = run(root, submit_command(job), environ=commands.job_environment(root))
+    except MissingError:
+        raise
     except SilentError as problem:
         raise UnclearError(problem.error, problem.hint)
     said = _one_line(done)
@@ -112,7 +115,7 @@ def submit_command(job: Job) -> List[str]:
 
 def find(root: str, name: str) -> List[str]:
     """The IDs of the person's jobs of exactly that name, oldest first."""
-    found = _with_history(root, ["qselect"], ["-u", getpass.getuser(), "-N", name])
+    found = _with_history(root, ["qselect"], ["-u", commands.user(), "-N", name])
     if found.code != 0:
         raise NodeError("qselect: %s" % _one_line(found), "git cj doctor")
     ids = [line.strip() for line in found.out.split("\n") if pbs_answers.ID.match(line.strip())]
@@ -211,13 +214,13 @@ def limits(root: str) -> Limits:
 def _per_person(text: str) -> Optional[int]:
     """The limit of ``[u:PBS_GENERIC=500],[u:mia=900]`` that holds for this person."""
     found = dict(re.findall(r"\[u:([^=\]]+)=([0-9]+)\]", text))
-    own = found.get(getpass.getuser(), found.get("PBS_GENERIC"))
+    own = found.get(commands.user(), found.get("PBS_GENERIC"))
     return int(own) if own else None
 
 
 def _present(root: str) -> int:
     """How many elements the person has there: each counts against max_queued."""
-    done = run(root, ["qselect", "-u", getpass.getuser()])
+    done = run(root, ["qselect", "-u", commands.user()])
     jobs = [line.strip() for line in done.out.split("\n") if pbs_answers.ID.match(line.strip())]
     count = 0
     for record in pbs_answers.parse(run(root, ["qstat", "-f"] + jobs).out) if jobs else []:
