@@ -68,33 +68,38 @@ def _quoted(path: bytes) -> bytes:
     return b'"' + b"".join(bytes([c]) if c in plain else b"\\%03o" % c for c in path) + b'"'
 
 
-def push(repo: Repo, package_id: str, url: str, environment: Mapping[str, str]) -> Pushed:
-    """Push a package's commit into the inbox of a cluster's repository."""
+def push(repo: Repo, package_id: str, url: str, environment: Mapping[str, str], receive: str = "") -> Pushed:
+    """Push a package's commit into the inbox of a cluster's repository.
+
+    ``receive`` is what runs git-receive-pack there, when it is not just that.
+    """
     sent = outbox(repo) / "sent" / hashlib.sha256(url.encode()).hexdigest()[:16]
     with _graft(sent, package_id) as graft:
-        done = _push(repo, package_id, url, {**environment, "GIT_GRAFT_FILE": graft})
+        done = _push(repo, package_id, url, {**environment, "GIT_GRAFT_FILE": graft}, receive)
         if done.returncode and not done.replies and graft != os.devnull:
             # The package before it may be gone from here, forgotten and collected.
-            done = _push(repo, package_id, url, {**environment, "GIT_GRAFT_FILE": os.devnull})
+            done = _push(repo, package_id, url, {**environment, "GIT_GRAFT_FILE": os.devnull}, receive)
     if not done.returncode:
         sent.parent.mkdir(exist_ok=True)
         sent.write_text(package_id)
     return done
 
 
-def _push(repo: Repo, package_id: str, url: str, environment: Mapping[str, str]) -> Pushed:
+def _push(repo: Repo, package_id: str, url: str, environment: Mapping[str, str], receive: str) -> Pushed:
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
     done = subprocess.run(
         (
             *("git", f"--git-dir={outbox(repo)}", *settings),
-            *("push", "--quiet", "--no-verify", "--", url),
+            *("push", "--quiet", "--no-verify"),
+            *((f"--receive-pack={receive}",) if receive else ()),
+            *("--", url),
             f"{package_id}:refs/cj/inbox/{package_id}",
         ),
         env=persons_environment(environment),
         stdin=subprocess.DEVNULL,
         capture_output=True,
     )
-    return _pushed(done.returncode, done.stderr.decode(errors="replace"))
+    return pushed(done.returncode, done.stderr.decode(errors="replace"))
 
 
 def persons_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -127,7 +132,8 @@ def _graft(sent: Path, package_id: str) -> Iterator[str]:
         yield file.name
 
 
-def _pushed(returncode: int, stderr: str) -> Pushed:
+def pushed(returncode: int, stderr: str) -> Pushed:
+    """What git printed, told apart: the hook's ``cj`` lines and words for people."""
     replies, words = [], []
     for line in stderr.splitlines():
         text = line.removeprefix("remote: ").strip()
