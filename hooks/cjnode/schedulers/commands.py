@@ -15,7 +15,7 @@ TIMEOUT_S = 60.0
 
 # What a job may see of the environment that submits it: the rest is the hook's, or secret.
 _FOR_JOBS = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "KRB5CCNAME")
-# The schedulers' own settings, which the submitting programs read, and what they are known again by.
+# The schedulers' own settings, which the submitting programs read, and what cjnode.acting knows them by.
 _SETTINGS = (
     "CJ_SUBMITTING",
     "SLURM_CONF",

@@ -5,11 +5,8 @@ ID: with a list of IDs one that was purged can make the whole query fail.
 """
 
 import os
-import time
-from typing import Any, Dict, List, Optional
+from typing import Dict, List
 
-from cjnode.errors import NodeError
-from cjnode.files import json_bytes, read_json, replace
 from cjnode.schedulers import (
     Account,
     Job,
@@ -21,12 +18,12 @@ from cjnode.schedulers import (
     flag_lines,
     index_lines,
     job_script,
+    noted,
     slurm_answers,
     slurm_reasons,
 )
 from cjnode.schedulers.commands import MissingError, SilentError, run
 
-DAY_S = 86400
 # sbatch says this, then sleeps for 120 s in which the person would wait.
 _SLEEPING = b"temporarily unable to accept job"
 _GONE = "Invalid job id"
@@ -153,7 +150,7 @@ def accounts(root: str, jobs: List[str]) -> Dict[str, Dict[int, Account]]:
 def _sacct(root: str, words: List[str], fields: str) -> str:
     """What sacct prints; nothing where there are no accounts, which is remembered for a day."""
     path = os.path.join(root, "scheduler", "accounting.json")
-    if _fresh(path):
+    if noted.fresh(path):
         return ""
     try:
         done = run(root, ["sacct", "-n", "-P", "-o", fields] + words)
@@ -162,22 +159,8 @@ def _sacct(root: str, words: List[str], fields: str) -> str:
     except SilentError:
         return ""
     if done.code and ("storage is disabled" in done.err or "not enabled" in done.err):
-        _note(path, {"accounting": False})
+        noted.note(path, {"accounting": False})
     return "" if done.code else done.out
-
-
-def _fresh(path: str) -> Optional[Dict[str, Any]]:
-    """What was noted within a day."""
-    try:
-        noted = read_json(path)
-    except NodeError:
-        return None
-    return noted if noted and 0 <= time.time() - float(noted.get("noted") or 0) < DAY_S else None
-
-
-def _note(path: str, fields: Dict[str, Any]) -> None:
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-    replace(path, json_bytes(dict(fields, noted=int(time.time()))))
 
 
 def explain(reason: str) -> str:
@@ -216,11 +199,11 @@ def limits(root: str) -> Limits:
     _check("squeue", done)
     present = slurm_answers.count(slurm_answers.queue(done.out))
     path = os.path.join(root, "scheduler", "limits.json")
-    known = _fresh(path)
+    known = noted.fresh(path)
     if known is None:
         found = _static_limits(root)
         known = {"array": found.array, "queued": found.queued}
-        _note(path, known)
+        noted.note(path, known)
     return Limits(known["array"], known["queued"], present)
 
 
