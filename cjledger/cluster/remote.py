@@ -214,6 +214,7 @@ class Remote:
             "scheduler": where.scheduler,
             "hash": notes.hash,
             "hooks": hooks(),
+            "remote": True,
         }
         self.install(node_zip(), request)
 

@@ -1,0 +1,125 @@
+"""Logging in by the system's ssh: what it asks goes to the person, what it refuses becomes a clear error."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+
+from cjledger.cluster.outbox import persons_environment
+from cjledger.cluster.remote import LostLineError
+from cjledger.cluster.transport import Contact, printable
+from cjledger.errors import CjError
+from cjledger.model import Cluster
+
+PERSIST = "4h"
+
+# Asked for a host's key ssh says no by itself in batch mode, and asks the person else: never a silent yes.
+# A host that vanished is noticed within 30 s.
+_LOGIN = (
+    *("-f", "-N", "-T", "-o", "ControlMaster=yes", "-o", f"ControlPersist={PERSIST}"),
+    *("-o", "StrictHostKeyChecking=ask", "-o", "ConnectTimeout=15"),
+    *("-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
+    *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "ClearAllForwardings=yes"),
+    *("-o", "RemoteCommand=none", "-o", "PermitLocalCommand=no"),
+)
+
+
+def escaped(path: str) -> str:
+    """A path as ssh's options have it: percent signs start tokens, blanks end words."""
+    plain = path.replace("%", "%%")
+    return f'"{plain}"' if re.search(r"\s", plain) else plain
+
+
+def log_in(where: Cluster, ssh: tuple[str, ...], contact: Contact) -> None:
+    """Make the master. Without a key that suffices the person is asked, if the contact allows it."""
+    words = _try(where, ssh)
+    if words is None:
+        return
+    problem = refusal(where, words)
+    if not contact.prompts or not (_wants_answer(words) or _is_unknown_key(words)):
+        raise problem
+    contact.say(f"logging in to {where.name}")
+    argv = (*ssh, *_LOGIN, "--", str(where.host))
+    # Its questions go to the terminal, or to SSH_ASKPASS; its words to the person.
+    if subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/").returncode:
+        raise CjError(f"the login to {where.name} failed", f"git cj connect {where.name}")
+
+
+def _try(where: Cluster, ssh: tuple[str, ...]) -> str | None:
+    """Log in by what needs no answer. None when that did it, else ssh's words."""
+    # A file, not a pipe: the master keeps it open for hours where ssh is old.
+    with tempfile.TemporaryFile() as errors:
+        argv = (*ssh, *_LOGIN, "-o", "BatchMode=yes", "-o", "LogLevel=INFO", "--", str(where.host))
+        code = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=persons_environment(),
+            cwd="/",
+        ).returncode
+        if code == 0:
+            return None
+        errors.seek(0)
+        return printable(errors.read()[-8000:].decode(errors="replace")).strip() or f"ssh exit {code}"
+
+
+def _wants_answer(words: str) -> bool:
+    return "Permission denied" in words or "Too many authentication failures" in words
+
+
+def _is_changed_key(words: str) -> bool:
+    return "REMOTE HOST IDENTIFICATION HAS CHANGED" in words or "REVOKED HOST KEY" in words
+
+
+def _is_unknown_key(words: str) -> bool:
+    return "Host key verification failed" in words and not _is_changed_key(words)
+
+
+def refusal(where: Cluster, words: str) -> CjError:
+    """What ssh's words mean, and the next command."""
+    name, host = where.name, where.host
+    connect = f"git cj connect {name}"
+    last = words.splitlines()[-1] if words else ""
+    if _is_changed_key(words):
+        offending = re.search(r"Offending .* in (\S+)", words)
+        file = f" -f {offending[1].rpartition(':')[0]}" if offending else ""
+        return CjError(
+            f"the host key of {name} ({host}) has changed: someone may be in between\n{_offence(words)}",
+            f"ask its administrators; if they changed it: ssh-keygen{file} -R {host}",
+        )
+    if _is_unknown_key(words):
+        return CjError(f"the host key of {name} ({host}) is not known here", connect)
+    if _wants_answer(words):
+        return CjError(f"there is no live connection to {name}, and without one it says: {last}", connect)
+    for sign, message, hint in _SIGNS:
+        if sign in words:
+            return CjError(
+                f"{message.format(name=name, host=host)}: {last}", hint.format(name=name, host=host)
+            )
+    if any(sign in words for sign in _PASSING):
+        return LostLineError(f"{name} turned the connection away: {last}")
+    return CjError(f"ssh to {name} ({host}) failed: {last}", f"ssh {host} true")
+
+
+_SIGNS = (
+    (
+        "Could not resolve hostname",
+        "there is no host {host}",
+        "mend host of [cluster.{name}], or ~/.ssh/config",
+    ),
+    ("Connection refused", "nothing listens for ssh on {host}", "ssh {host}; is the port right?"),
+    ("timed out", "{host} does not answer", "check the network or VPN, then try again"),
+    ("No route to host", "{host} cannot be reached", "check the network or VPN, then try again"),
+    ("Network is unreachable", "{host} cannot be reached", "check the network or VPN, then try again"),
+    ("Bad owner or permissions", "ssh refuses its configuration", "chmod 600 ~/.ssh/config"),
+    ("Bad configuration option", "ssh does not understand its configuration", "ssh -G {host}"),
+)
+# An sshd that counts connections (MaxStartups) closes some; the next one may get in.
+_PASSING = ("kex_exchange_identification", "Connection closed by", "Connection reset", "Broken pipe")
+
+
+def _offence(words: str) -> str:
+    kept = [line for line in words.splitlines() if "SHA256:" in line or "Offending" in line]
+    return "\n".join(f"  {line.strip()}" for line in kept)
