@@ -1,4 +1,4 @@
-"""cancel, retry, rerun, clean."""
+"""cancel, retry, rerun, hold, release, clean."""
 
 from __future__ import annotations
 
@@ -109,6 +109,36 @@ def _resubmitted(project: Project, target: Target, done: Resubmitted, wait: bool
         )
     if wait:
         wait_for(project, Target(done.package_id), to=sys.stderr)
+
+
+def hold(pid: Pid = None, json: Json = False) -> None:
+    """Keep what has not started from starting.
+
+    What runs goes on. git cj release lets the rest start.
+    """
+    from cjledger.commands import control
+
+    project = output.project()
+    target = resolve(project, pid)
+    _told(target, control.hold(project, target), "held", json)
+
+
+def release(pid: Pid = None, json: Json = False) -> None:
+    """Let what is held start."""
+    from cjledger.commands import control
+
+    project = output.project()
+    target = resolve(project, pid)
+    _told(target, control.release(project, target), "released", json)
+
+
+def _told(target: Target, jobs: tuple[str, ...], what: str, json: bool) -> None:
+    if json:
+        output.emit({"package": target.package_id, "jobs": jobs})
+    elif jobs:
+        output.say(f"{target.short}  {what}: {plain(', '.join(jobs))}")
+    else:
+        output.say(f"{target.short}  no job is left")
 
 
 def clean(

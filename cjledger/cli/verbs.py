@@ -41,6 +41,7 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("state", "watch", "[PID[/TASKS]]", "Show how many tasks are in which state."),
             Verb("log", "watch", "[PID]", "List the launches of this repository, newest first."),
             Verb("show", "files", "[PID[/TASK[/FILE]]]", "Show a package's manifest, a task, or a file."),
+            Verb("errors", "files", "[PID[/TASKS]]", "Group the tasks that failed by what they said."),
             Verb("ls", "files", "[PID[/TASKS]] [GLOB]", "List the files that tasks left."),
             Verb("get", "files", "[PID[/TASKS]] [GLOB]", "Bring files of tasks home."),
             Verb("gather", "files", "GLOB DIR [PID]", "Bring every task's file into one folder."),
@@ -64,7 +65,18 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("cancel", "control", "[PID[/TASKS]]", "End a package's tasks."),
             Verb("retry", "control", "[PID[/TASKS]]", "Run again the tasks that did not complete."),
             Verb("rerun", "control", "[PID[/TASKS]]", "Run tasks again, whatever became of them."),
+            Verb("hold", "control", "[PID]", "Keep what has not started from starting."),
+            Verb("release", "control", "[PID]", "Let what is held start."),
             Verb("clean", "control", "[PID]", "End a package and free its files on the cluster."),
+        ),
+    ),
+    (
+        "Clusters",
+        (
+            Verb("init", "clusters", "CLUSTER", "Set a cluster up, or bring it up to date."),
+            Verb("doctor", "clusters", "[CLUSTER]", "Check this machine, and a cluster, point by point."),
+            Verb("avail", "clusters", "CLUSTER [NAME]", "List the modules of a cluster."),
+            Verb("summary", "clusters", "CLUSTER", "Show your jobs on a cluster, by package and state."),
         ),
     ),
     (

@@ -21,6 +21,7 @@ from cjledger.render import (
     plain,
     state_line,
     table,
+    wrap,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def state(
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay until every task has ended.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Every package that is not final.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Ask the scheduler, also when that was done a moment ago.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show how many tasks are in which state.
@@ -64,17 +68,19 @@ def state(
                 if found != last:
                     output.emit(_package(found))
                 last = found
-        _one_state(project, target, tasks or bool(target.tasks), wanted, json, quiet=watched and json)
+        _one_state(
+            project, target, tasks or bool(target.tasks), wanted, json, quiet=watched and json, fresh=fresh
+        )
 
 
 def _one_state(
-    project: Project, target: Target, listing: bool, wanted: str | None, json: bool, quiet: bool
+    project: Project, target: Target, listing: bool, wanted: str | None, json: bool, quiet: bool, fresh: bool
 ) -> None:
     from cjledger.commands import state as states
 
     known = states.last_known(project, target.package_id)
     small = not json and known is not None and known.tasks <= _LISTED
-    found, listed = states.state(project, target, tasks=bool(listing or wanted or small))
+    found, listed = states.state(project, target, tasks=bool(listing or wanted or small), fresh=fresh)
     if json:
         if listing or wanted:
             _emit_tasks(project, target, _filtered(listed, wanted))
@@ -95,6 +101,8 @@ def _one_state(
     output.say(line)
     for problem in found.problems:
         output.note(problem)
+    for words, count in found.reasons.items():
+        output.say(wrap(f"    {count} waiting: {plain(words)}", output.width(), " " * 6))
     chosen = _filtered(listed, wanted)
     if chosen:
         _task_table(states.with_params(project, target.package_id, chosen))
@@ -112,6 +120,7 @@ def _package(found: PackageState) -> dict[str, Any]:
         "tasks": found.tasks,
         "counts": found.counts,
         "final": found.final,
+        "reasons": found.reasons,
     }
 
 

@@ -7,10 +7,12 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import cjnode
 from cjledger.cluster.transport import Transport
 from cjledger.gitrepo import Repo
+from cjledger.model import Cluster
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MAIN = b"import sys\n\nfrom cjnode.__main__ import main\n\nsys.exit(main(sys.argv[1:]))\n"
@@ -51,12 +53,16 @@ def ensure_ready(way: Transport, repo: Repo) -> bool:
     node = node_zip()
     if way.installed() == hashlib.sha256(node).hexdigest():
         return False
-    where = way.cluster
-    request = {
+    way.install(node, init_request(way.cluster, repo))
+    return True
+
+
+def init_request(where: Cluster, repo: Repo) -> dict[str, Any]:
+    """What a cluster is told when it is set up, and what it is compared with by ``doctor``."""
+    return {
         "cluster": where.name,
         "scheduler": where.scheduler,
         "hash": repo.hash_name,
         "hooks": hooks(),
+        "remote": where.host is not None,
     }
-    way.install(node, request)
-    return True

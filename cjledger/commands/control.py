@@ -1,4 +1,4 @@
-"""Cancel, retry, rerun and clean: acts on a package that is already on its cluster."""
+"""Cancel, retry, rerun, hold, release and clean: acts on a package that is already on its cluster."""
 
 from __future__ import annotations
 
@@ -53,6 +53,29 @@ def cancel(project: Project, target: Target) -> int:
         {"tasks": tasks, "cancelled": reply["cancelled"]},
     )
     return int(reply["cancelled"])
+
+
+def hold(project: Project, target: Target) -> tuple[str, ...]:
+    """Keep from starting what has not started of a package. Returns the jobs that are held."""
+    return _switch(project, target, "hold", "held")
+
+
+def release(project: Project, target: Target) -> tuple[str, ...]:
+    """Let a package's held jobs start. Returns them."""
+    return _switch(project, target, "release", "released")
+
+
+def _switch(project: Project, target: Target, verb: str, event: str) -> tuple[str, ...]:
+    if target.tasks:
+        raise CjError(f"{verb} takes a whole package", f"git cj {verb} {target.package_id[:8]}")
+    manifest = package.read_manifest(project.repo, target.package_id)
+    if not state.was_submitted(project, target.package_id):
+        raise CjError(f"{target.short} was not submitted", f"git cj submit {target.package_id[:8]}")
+    reply = _one(transport(project, manifest).call(verb, {"package": target.package_id}))
+    jobs = tuple(str(job) for job in reply["jobs"])
+    if jobs:
+        ledger.append(project.repo, event, target.package_id, f"{event} {target.short}", {"jobs": list(jobs)})
+    return jobs
 
 
 def retry(project: Project, target: Target, *, jobs: int | None = None) -> Resubmitted | None:

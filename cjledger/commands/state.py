@@ -48,15 +48,21 @@ class PackageState:
     jobs: tuple[str, ...] = ()
     seconds: tuple[float, int] = (0.0, 0)
     problems: tuple[str, ...] = ()
+    reasons: dict[str, int] = field(default_factory=dict)  # why tasks wait, in plain words
 
 
-def state(project: Project, target: Target, *, tasks: bool = False) -> tuple[PackageState, list[TaskState]]:
-    """The state of a package and, if asked, of its tasks (all, or those the target names)."""
+def state(
+    project: Project, target: Target, *, tasks: bool = False, fresh: bool = False
+) -> tuple[PackageState, list[TaskState]]:
+    """The state of a package and, if asked, of its tasks (all, or those the target names).
+
+    ``fresh`` has the scheduler asked, however short ago it was.
+    """
     kept = _kept(project, target.package_id)
     if kept and kept[0].final and (kept[1] or not tasks):
         found, listed = kept
     else:
-        found, listed = _ask(project, target, tasks)
+        found, listed = _ask(project, target, tasks, fresh)
     check_tasks(target, found.tasks)
     if not tasks:
         return found, []
@@ -116,11 +122,12 @@ def forget(project: Project, package_id: str) -> None:
     _path(project, package_id).unlink(missing_ok=True)
 
 
-def _ask(project: Project, target: Target, tasks: bool) -> tuple[PackageState, list[TaskState]]:
+def _ask(project: Project, target: Target, tasks: bool, fresh: bool) -> tuple[PackageState, list[TaskState]]:
     manifest = package.read_manifest(project.repo, target.package_id)
     if not was_submitted(project, target.package_id):
         return _unsubmitted(target, manifest)
-    request = {"packages": [target.package_id], "tasks": tasks or manifest.tasks <= KEPT_TASKS}
+    listing = tasks or manifest.tasks <= KEPT_TASKS
+    request = {"packages": [target.package_id], "tasks": listing, "fresh": fresh}
     lines = transport(project, manifest).call("state", request)
     head = lines[0]
     found = PackageState(
@@ -133,6 +140,7 @@ def _ask(project: Project, target: Target, tasks: bool) -> tuple[PackageState, l
         tuple(head["jobs"]),
         (head["seconds"][0], head["seconds"][1]),
         tuple(head["problems"]),
+        dict(head.get("reasons") or {}),
     )
     listed = [_task(line) for line in lines[1:]]
     keep(project, found, listed if found.final and len(listed) <= KEPT_TASKS else [])

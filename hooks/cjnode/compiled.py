@@ -24,6 +24,21 @@ def compiled(content: bytes) -> bytes:
     return out.getvalue()
 
 
+def fits(content: bytes) -> bool:
+    """Whether the bytecode in a compiled zip is that of the sources beside it, for this Python."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for entry in archive.infolist():
+            if not entry.filename.endswith(".py"):
+                continue
+            source, found = archive.read(entry), archive.read(entry.filename + "c")
+            header = _header(entry)
+            # Compared as code: equal code is not always written in equal bytes.
+            wanted = compile(source, entry.filename, "exec", dont_inherit=True)
+            if found[: len(header)] != header or marshal.loads(found[len(header) :]) != wanted:
+                return False
+    return True
+
+
 def _bytecode(source: bytes, name: str) -> bytes:
     return marshal.dumps(compile(source, name, "exec", dont_inherit=True))
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Tuple
 
 from cjnode import layout, owners, quota, schedulers, setup, site, summary
 from cjnode.blocks import canonical
-from cjnode.compiled import compiled
+from cjnode.compiled import fits
 from cjnode.errors import NodeError
 from cjnode.files import create_once
 from cjnode.findings import FAILURE, OK, WARNING, Finding
@@ -190,8 +190,8 @@ def _hooks(root: str, request: Dict[str, Any]) -> Iterator[Finding]:
     yield Finding("repository", OK, words, "")
 
 
-def sources(path: str) -> str:
-    """The SHA-256 of a node half's sources, whatever bytecode lies beside them."""
+def sources(path: Any) -> str:
+    """The SHA-256 of the sources in a node half (a path or a file), whatever bytecode lies beside them."""
     digest = hashlib.sha256()
     with zipfile.ZipFile(path) as archive:
         for name in sorted(name for name in archive.namelist() if name.endswith(".py")):
@@ -206,7 +206,7 @@ def _node_half(root: str, request: Dict[str, Any]) -> Iterator[Finding]:
         content = file.read()
     if request.get("sources") and sources(path) != request["sources"]:
         yield Finding("node half", WARNING, "another version, or it was changed", "git cj init")
-    elif compiled(content) != content:
+    elif not fits(content):
         yield Finding("node half", WARNING, "its bytecode is not that of this Python", "git cj init")
     else:
         yield Finding("node half", OK, "as sent", "")
