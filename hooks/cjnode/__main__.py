@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any, BinaryIO, Callable, Dict, List
 
-from cjnode import VERSION
+from cjnode import VERSION, layout
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
 
@@ -25,7 +25,9 @@ VERBS = {
     "pull": "cjnode.pull",
     "fetch": "cjnode.pull",
     "cancel": "cjnode.cancel",
-    "clean": "cjnode.cancel",
+    "clean": "cjnode.clean",
+    "hold": "cjnode.hold",
+    "release": "cjnode.hold",
 }
 # What a person can mend on the cluster.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -82,6 +84,9 @@ def _answer(verb: str, root: str, nonce: str) -> int:
     if nonce:
         out.write(b"cj %s end\n" % nonce.encode("ascii"))
     out.flush()
+    if os.path.isdir(layout.backlog_path(root)):
+        # After the answer: what waits for the scheduler is none of this request's.
+        importlib.import_module("cjnode.backlog").drain(root)
     return code
 
 

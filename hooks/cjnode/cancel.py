@@ -1,19 +1,15 @@
-"""Cancel tasks, and free what a package takes on the cluster."""
+"""Verb ``cancel``: name tasks that are not to run; without names, end the jobs too."""
 
 import os
 import re
-import time
 from typing import Any, BinaryIO, Dict, List, Set
 
-from cjnode import blocks, expand, gitbare, layout, schedulers
-from cjnode.adopt import INBOX, PACKAGES
+from cjnode import blocks, layout, schedulers
 from cjnode.attempts import Attempt, read_attempts
 from cjnode.errors import NodeError
-from cjnode.files import create_json, read_json
+from cjnode.files import create_json, forget, read_json
+from cjnode.parts import read_parts
 from cjnode.points import LARGEST_TASK, format_tasks, parse_tasks
-from cjnode.schedulers import pool
-
-ENDING_S = 40  # longer than a job's own grace
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\Z")
 
@@ -52,10 +48,28 @@ def _cancel_submission(root: str, package: str, number: int, named: Set[int], to
     create_json(
         os.path.join(blocks.cancel_folder(path), token + ".json"), {"tasks": format_tasks(open_tasks)}
     )
-    receipt = read_json(os.path.join(path, "receipt.json"))
-    if not named and receipt is not None:
-        schedulers.cancel(_scheduler(root), root, receipt["job"])
+    if not named:
+        forget(layout.mark_path(root, package, number))
+        scheduler = layout.scheduler(root)
+        for job in all_jobs(root, scheduler, path, package, intent):
+            schedulers.cancel(scheduler, root, job)
     return len(open_tasks)
+
+
+def all_jobs(root: str, scheduler: str, path: str, package: str, intent: Dict[str, Any]) -> List[str]:
+    """The jobs of a submission, those included whose receipts were cut off."""
+    found = []
+    names = os.listdir(path)
+    for part in read_parts(path, intent):
+        if part.job is not None:
+            found.append(part.job)
+        elif any(name.startswith("acting-%d-" % part.number) for name in names):
+            name = layout.job_name(package, int(os.path.basename(path)), part.number)
+            try:
+                found += schedulers.find(scheduler, root, name)
+            except NodeError:
+                pass  # its elements find every task cancelled
+    return found
 
 
 def _recorded(path: str, number: int) -> Set[int]:
@@ -66,56 +80,3 @@ def _recorded(path: str, number: int) -> Set[int]:
             name = blocks.block_path(path, block.id.block, block.id.generation, "records")
             read_attempts(name, LARGEST_TASK, False, found)
     return set(found)
-
-
-def _scheduler(root: str) -> str:
-    cluster = read_json(os.path.join(root, "cluster.json"))
-    return str(cluster["scheduler"]) if cluster else "local"
-
-
-def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
-    """The verb: ``{"package":…}``. Ends what still runs of the package, then removes it."""
-    folder = layout.checked_package(root, request.get("package"))
-    package = request["package"]
-    jobs = _jobs(folder)
-    busy = _end(root, jobs)
-    if busy:
-        raise NodeError(
-            "package %s still has a job that does not end: %s" % (package[:12], ", ".join(busy)),
-            "git cj clean %s again in a while" % package[:8],
-        )
-    freed = 0
-    if os.path.isdir(folder):
-        # Renamed first: half a package must not look like one.
-        aside = "%s.%d.gone" % (folder, os.getpid())
-        os.rename(folder, aside)
-        freed = expand.remove(aside)
-    for job in jobs:
-        freed += expand.remove(pool.job_folder(root, job))
-    repo = layout.repo_path(root)
-    steps = "".join("delete %s%s\n" % (prefix, package) for prefix in (INBOX, PACKAGES))
-    gitbare.run(repo, "update-ref", "--stdin", stdin=steps.encode("ascii"))
-    gitbare.run(repo, "-c", "gc.auto=5000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
-    out.write(blocks.canonical({"package": package, "freed": freed}) + b"\n")
-
-
-def _end(root: str, jobs: List[str]) -> List[str]:
-    """End jobs, and wait a while for it. Returns those that are still there."""
-    scheduler = _scheduler(root)
-    busy = sorted(schedulers.poll(scheduler, root, jobs))
-    for job in busy:
-        schedulers.cancel(scheduler, root, job)
-    deadline = time.monotonic() + ENDING_S
-    while busy and time.monotonic() < deadline:
-        time.sleep(0.02)
-        busy = sorted(schedulers.poll(scheduler, root, busy))
-    return busy
-
-
-def _jobs(folder: str) -> List[str]:
-    found = []
-    for number in blocks.list_submissions(folder):
-        receipt = read_json(os.path.join(blocks.submission_folder(folder, number), "receipt.json"))
-        if receipt is not None:
-            found.append(str(receipt["job"]))
-    return found

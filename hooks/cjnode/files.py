@@ -1,11 +1,13 @@
 """Files that appear whole: written aside, synced, then linked or renamed."""
 
 import binascii
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional
 
 from cjnode.blocks import canonical, write_all
 from cjnode.errors import NodeError
@@ -68,6 +70,47 @@ def json_bytes(fields: Dict[str, Any]) -> bytes:
     whole: Dict[str, Any] = {"format": FORMAT}
     whole.update(fields)
     return canonical(whole) + b"\n"
+
+
+def age_s(path: str) -> Optional[float]:
+    """How old a file is by its own file system's clock, which may not be this machine's; None: it is gone."""
+    probe = "%s.%d-%s.tmp" % (path, os.getpid(), binascii.hexlify(os.urandom(4)).decode("ascii"))
+    fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        return os.fstat(fd).st_mtime - os.stat(path).st_mtime
+    except FileNotFoundError:
+        return None
+    finally:
+        os.close(fd)
+        os.unlink(probe)
+
+
+def forget(path: str) -> None:
+    """Remove a file that need not be there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+@contextlib.contextmanager
+def locked(path: str, wait: bool) -> Iterator[bool]:
+    """Hold a lock that ends with its process; False when another holds it and we do not wait.
+
+    Where the file system has no locks nobody is kept out: a lock saves work, nothing relies on it.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True
+    finally:
+        os.close(fd)
 
 
 def read_json(path: str) -> Optional[Dict[str, Any]]:

@@ -4,6 +4,7 @@ import os
 
 from cjnode.blocks import is_package_id, package_folder, submission_folder
 from cjnode.errors import NodeError
+from cjnode.files import read_json
 
 
 def repo_path(root: str) -> str:
@@ -38,6 +39,43 @@ def submission_path(root: str, package: str, submission: int) -> str:
     return submission_folder(package_folder(root, package), submission)
 
 
-def job_name(package: str, submission: int) -> str:
-    """The name by which a submission's job can be found again."""
-    return "cj-%s-%d" % (package[:12], submission)
+def job_name(package: str, submission: int, part: int = 1) -> str:
+    """The name by which a part of a submission can be found again at the scheduler."""
+    name = "cj-%s-%d" % (package[:12], submission)
+    return name if part == 1 else "%s-%d" % (name, part)
+
+
+def part_path(submission: str, kind: str, part: int, ending: str = ".json") -> str:
+    """A file of one part in a submission's folder: the first part's has no number."""
+    return os.path.join(submission, kind + ("" if part == 1 else "-%d" % part) + ending)
+
+
+def script_path(submission: str, part: int) -> str:
+    """What the scheduler is handed for a part."""
+    return os.path.join(submission, "job-%d.sh" % part)
+
+
+def elements_log_path(submission: str) -> str:
+    """What all elements printed, outside their tasks, on a cluster with a scheduler of its own."""
+    return os.path.join(submission, "elements.log")
+
+
+def backlog_path(root: str) -> str:
+    """Where submissions are marked that are not wholly with the scheduler."""
+    return os.path.join(root, "backlog")
+
+
+def mark_path(root: str, package: str, submission: int) -> str:
+    """The mark of one of them."""
+    return os.path.join(backlog_path(root), "%s-%d.json" % (package, submission))
+
+
+def asked_path(root: str, name: str) -> str:
+    """What was learnt from the scheduler last, kept so that it is not asked too often."""
+    return os.path.join(root, "scheduler", name)
+
+
+def scheduler(root: str) -> str:
+    """The scheduler of this cluster; ``local`` where nothing says so."""
+    cluster = read_json(os.path.join(root, "cluster.json"))
+    return str(cluster["scheduler"]) if cluster else "local"

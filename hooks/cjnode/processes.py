@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 Identity = NamedTuple(
     "Identity",
@@ -62,6 +62,21 @@ def alive(who: Identity) -> bool:
     if who.boot != _read("/proc/sys/kernel/random/boot_id"):
         return False
     return _start(who.pid) == who.start
+
+
+def marked(session: int, mark: str) -> List[int]:
+    """This machine's processes of a session that have ``NAME=value`` in the environment they began with."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if not name.isdigit():
+            continue
+        try:
+            with open("/proc/%s/environ" % name, "rb") as file:
+                if mark.encode("ascii") in file.read().split(b"\0") and os.getsid(int(name)) == session:
+                    found.append(int(name))
+        except OSError:
+            pass  # another user's, or gone
+    return found
 
 
 def here(who: Identity) -> bool:

@@ -3,7 +3,8 @@
 import os
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from cjnode import attempts, blocks, files, layout
+from cjnode import attempts, blocks, files, layout, parts
+from cjnode.adopt import pushed
 from cjnode.attempts import Attempt
 from cjnode.errors import NodeError
 from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission
@@ -17,8 +18,13 @@ Open = NamedTuple(
         ("job", Optional[str]),
         ("started", Optional[str]),
         ("host", Optional[str]),
+        ("exit_code", Optional[int]),
+        ("note", Optional[str]),
     ],
 )
+
+# Who has a block, by its newest claim, and what it is at.
+Holder = NamedTuple("Holder", [("element", int), ("job", str), ("host", str), ("now", blocks.Current)])
 
 # All that is known of one package; the collections are filled while its files are read.
 Progress = NamedTuple(
@@ -50,7 +56,7 @@ def look(root: str, package: str, lines: bool) -> Progress:
     numbers = blocks.list_submissions(path) if tasks else []
     submissions = [read_submission(path, number) for number in numbers]
     if not os.path.isdir(path):
-        problems.append("there is no package %s on this cluster" % package[:12])
+        problems.append(_absence(root, package))
     elif not tasks:
         problems.append("its package.json is missing or cannot be read: it was not received whole")
     elif not submissions:
@@ -61,6 +67,19 @@ def look(root: str, package: str, lines: bool) -> Progress:
         progress.cancelled[submission.number] = read_cancelled(submission)
         read_records(progress, submission)
     return progress
+
+
+def _absence(root: str, package: str) -> str:
+    try:
+        purged = pushed(root, package)
+    except (NodeError, OSError):
+        purged = False
+    if purged:
+        return (
+            "package %s was purged on the cluster: its folder is gone, git cj submit brings it back"
+            % (package[:12])
+        )
+    return "there is no package %s on this cluster" % package[:12]
 
 
 def _count(root: str, package: str) -> int:
@@ -108,11 +127,12 @@ def _damage_words(block: str, damage: attempts.Damage) -> Iterator[str]:
 
 
 def jobs_of(submission: Submission) -> List[str]:
-    """The submission's jobs: the receipt's, or where that was cut off, those that its claims name."""
-    if submission.job:
-        return [submission.job]
-    parts = blocks.list_blocks(submission.path, submission.number)
-    claims = [_claim(submission, part) for part in parts if part.claim]
+    """The submission's jobs: the receipts', or where those were cut off, those that its claims name."""
+    known = parts.jobs(submission.parts)
+    if known:
+        return known
+    listed = blocks.list_blocks(submission.path, submission.number)
+    claims = [_claim(submission, part) for part in listed if part.claim]
     return sorted({claim[0].job for claim in claims if claim})
 
 
@@ -139,40 +159,36 @@ def began(submission: Submission) -> bool:
     return bool(blocks.list_blocks(submission.path, submission.number))
 
 
-def open_tasks(
-    progress: Progress, submission: Submission, waiting: str, lost: bool, alive: bool
-) -> Dict[int, Open]:
-    """The submission's tasks that are not at their end; ``waiting`` is the state of those not started."""
-    cancelled = progress.cancelled[submission.number]
-    claimed = running(progress, submission)
-    at_rest = Open(waiting, submission.attempt, submission.job, None, None)
-    opened = {task: claimed.get(task, at_rest) for task in progress.missing[submission.number]}
-    if lost:
-        opened = {task: known._replace(state="LOST") for task, known in opened.items()}
-    if alive:
-        for task, attempt in progress.retried[submission.number].items():
-            opened[task] = claimed.get(task, at_rest._replace(attempt=attempt))
-    for task in cancelled.intersection(opened):
-        opened[task] = opened[task]._replace(state="CANCELLED")
-    return opened
+def positions(progress: Progress, submission: Submission) -> Dict[int, int]:
+    """The tasks that the submission may still change, each with its block."""
+    missing, retried = progress.missing[submission.number], progress.retried[submission.number]
+    return {
+        task: at // submission.block + 1
+        for at, task in enumerate(submission.tasks)
+        if task in missing or task in retried
+    }
+
+
+def holders(submission: Submission, wanted: Set[int]) -> Dict[int, Holder]:
+    """Who has each of these blocks."""
+    listed = blocks.list_blocks(submission.path, submission.number)
+    newest = {part.id.block: part for part in listed if part.claim and part.id.block in wanted}
+    found = {}
+    for block, part in newest.items():
+        claim = _claim(submission, part)
+        if claim is not None:
+            holder, now = claim
+            found[block] = Holder(holder.element, holder.job, holder.host, now)
+    return found
 
 
 def running(progress: Progress, submission: Submission) -> Dict[int, Open]:
     """The tasks without a record of the attempt that the newest claims of their blocks name."""
     missing, retried = progress.missing[submission.number], progress.retried[submission.number]
-    parts = blocks.list_blocks(submission.path, submission.number)
-    newest = {part.id.block: part for part in parts if part.claim}
-    unfinished = {
-        at // submission.block + 1
-        for at, task in enumerate(submission.tasks)
-        if task in missing or task in retried
-    }
     found = {}
-    for block in unfinished.intersection(newest):
-        claim = _claim(submission, newest[block])
-        if claim is None:
-            continue
-        holder, now = claim
+    for holder in holders(submission, set(positions(progress, submission).values())).values():
+        now = holder.now
         if now.task in missing or now.attempt >= retried.get(now.task, now.attempt + 1):
-            found[now.task] = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host)
+            started = now.started or None
+            found[now.task] = Open("RUNNING", now.attempt, holder.job, started, holder.host, None, None)
     return found

@@ -3,11 +3,13 @@
 May be killed between any two lines and run again, by the hook of the next push or by ``submit``.
 """
 
+import importlib
 import os
 import re
 import sys
 from typing import BinaryIO, List
 
+from cjnode import layout
 from cjnode.adopt import adopt
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
@@ -34,11 +36,13 @@ def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
         package = match.group(1)
         try:
             adopt(root, package)
-            answers.append(submit_package(root, Request(package, 1, package, "", 1, None)))
+            answers.append(submit_package(root, Request(package, 1, package, "", 1, None, None)))
         except NodeError as problem:
             code = 1
             answers.append({"package": package, "error": problem.error, "hint": problem.hint})
     # The last thing: a client who left must find the work done.
     reply.write(b"".join(b"cj " + canonical(answer) + b"\n" for answer in answers))
     reply.flush()
+    if os.path.isdir(layout.backlog_path(root)):
+        importlib.import_module("cjnode.backlog").drain(root)
     return code

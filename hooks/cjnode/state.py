@@ -1,30 +1,14 @@
 """Verb ``state``: what became of every task of packages, by their records and one scheduler query."""
 
-import datetime
-import os
-from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
-from cjnode import files
+from cjnode import asked, backlog, ends, layout
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
-from cjnode.progress import (
-    Open,
-    Progress,
-    began,
-    jobs_of,
-    look,
-    open_tasks,
-    read_records,
-    running,
-    unsettled,
-    waits,
-)
-from cjnode.schedulers import Status, poll
-from cjnode.submissions import Submission, log_tails
-
-# How long a job must be out of the scheduler's sight before its tasks are called lost.
-GRACE_S = {"local": 2.0}
-OTHER_GRACE_S = 60.0
+from cjnode.files import now
+from cjnode.progress import Open, Progress, jobs_of, look, unsettled
+from cjnode.settle import settle
+from cjnode.submissions import Submission
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
 STATES = FINAL_STATES + ("PENDING", "RUNNING", "HELD", "WAITING")
@@ -42,122 +26,65 @@ TASK_KEYS = (
     "error",
     "note",
 )
-NOT_SUBMITTED = Open("PENDING", None, None, None, None)
-
-_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
-
-# What the scheduler said of jobs; ``words`` is None when it gave no answer.
-Answer = NamedTuple(
-    "Answer", [("words", Optional[Dict[str, Status]]), ("trouble", str), ("at", str), ("grace_s", float)]
-)
+NOT_SUBMITTED = Open("PENDING", None, None, None, None, None, None)
 
 
 def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """Write a line a package, and with ``tasks`` a line a task after it."""
     lines = bool(request.get("tasks"))
-    looked = [look(root, package, lines) for package in request.get("packages", [])]
-    jobs = {job for progress in looked for job in _jobs_to_ask(progress)}
-    answer = _ask(root, sorted(jobs))
+    packages = request.get("packages", [])
+    for package in packages:
+        layout.checked_package(root, package)
+    backlog.drain(root, packages)
+    looked = [look(root, package, lines) for package in packages]
+    jobs = sorted({job for progress in looked for job in _jobs_to_ask(progress)})
+    scheduler, answer = _ask(root, jobs, bool(request.get("fresh")))
     for progress in looked:
         opened: Dict[int, Open] = {}
         busy = False
+        reasons: Dict[str, int] = {}
         for submission in progress.submissions:
-            if progress.missing[submission.number] or progress.retried[submission.number]:
-                found, at_work = _settle(progress, submission, answer)
-                opened.update(found)
-                busy = busy or at_work
-        _write(progress, opened, busy, out)
+            if not progress.missing[submission.number] and not progress.retried[submission.number]:
+                continue
+            if not unsettled(progress, submission):  # its job was not asked after
+                opened.update(_cancelled(progress, submission))
+                continue
+            found = settle(root, scheduler, progress, submission, answer)
+            opened.update(found.opened)
+            busy = busy or found.busy
+            for words, elements in found.reasons.items():
+                reasons[words] = reasons.get(words, 0) + elements
+        _write(progress, opened, busy, reasons, out)
+
+
+def _cancelled(progress: Progress, submission: Submission) -> Dict[int, Open]:
+    jobs = jobs_of(submission)
+    known = Open("CANCELLED", submission.attempt, jobs[0] if jobs else None, None, None, None, None)
+    return dict.fromkeys(progress.missing[submission.number], known)
 
 
 def _jobs_to_ask(progress: Progress) -> Iterator[str]:
     for submission in progress.submissions:
-        if unsettled(progress, submission) and not _seen_gone(submission)[1]:
-            for job in jobs_of(submission):
+        if not unsettled(progress, submission):
+            continue
+        gone = {part.job for part in submission.parts if ends.seen_gone(submission, part.number)[1]}
+        for job in jobs_of(submission):
+            if job not in gone:
                 yield job
 
 
-def _ask(root: str, jobs: List[str]) -> Answer:
-    at = files.now()
-    if not jobs:
-        return Answer({}, "", at, 0.0)
-    scheduler = ""
+def _ask(root: str, jobs: List[str], fresh: bool) -> Tuple[str, asked.Answer]:
     try:
-        scheduler = str((files.read_json(os.path.join(root, "cluster.json")) or {}).get("scheduler"))
-        words: Optional[Dict[str, Status]] = poll(scheduler, root, jobs)
-        trouble = ""
-    except (NodeError, OSError, ValueError) as problem:
-        # No answer is not a death: nothing is called gone on the strength of it.
-        words, trouble = None, "the scheduler did not answer: %s" % problem
-    return Answer(words, trouble, at, GRACE_S.get(scheduler, OTHER_GRACE_S))
+        scheduler = layout.scheduler(root)
+        return scheduler, asked.ask(root, scheduler, jobs, fresh)
+    except (NodeError, OSError, KeyError) as problem:
+        trouble = "the scheduler did not answer: %s" % problem
+        return "", asked.Answer(None, jobs, trouble, now())
 
 
-def _settle(progress: Progress, submission: Submission, answer: Answer) -> Tuple[Dict[int, Open], bool]:
-    """The tasks of one submission that are not at their end, and whether cancelled ones still run."""
-    if not unsettled(progress, submission):  # its job was not asked after
-        return open_tasks(progress, submission, "PENDING", False, False), False
-    jobs = jobs_of(submission)
-    words = answer.words or {}
-    alive = [words[job].state for job in jobs if job in words and words[job].state != "ENDED"]
-    lost = _seen_gone(submission)[1]
-    gone = lost or bool(jobs and not alive and answer.words is not None)
-    if gone and not lost:
-        lost = _note_gone(progress, submission, answer)
-        # What the job wrote between our reading and the scheduler's answer counts.
-        read_records(progress, submission)
-    elif alive:
-        _forget_gone(submission)
-    if gone and waits(progress, submission) and (lost or not began(submission)):
-        progress.problems.append("job %s is gone" % ", ".join(jobs))
-        progress.problems.extend(log_tails(submission))
-    if answer.trouble and jobs and not lost:
-        progress.problems.append(answer.trouble)
-    waiting = alive[0] if alive and alive[0] in ("HELD", "WAITING") else "PENDING"
-    # Without an answer the job is taken to be alive.
-    at_work = bool(jobs) and not gone
-    opened = open_tasks(progress, submission, waiting, lost, at_work)
-    return opened, at_work and bool(running(progress, submission))
-
-
-def _gone_path(submission: Submission) -> str:
-    return os.path.join(submission.path, "gone.json")
-
-
-def _seen_gone(submission: Submission) -> Tuple[str, bool]:
-    """When the job was first seen to be gone (empty: never), and whether that was confirmed."""
-    try:
-        seen = files.read_json(_gone_path(submission)) or {}
-        first = str(seen.get("first") or "")
-        datetime.datetime.strptime(first, _TIME)
-        return first, bool(seen.get("second"))
-    except (NodeError, OSError, ValueError):
-        return "", False
-
-
-def _note_gone(progress: Progress, submission: Submission, answer: Answer) -> bool:
-    """Write down that the job is not to be seen; True when that makes its tasks lost."""
-    first, _ = _seen_gone(submission)
-    second = None
-    if first:
-        passed = datetime.datetime.strptime(answer.at, _TIME) - datetime.datetime.strptime(first, _TIME)
-        if passed.total_seconds() < answer.grace_s:
-            return False
-        second = answer.at
-    fields = {"first": first or answer.at, "second": second}
-    try:
-        files.replace(_gone_path(submission), files.json_bytes(fields))
-    except OSError as problem:
-        progress.problems.append("gone.json cannot be written: %s" % problem.strerror)
-    return second is not None
-
-
-def _forget_gone(submission: Submission) -> None:
-    try:
-        os.unlink(_gone_path(submission))
-    except OSError:
-        pass
-
-
-def _write(progress: Progress, opened: Dict[int, Open], busy: bool, out: BinaryIO) -> None:
+def _write(
+    progress: Progress, opened: Dict[int, Open], busy: bool, reasons: Dict[str, int], out: BinaryIO
+) -> None:
     counts = dict.fromkeys(STATES, 0)
     seconds = 0.0
     for task, attempt in progress.ended.items():
@@ -177,6 +104,7 @@ def _write(progress: Progress, opened: Dict[int, Open], busy: bool, out: BinaryI
         "final": not busy and 0 < progress.tasks == sum(counts[name] for name in FINAL_STATES),
         "jobs": [job for submission in progress.submissions for job in jobs_of(submission)],
         "seconds": [round(seconds, 6), len(progress.ended)],
+        "reasons": reasons,
         "problems": problems,
     }
     out.write(canonical(line) + b"\n")

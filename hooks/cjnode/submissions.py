@@ -2,12 +2,13 @@
 
 import os
 import re
-from typing import List, NamedTuple, Optional, Set
+from typing import List, NamedTuple, Set
 
-from cjnode import blocks
+from cjnode import blocks, layout
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
 from cjnode.files import read_json
+from cjnode.parts import Part, jobs, read_parts
 from cjnode.points import parse_tasks
 
 MOST_DEATHS = 3  # how often a task may take its worker down before it is left as NODE_FAIL
@@ -24,7 +25,8 @@ Submission = NamedTuple(
         ("tasks", List[int]),
         ("attempt", int),  # of its tasks when they run first
         ("block", int),  # tasks a block
-        ("job", Optional[str]),  # None before the receipt
+        ("elements", int),
+        ("parts", List[Part]),
         ("problem", str),  # why it is not with the scheduler, or empty
     ],
 )
@@ -36,27 +38,46 @@ def read_submission(package_path: str, number: int) -> Submission:
     try:
         intent = read_json(os.path.join(path, "intent.json"))
         if intent is None:
-            return Submission(number, path, [], 0, 1, None, "submission %d has no intent" % number)
+            return _unreadable(number, path, "submission %d has no intent" % number)
         tasks = parse_tasks(str(intent["tasks"]))
         attempt, block = int(intent["attempt"]), max(1, int(intent["block"]))
-        receipt = read_json(os.path.join(path, "receipt.json"))
-        job = str(receipt["job"]) if receipt else None
-        refused = None if receipt else read_json(os.path.join(path, "refused.json"))
+        elements = int(intent.get("elements") or 1)
+        parts = read_parts(path, intent)
+        refused = _refusal(path, parts)
     except (NodeError, OSError, ValueError, KeyError, TypeError) as bad:
         reason = "its intent or receipt has no %s" % bad if isinstance(bad, KeyError) else str(bad)
-        return Submission(number, path, [], 0, 1, None, "submission %d: %s" % (number, reason))
-    problem = "" if receipt else "submission %d is not with the scheduler: it has no receipt" % number
+        return _unreadable(number, path, "submission %d: %s" % (number, reason))
+    submitted = jobs(parts)
+    problem = "" if submitted else "submission %d is not with the scheduler: it has no receipt" % number
     if refused:
-        # It answers for no task: what an earlier submission recorded stays true.
-        words = refused.get("error") or canonical(refused).decode("utf-8")
-        tasks, problem = [], "the scheduler refused submission %d: %s" % (number, str(words).strip())
-    return Submission(number, path, tasks, attempt, block, job, problem)
+        problem = "the scheduler refused submission %d: %s" % (number, refused)
+        if not submitted:
+            tasks = []  # it answers for no task: what an earlier submission recorded stays true
+    return Submission(number, path, tasks, attempt, block, elements, parts, problem)
+
+
+def _unreadable(number: int, path: str, problem: str) -> Submission:
+    return Submission(number, path, [], 0, 1, 1, [], problem)
+
+
+def _refusal(path: str, parts: List[Part]) -> str:
+    """What the scheduler said when it refused a part that has no receipt."""
+    for part in parts:
+        refused = read_json(layout.part_path(path, "refused", part.number)) if part.job is None else None
+        if refused:
+            return str(refused.get("error") or canonical(refused).decode("utf-8")).strip()
+    return ""
 
 
 def read_cancelled(submission: Submission) -> Set[int]:
     """The tasks that cancel files name. A file that cannot be read cancels nothing."""
+    return cancelled_tasks(submission.path)
+
+
+def cancelled_tasks(submission_path: str) -> Set[int]:
+    """As ``read_cancelled``, of a submission's folder."""
     cancelled: Set[int] = set()
-    folder = blocks.cancel_folder(submission.path)
+    folder = blocks.cancel_folder(submission_path)
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
     except OSError:
@@ -71,12 +92,13 @@ def read_cancelled(submission: Submission) -> Set[int]:
 
 
 def log_tails(submission: Submission) -> List[str]:
-    """The last lines of the first elements' logs that hold any."""
-    found = []
+    """The last lines of the first elements' logs that hold any, or of the log that all share."""
+    shared = _tail(layout.elements_log_path(submission.path))
+    found = ["the elements of submission %d said: %s" % (submission.number, shared)] if shared else []
     try:
         names = os.listdir(submission.path)
     except OSError:
-        return []
+        return found
     elements = sorted(int(m.group(1)) for m in (re.match(r"element-([0-9]+)\.log\Z", n) for n in names) if m)
     for element in elements:
         lines = _tail(blocks.element_log_path(submission.path, element))

@@ -1,14 +1,17 @@
 """Submit tasks of a package: the intent first, then the act, then the receipt. Once, however often asked."""
 
+import importlib
 import os
-from typing import Any, BinaryIO, Dict, NamedTuple, Optional
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 from cjnode import layout, manifest, schedulers
 from cjnode.adopt import adopt, pushed
 from cjnode.blocks import canonical
+from cjnode.environment import BUILT, is_ready
 from cjnode.errors import NodeError
 from cjnode.expand import ensure_expanded
-from cjnode.files import create_json, json_bytes, now, read_json, replace
+from cjnode.files import create_json, forget, json_bytes, now, read_json, replace
+from cjnode.parts import MOST_ELEMENTS, Part, divide, jobs, read_parts, receipt
 from cjnode.points import format_tasks, parse_tasks
 
 BLOCKS_PER_ELEMENT = 8  # so that a slow element leaves little for the others to wait for
@@ -23,12 +26,13 @@ Request = NamedTuple(
         ("tasks", str),  # empty: all
         ("attempt", int),
         ("jobs", Optional[int]),
+        ("elements", Optional[int]),
     ],
 )
 
 
 def submit(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
-    """The verb: ``{"package":…,"submission":n,"token":…,"tasks":…,"attempt":a,"jobs":N}``."""
+    """The verb: ``{"package":…,"submission":n,"token":…,"tasks":…,"attempt":a,"jobs":N,"elements":E}``."""
     out.write(canonical(submit_package(root, _parsed(root, request))) + b"\n")
 
 
@@ -41,11 +45,13 @@ def _parsed(root: str, request: Dict[str, Any]) -> Request:
         request.get("tasks") or "",
         request.get("attempt") or 1,
         request.get("jobs"),
+        request.get("elements"),
     )
     for name, value in (
         ("submission", parsed.submission),
         ("attempt", parsed.attempt),
         ("jobs", parsed.jobs),
+        ("elements", parsed.elements),
     ):
         if value is not None and (type(value) is not int or not 0 < value < 1 << 31):
             raise NodeError("submit: %s is not a count: %r" % (name, value))
@@ -58,24 +64,73 @@ def _parsed(root: str, request: Dict[str, Any]) -> Request:
 def submit_package(root: str, request: Request) -> Dict[str, Any]:
     """Submit and return the reply. Raises NodeError when the package or the scheduler says no."""
     fields = _manifest(root, request.package)
+    _check_scheduler(root, request.package, fields)
     folder = layout.submission_path(root, request.package, request.submission)
     os.makedirs(os.path.join(folder, "blocks"), 0o700, exist_ok=True)
     os.makedirs(os.path.join(folder, "cancel"), 0o700, exist_ok=True)
-    intent = _intent(folder, request, fields)
-    receipt = read_json(os.path.join(folder, "receipt.json"))
-    if receipt is None:
-        job = _start(root, folder, intent, fields)
-        create_json(os.path.join(folder, "receipt.json"), {"job": job, "submitted": now()})
-        _forget(os.path.join(folder, "refused.json"))
-        receipt = {"job": job}
-    return {"package": request.package, "submission": request.submission, "job": receipt["job"]}
+    data = _require(root, folder, fields)
+    reply = _submit(root, request, fields, folder)
+    if data:
+        reply["data"] = data
+    return reply
 
 
-def _forget(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
+def _require(root: str, folder: str, fields: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """Refuse what could not run for want of its environment or data; what is there of the data."""
+    wanted = fields.get("environment") or {"kind": "none"}
+    if wanted["kind"] in BUILT and not is_ready(root, wanted["id"]):
+        raise NodeError(
+            "environment %s (%s) is not on this cluster" % (wanted["id"], wanted["kind"]),
+            "git cj submit, which builds it first",
+        )
+    if not fields.get("data"):
+        return []
+    require = importlib.import_module("cjnode.datalinks").require
+    found: List[Dict[str, Any]] = require(root, folder, fields["data"])
+    return found
+
+
+def _submit(root: str, request: Request, fields: Dict[str, Any], folder: str) -> Dict[str, Any]:
+    intent = _intent(root, folder, request, fields)
+    if fields["scheduler"] == "local":
+        job = receipt(folder, 1)
+        if job is None:
+            job = _start(root, folder, intent, fields)
+            create_json(layout.part_path(folder, "receipt", 1), {"job": job, "submitted": now()})
+            forget(layout.part_path(folder, "refused", 1))
+        return {"package": request.package, "submission": request.submission, "job": job}
+    parts, why = read_parts(folder, intent), ""
+    if any(part.job is None for part in parts):
+        ensure_expanded(root, request.package)
+        # Loaded when needed: a launch on `local` waits for each module.
+        bring = importlib.import_module("cjnode.backlog").bring
+        parts, why = bring(root, request.package, request.submission, True)
+    return _reply(request, parts, why)
+
+
+def _reply(request: Request, parts: List[Part], why: str) -> Dict[str, Any]:
+    """The job of the first part (empty: it waits), of all parts where there are several, and what waits."""
+    known = jobs(parts)
+    reply = {
+        "package": request.package,
+        "submission": request.submission,
+        "job": known[0] if known else "",
+    }
+    if len(parts) > 1:
+        reply["jobs"] = known
+    if why:
+        reply.update(waiting=sum(part.elements for part in parts if part.job is None), why=why)
+    return reply
+
+
+def _check_scheduler(root: str, package: str, fields: Dict[str, Any]) -> None:
+    there = layout.scheduler(root)
+    if there != fields["scheduler"]:
+        raise NodeError(
+            "package %s was made for the scheduler %s, and this cluster has %s"
+            % (package[:12], fields["scheduler"], there),
+            'set scheduler = "%s" for this cluster in .cjledger.toml, then launch again' % there,
+        )
 
 
 def _manifest(root: str, package: str) -> Dict[str, Any]:
@@ -90,11 +145,13 @@ def _manifest(root: str, package: str) -> Dict[str, Any]:
         return manifest.parse(file.read())
 
 
-def _intent(folder: str, request: Request, fields: Dict[str, Any]) -> Dict[str, Any]:
+def _intent(root: str, folder: str, request: Request, fields: Dict[str, Any]) -> Dict[str, Any]:
     """The submission's intent, written unless it is there. Refuses one that is another's."""
     path = os.path.join(folder, "intent.json")
-    create_json(path, _new_intent(request, fields))
     intent = read_json(path)
+    if intent is None:
+        create_json(path, _new_intent(root, request, fields))
+        intent = read_json(path)
     if intent is None or intent["token"] != request.token:
         raise NodeError(
             "submission %d of %s was asked for by another command"
@@ -104,21 +161,18 @@ def _intent(folder: str, request: Request, fields: Dict[str, Any]) -> Dict[str, 
     return intent
 
 
-def _new_intent(request: Request, fields: Dict[str, Any]) -> Dict[str, Any]:
-    tasks, count = "1-%d" % fields["tasks"] if fields["tasks"] > 1 else "1", fields["tasks"]
-    if request.tasks:
-        try:
-            numbers = parse_tasks(request.tasks)
-        except ValueError as problem:
-            raise NodeError(str(problem))
-        if numbers[-1] > fields["tasks"]:
-            raise NodeError(
-                "package %s has %d tasks: there is no task %d"
-                % (request.package[:12], fields["tasks"], numbers[-1])
-            )
-        tasks, count = format_tasks(numbers), len(numbers)
-    wanted = request.jobs or fields["resources"].get("jobs") or _processors()
-    block = max(1, min(LARGEST_BLOCK, count // (min(wanted, count) * BLOCKS_PER_ELEMENT)))
+def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str, Any]:
+    tasks, count = _tasks(request, fields["tasks"])
+    wanted = request.jobs or fields["resources"].get("jobs")
+    if fields["scheduler"] == "local":
+        workers = request.elements or wanted or _processors()
+        block = max(1, min(LARGEST_BLOCK, count // (min(workers, count) * BLOCKS_PER_ELEMENT)))
+        elements = min(workers, -(-count // block))
+        parts = [[1, elements]]
+    else:
+        block = -(-count // min(count, request.elements or MOST_ELEMENTS))
+        elements = -(-count // block)
+        parts = divide(elements, _limits(root, fields))
     return {
         "package": request.package,
         "submission": request.submission,
@@ -126,10 +180,41 @@ def _new_intent(request: Request, fields: Dict[str, Any]) -> Dict[str, Any]:
         "token": request.token,
         "tasks": tasks,
         "attempt": request.attempt,
-        "elements": min(wanted, -(-count // block)),
+        "elements": elements,
         "block": block,
+        "parts": parts,
+        "jobs": wanted,
         "created": now(),
     }
+
+
+def _tasks(request: Request, all_tasks: int) -> Tuple[str, int]:
+    """The tasks asked for, as text, and how many they are."""
+    if not request.tasks:
+        return ("1-%d" % all_tasks if all_tasks > 1 else "1"), all_tasks
+    try:
+        numbers = parse_tasks(request.tasks)
+    except ValueError as problem:
+        raise NodeError(str(problem))
+    if numbers[-1] > all_tasks:
+        raise NodeError(
+            "package %s has %d tasks: there is no task %d" % (request.package[:12], all_tasks, numbers[-1])
+        )
+    return format_tasks(numbers), len(numbers)
+
+
+def _limits(root: str, fields: Dict[str, Any]) -> schedulers.Limits:
+    """What bounds the parts; a scheduler that does not tell its limits will say so itself."""
+    try:
+        found: schedulers.Limits = importlib.import_module("cjnode.asked").limits(
+            root, fields["scheduler"], False
+        )
+    except NodeError:
+        found = schedulers.Limits(None, None, 0)
+    own = fields.get("max_jobs")
+    if own is None:
+        return found
+    return found._replace(queued=own if found.queued is None else min(own, found.queued))
 
 
 def _processors() -> int:
@@ -140,28 +225,15 @@ def _processors() -> int:
 
 
 def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any]) -> str:
-    """The job of an intent: the one that is there already, or a new one."""
-    scheduler, refused = fields["scheduler"], os.path.join(folder, "refused.json")
-    found = schedulers.find(scheduler, root, intent["name"])
+    """The local job of an intent: the one that is there already, or a new one."""
+    found = schedulers.find("local", root, intent["name"])
     if found:
         return found[0]
-    if scheduler != "local":  # there the job itself does it, while the launch is already over
-        ensure_expanded(root, intent["package"])
+    package, submission, elements = intent["package"], intent["submission"], intent["elements"]
+    job = schedulers.Job(intent["name"], package, submission, 1, elements, "", "", fields["resources"])
     try:
-        return schedulers.submit(
-            scheduler,
-            root,
-            schedulers.Job(
-                intent["name"],
-                intent["package"],
-                intent["submission"],
-                1,
-                intent["elements"],
-                "",
-                "",
-                fields["resources"],
-            ),
-        )
+        return schedulers.submit("local", root, job)
     except NodeError as problem:
+        refused = layout.part_path(folder, "refused", 1)
         replace(refused, json_bytes({"error": problem.error, "hint": problem.hint, "at": now()}))
         raise

@@ -52,7 +52,8 @@ def call(python: str, root: Path, verb: str, request: dict[str, Any]) -> bytes:
         env={**os.environ, "PYTHONPATH": str(HOOKS)},
     )
     assert done.stderr == b""
-    _, _, rest = done.stdout.partition(b"\ncj n0 begin\n")
+    _, _, rest = done.stdout.partition(b"\ncj n0 begin ")
+    _, _, rest = rest.partition(b"\n")  # who answers
     reply, _, _ = rest.rpartition(b"cj n0 end\n")
     return reply
 

@@ -186,9 +186,14 @@ def test_a_count_that_the_sweep_does_not_have_is_refused() -> None:
         node_manifest.parse(json.dumps(fields).encode())
 
 
-def test_an_unknown_scheduler_is_refused_by_name(site: Site) -> None:
-    (answer,) = site.send(site.package(scheduler="loadleveler"))
-    assert answer["error"] == "this cluster's cjnode knows no scheduler 'loadleveler'"
+def test_a_package_for_another_scheduler_is_refused_by_name(site: Site) -> None:
+    package = site.package(scheduler="loadleveler")
+    (answer,) = site.send(package)
+    assert answer == {
+        "package": package,
+        "error": f"package {package[:12]} was made for the scheduler loadleveler, and this cluster has local",
+        "hint": 'set scheduler = "local" for this cluster in .cjledger.toml, then launch again',
+    }
 
 
 @pytest.mark.parametrize(

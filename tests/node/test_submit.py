@@ -52,6 +52,8 @@ def test_the_first_submission_is_of_all_tasks(site: Site) -> None:
         "attempt": 1,
         "elements": 2,
         "block": 27,
+        "parts": [[1, 2]],
+        "jobs": 2,
     }
 
 

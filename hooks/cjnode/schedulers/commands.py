@@ -14,7 +14,9 @@ from cjnode.files import read_json
 TIMEOUT_S = 60.0
 
 # What a job may see of the environment that submits it: the rest is the hook's, or secret.
-_FOR_JOBS = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "KRB5CCNAME")
+_LOGIN = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "KRB5CCNAME")
+# By the last one cjnode.acting knows the submitting program again.
+_FOR_JOBS = (*_LOGIN, "CJ_SUBMITTING")
 # The schedulers' own settings, which the submitting programs read, and what cjnode.acting knows them by.
 _SETTINGS = (
     "CJ_SUBMITTING",

@@ -1,0 +1,50 @@
+"""Verbs ``hold`` and ``release``: keep what has not started of a package from starting, and let it."""
+
+import os
+from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
+
+from cjnode import backlog, blocks, layout, schedulers
+from cjnode.errors import NodeError
+from cjnode.files import create_json, forget
+from cjnode.submissions import Submission, read_submission
+
+
+def hold(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
+    """The verb: ``{"package":…}``. What is not submitted yet is not submitted before the release."""
+    scheduler, held = layout.scheduler(root), []
+    for submission, jobs in _jobs(root, request):
+        if scheduler != "local" and len(jobs) < len(submission.parts):
+            create_json(os.path.join(submission.path, "held"), {})
+        for job in jobs:
+            schedulers.hold(scheduler, root, job)
+            held.append(job)
+    _answer(request, held, out)
+
+
+def release(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
+    """The verb: ``{"package":…}``."""
+    scheduler, released = layout.scheduler(root), []
+    for submission, jobs in _jobs(root, request):
+        forget(os.path.join(submission.path, "held"))
+        for job in jobs:
+            schedulers.release(scheduler, root, job)
+            released.append(job)
+    _answer(request, released, out)
+    backlog.drain(root, [request["package"]])
+
+
+def _jobs(root: str, request: Dict[str, Any]) -> Iterator[Tuple[Submission, List[str]]]:
+    """The submissions of the package, each with its jobs that the scheduler still has."""
+    folder = layout.checked_package(root, request.get("package"))
+    if not os.path.isdir(folder):
+        raise NodeError("package %s is not on this cluster" % request["package"][:12], "git cj state")
+    found = [read_submission(folder, number) for number in blocks.list_submissions(folder)]
+    known = sorted({part.job for each in found for part in each.parts if part.job is not None})
+    there = schedulers.poll(layout.scheduler(root), root, known) if known else {}
+    for each in found:
+        jobs = [part.job for part in each.parts if part.job is not None]
+        yield each, [job for job in jobs if job in there and there[job].state != "ENDED"]
+
+
+def _answer(request: Dict[str, Any], jobs: List[str], out: BinaryIO) -> None:
+    out.write(blocks.canonical({"package": request["package"], "jobs": jobs}) + b"\n")
