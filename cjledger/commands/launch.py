@@ -9,15 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cjledger import __version__, cluster, config, environments, gitrepo, ledger, package, snapshot
-from cjledger.cluster import Transport
+from cjledger import __version__, cluster, config, datalinks, environments, gitrepo, ledger, package, snapshot
 from cjledger.commands import state
 from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.languages import script
 from cjledger.ledger import Entry
-from cjledger.model import Cluster, Environment, Lock, Manifest, Snapshot, manifest_to_bytes
+from cjledger.model import Cluster, Data, Environment, Lock, Manifest, Snapshot, manifest_to_bytes
 from cjledger.project import Project, Target
 from cjnode import tree as node_tree
 from cjnode.environment import BUILT, setup_lines
@@ -50,6 +49,8 @@ def launch(
     """
     planned = plan(project, request, announce)
     author = package.identity(project.repo)
+    data = datalinks.choose(project.repo, project.config, planned.cluster, planned.program)
+    remarks = datalinks.remarks(project.repo, data)
     cluster.node_zip()  # made now, it costs nothing: git is still looking
     taken = snapshot.take(
         project.repo,
@@ -61,7 +62,8 @@ def launch(
         begun=begun,
     )
     _check_whole(taken)
-    manifest, package_id = _make(project, request, planned, taken, author)
+    told = replace(taken, report=taken.report + remarks)
+    manifest, package_id = _make(project, request, planned, told, author, data)
     subject = f"launched {package_id[:12]}: {package.default_subject(manifest)}"
     entry = ledger.append(
         project.repo,
@@ -88,7 +90,12 @@ def launch(
 
 
 def _make(
-    project: Project, request: LaunchRequest, planned: Plan, taken: Snapshot, author: tuple[str, str]
+    project: Project,
+    request: LaunchRequest,
+    planned: Plan,
+    taken: Snapshot,
+    author: tuple[str, str],
+    data: tuple[Data, ...],
 ) -> tuple[Manifest, str]:
     """The manifest and the commit; no ref names it yet. Raises CjError for a tree no cluster would take."""
     listing = gitrepo.run(project.repo, "ls-tree", "-r", "-z", taken.tree)
@@ -97,7 +104,7 @@ def _make(
         project.repo, taken.tree, listing, planned.cluster, planned.program.workdir, planned.python
     )
     told = replace(taken, report=taken.report + remarks)
-    manifest = _manifest(project, request, planned, told, author, pinned, environment)
+    manifest = _manifest(project, request, planned, told, author, pinned, environment, data)
     with ThreadPoolExecutor(1) as pool:  # the check passes 10,000 paths while git writes the package
         checked = pool.submit(_check_tree, project.repo, listing)
         package_id = _commit(project, planned, taken, manifest, author)
@@ -154,6 +161,7 @@ def _manifest(
     author: tuple[str, str],
     locks: tuple[Lock, ...],
     environment: Environment,
+    data: tuple[Data, ...],
 ) -> Manifest:
     unlinked = planned.unlinked(taken)
     report = list(taken.report)
@@ -185,6 +193,7 @@ def _manifest(
         version=__version__,
         max_jobs=planned.cluster.max_jobs,
         environment=environment,
+        data=data,
     )
 
 
@@ -192,7 +201,7 @@ def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
     """The reproduction script a launch would generate, for ``--dry-run``."""
     author = package.identity(project.repo)
     return script.script(
-        _manifest(project, request, planned, Snapshot("", (), ()), author, (), Environment())
+        _manifest(project, request, planned, Snapshot("", (), ()), author, (), Environment(), ())
     )
 
 
@@ -244,11 +253,12 @@ def _send(
     announce: Announce,
     launched: Entry | None,
 ) -> tuple[str, ...]:
-    way = cluster.transport(where, project.repo.cj_dir)
+    way = cluster.transport(where, project.repo.cj_dir, project.contact)
     if cluster.ensure_ready(way, project.repo):
         announce(f"cluster {where.name}: set up in {where.root}")
     try:
-        job = str(_push(project, package_id, manifest, way, announce, launched is None)["job"])
+        reply = environments.push(way, project.repo, package_id, manifest, announce, ask=launched is None)
+        job = str(reply["job"])
     except CjError as problem:
         ledger.append(
             project.repo,
@@ -268,24 +278,12 @@ def _send(
             "submitted",
             package_id,
             f"submitted {package_id[:12]} to {where.name} as {job}",
-            {"job": job, "submission": 1, "tasks": manifest.tasks},
+            {
+                "job": job,
+                "submission": 1,
+                "tasks": manifest.tasks,
+                **{key: reply[key] for key in ("data",) if key in reply},
+            },
             after=launched,
         )
     return (job,)
-
-
-def _push(
-    project: Project, package_id: str, manifest: Manifest, way: Transport, announce: Announce, ask: bool
-) -> dict[str, Any]:
-    """Have the environment built, then send the package. What was built once is not asked about again."""
-    trusted = not ask and environments.is_known(project.repo, way.cluster, manifest.environment)
-    environments.ensure(way, project.repo, package_id, manifest, announce, ask=ask)
-    try:
-        return way.push(project.repo, package_id)
-    except CjError:
-        # It may be gone there: then it is built again.
-        if not trusted or not environments.ensure(
-            way, project.repo, package_id, manifest, announce, ask=True
-        ):
-            raise
-        return way.push(project.repo, package_id)

@@ -89,7 +89,8 @@ def _environment(value: Any) -> bool:
     return all(_line(word) for word in words) and _texts(value.get("modules"))
 
 
-def _data(value: Any) -> bool:
+def is_data(value: Any) -> bool:
+    """Whether this is a list of data: links inside the package to absolute paths."""
     return isinstance(value, list) and all(
         isinstance(each, dict)
         and _inside(each.get("local"))
@@ -101,7 +102,7 @@ def _data(value: Any) -> bool:
     )
 
 
-_LATER: Dict[str, Callable[[Any], bool]] = {"environment": _environment, "data": _data}
+_LATER: Dict[str, Callable[[Any], bool]] = {"environment": _environment, "data": is_data}
 
 _CHECKS: Dict[str, Callable[[Any], bool]] = {
     "program": _program,

@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional
 
-from cjnode import building, environment, processes
+from cjnode import building, datalinks, environment, manifest, processes
 from cjnode.blocks import canonical
 from cjnode.environment import NOTE, Wanted
 from cjnode.errors import NodeError
@@ -22,7 +22,10 @@ Sign = NamedTuple("Sign", [("mark", int), ("at", float)])
 
 
 def prepare(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
-    """The verb: ``{"environment":{…}}``. Lines ``{"progress":…}`` as it goes on, then the environment's."""
+    """The verb: ``{"environment":{…} or null,"data":[…]}``.
+
+    Lines ``{"progress":…}`` as it goes on, then one for the environment.
+    """
 
     def say(fields: Dict[str, Any]) -> None:
         out.write(canonical(fields) + b"\n")
@@ -30,6 +33,11 @@ def prepare(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
 
     out.flush()
     fields = request.get("environment")
+    data = request.get("data")
+    if data:
+        if not manifest.is_data(data):
+            raise NodeError("prepare: the data is wrong")
+        datalinks.look(root, data, say)
     if fields is not None:
         if not isinstance(fields, dict):
             raise NodeError("prepare: the environment is no object")

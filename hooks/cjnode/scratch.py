@@ -3,7 +3,7 @@
 import os
 import shutil
 import stat
-from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 # Folders of the mirror get this time. Whatever a task does in a folder sets a later one, however coarse
 # the clock: kernels before 6.13 tick in up to 10 ms, and a task may take less.
@@ -26,18 +26,23 @@ _Listing = Dict[str, Optional[str]]
 class Mirror:
     """A folder with real directories, and links to each file of the read-only code."""
 
-    def __init__(self, code: str, folder: str, unlinked: Collection[str], trash: str) -> None:
+    def __init__(
+        self, code: str, folder: str, unlinked: Collection[str], trash: str, data: Mapping[str, str]
+    ) -> None:
         self.folder = folder
         self._code = os.path.abspath(code)
         self._unlinked = frozenset(os.path.normpath(name) for name in unlinked)
         self._listings: Dict[str, _Listing] = {}
         self._quiet: Dict[str, Tuple[int, int, int]] = {}
         self._trash = trash
+        # Links to what lies elsewhere on the cluster, by their own paths here.
+        self._data = {os.path.normpath(path): target for path, target in data.items()}
 
     def make(self) -> None:
         """Make the mirror, whatever was there before."""
         self.remove()
         self._listings = dict(self._read(""))
+        self._graft()
         for path in self._listings:
             self._fill(path)
         for path in self._listings:
@@ -55,7 +60,7 @@ class Mirror:
             with os.scandir(os.path.join(self._code, path)) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     inner = os.path.join(path, entry.name)
-                    if inner == ".cj" or inner in self._unlinked:
+                    if inner == ".cj" or inner in self._unlinked or inner in self._data:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         listing[entry.name] = None
@@ -67,13 +72,34 @@ class Mirror:
                         listing[entry.name] = entry.path
             yield path, listing
 
+    def _graft(self) -> None:
+        """List the links to data, and the folders that they need; parents stay before what is in them."""
+        for path, target in sorted(self._data.items()):
+            parent = os.path.dirname(path)
+            missing = []
+            while parent not in self._listings:
+                missing.append(parent)
+                parent = os.path.dirname(parent)
+            for folder in reversed(missing):
+                self._listings[os.path.dirname(folder)][os.path.basename(folder)] = None
+                self._listings[folder] = {}
+            self._listings[os.path.dirname(path)][os.path.basename(path)] = target
+
+    def _put(self, path: str, name: str, target: str) -> None:
+        """Make one link of a folder. Data gets a symbolic one: it may be a folder, and is not ours."""
+        where = os.path.join(self._here(path), name)
+        if os.path.join(path, name) in self._data:
+            os.symlink(target, where)
+        else:
+            _link(target, where)
+
     def _fill(self, path: str) -> None:
         """Make a folder that is not there, and its links."""
         here = self._here(path)
         os.makedirs(here, 0o700, exist_ok=True)
         for name, target in self._listings[path].items():
             if target is not None:
-                _link(target, os.path.join(here, name))
+                self._put(path, name, target)
 
     def _quieten(self, path: str) -> None:
         os.utime(self._here(path), ns=(QUIET_NS, QUIET_NS))
@@ -123,7 +149,7 @@ class Mirror:
                 discard(entry.path, self._trash)
         for name, target in missing.items():
             if target is not None:
-                _link(target, os.path.join(here, name))
+                self._put(path, name, target)
             # A missing folder has changed itself and is made when its turn comes, after its parent's.
 
 

@@ -19,7 +19,7 @@ def mirror(tmp_path: Path) -> Mirror:
     for name in ("a.py", "sub/b.py", "sub/inner/c.py", "old.txt", ".cj/package.json"):
         (code / name).write_text(name)
     (code / "link").symlink_to("sub/b.py")
-    made = Mirror(str(code), str(tmp_path / "m"), {"old.txt"}, str(tmp_path / "trash"))
+    made = Mirror(str(code), str(tmp_path / "m"), {"old.txt"}, str(tmp_path / "trash"), {})
     made.make()
     return made
 

@@ -1,25 +1,17 @@
-"""The program's environment on a cluster: which lock file makes it, and having it built there."""
+"""Which lock file makes a program's environment, and the name of what is built from it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
 import re
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
 
-from cjledger import gitrepo
-from cjledger.cluster import Transport
-from cjledger.cluster.transport import printable
+from cjledger.environments.texts import read, sent, sha256
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
-from cjledger.model import Cluster, Environment, Lock, Manifest
+from cjledger.model import Cluster, Environment, Lock
 from cjnode.environment import BUILT
-
-Announce = Callable[[str], None]
 
 # The first of these that lies in the working directory, or in the next folder above it, counts.
 LOCKS = {
@@ -71,7 +63,7 @@ def choose(
     environment = Environment(
         kind,
         lock=lock,
-        files=tuple(Lock(path, _sha256(text)) for path, text in sorted(files.items())),
+        files=tuple(Lock(path, sha256(text)) for path, text in sorted(files.items())),
         modules=where.modules,
         python=(where.python or "") if kind == "uv" else python,
     )
@@ -80,13 +72,9 @@ def choose(
 
 def _named(environment: Environment, files: Mapping[str, str]) -> Environment:
     fields = (environment.kind, environment.modules, environment.python, environment.image)
-    digests = {path: _sha256(text.encode()) for path, text in sorted(files.items())}
+    digests = {path: sha256(text.encode()) for path, text in sorted(files.items())}
     content = json.dumps([*fields, environment.lock, digests], separators=(",", ":"))
-    return Environment(**{**vars(environment), "id": _sha256(content.encode())[:16]})
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return Environment(**{**vars(environment), "id": sha256(content.encode())[:16]})
 
 
 def _image(where: Cluster) -> str:
@@ -128,16 +116,11 @@ def _is_in(listing: bytes, path: str) -> bool:
     return b"\t" + path.encode() + b"\0" in listing
 
 
-def _read(repo: Repo, tree: str, paths: Sequence[str]) -> dict[str, bytes]:
-    blobs = gitrepo.read_blobs(repo, [f"{tree}:{path}" for path in paths])
-    return {path: blob for path, blob in zip(paths, blobs, strict=True) if blob is not None}
-
-
 def _files(repo: Repo, tree: str, listing: bytes, kind: str, lock: str) -> Iterator[tuple[str, bytes]]:
     """The lock file and all that it needs to be read, by path."""
     folder = posixpath.dirname(lock)
     if kind == "uv":
-        found = _read(repo, tree, _uv_files(listing, folder))
+        found = read(repo, tree, _uv_files(listing, folder))
         if posixpath.join(folder, "pyproject.toml") not in found:
             raise CjError(f"there is no pyproject.toml beside {lock}", "git status; git add pyproject.toml")
         yield from found.items()
@@ -145,7 +128,7 @@ def _files(repo: Repo, tree: str, listing: bytes, kind: str, lock: str) -> Itera
     waiting, seen = [lock], {lock}
     while waiting:
         path = waiting.pop()
-        found = _read(repo, tree, [path])
+        found = read(repo, tree, [path])
         if path not in found:
             raise CjError(f"{lock} includes {path}, which would not be in the package", f"git add -f {path}")
         yield path, found[path]
@@ -201,87 +184,3 @@ def _remarks(lock: str, text: str) -> Iterator[str]:
         if open_ones:
             shown = ", ".join(open_ones[:5]) + (", …" if len(open_ones) > 5 else "")
             yield f"{lock} leaves versions open ({shown}): python -m pip freeze > {lock} pins them"
-
-
-def sent(kind: str, files: Mapping[str, bytes]) -> dict[str, str]:
-    """The texts that a cluster gets. Older pips do not read pylock.toml: they get requirements instead."""
-    texts = {path: content.decode("utf-8", "surrogateescape") for path, content in files.items()}
-    if kind != "venv":
-        return texts
-    return {
-        path: requirements(path, text) if path.endswith(".toml") else text for path, text in texts.items()
-    }
-
-
-def requirements(path: str, text: str) -> str:
-    """A lock file as PEP 751 has it, as requirements with hashes.
-
-    Raises CjError for what these cannot say: packages from version control or folders, extras, groups.
-    """
-    try:
-        packages = tomllib.loads(text)["packages"]
-        return "".join(_requirement(path, package) for package in packages)
-    except (tomllib.TOMLDecodeError, LookupError, TypeError, AttributeError) as problem:
-        raise CjError(f"{path} is no lock file of PEP 751: {problem}", f"pip lock -o {path} …") from None
-
-
-def _requirement(path: str, package: Mapping[str, Any]) -> str:
-    name, marker = package["name"], package.get("marker", "")
-    files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
-    odd = [key for key in ("vcs", "directory", "archive") if key in package]
-    if odd or not files or "version" not in package or re.search(r"dependency_groups|extras", marker):
-        why = odd[0] if odd else "extras or groups" if files else "no file"
-        raise CjError(
-            f"{path} pins {name} in a way that pip's requirements cannot say ({why})",
-            'environment = "uv" with uv.lock, or python -m pip freeze > requirements.txt',
-        )
-    words = [f"{name}=={package['version']}", *([f"; {marker}"] if marker else [])]
-    words += [f"--hash={kind}:{digest}" for file in files for kind, digest in sorted(file["hashes"].items())]
-    return " ".join(words) + "\n"
-
-
-def request(repo: Repo, package_id: str, environment: Environment) -> dict[str, Any]:
-    """What the verb ``prepare`` is asked for, from the package's own files."""
-    files = _read(repo, package_id, [lock.path for lock in environment.files])
-    return {
-        "kind": environment.kind,
-        "id": environment.id,
-        "lock": environment.lock,
-        "modules": list(environment.modules),
-        "python": environment.python,
-        "image": environment.image,
-        "files": sent(environment.kind, files),
-    }
-
-
-def ensure(
-    way: Transport, repo: Repo, package_id: str, manifest: Manifest, announce: Announce, *, ask: bool
-) -> bool:
-    """Have a package's environment on its cluster, and say how it goes. True when it was built now.
-
-    Without ``ask`` the cluster is not asked about what was there once.
-    """
-    environment = manifest.environment
-    if environment.kind not in BUILT:
-        return False
-    seen = _seen(repo, way.cluster, environment)
-    if not ask and seen.exists():
-        return False
-    built = False
-    for frame in way.stream("prepare", {"environment": request(repo, package_id, environment)}):
-        if "progress" in frame.head:
-            announce(printable(str(frame.head["progress"])))
-        built = built or frame.head.get("built") is True
-    seen.parent.mkdir(parents=True, exist_ok=True)
-    seen.touch()
-    return built
-
-
-def is_known(repo: Repo, where: Cluster, environment: Environment) -> bool:
-    """Whether an environment was seen on a cluster by an earlier launch from here."""
-    return environment.kind in BUILT and _seen(repo, where, environment).exists()
-
-
-def _seen(repo: Repo, where: Cluster, environment: Environment) -> Path:
-    place = _sha256(f"{where.host or ''} {where.user or ''} {where.root}".encode())[:16]
-    return repo.cj_dir / "environments" / place / environment.id

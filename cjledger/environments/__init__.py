@@ -1,0 +1,7 @@
+"""The program's environment on a cluster: chosen by its lock file, built there once."""
+
+from cjledger.environments.choice import LOCKS, choose
+from cjledger.environments.texts import requirements
+from cjledger.environments.there import ensure, is_known, push
+
+__all__ = ["LOCKS", "choose", "ensure", "is_known", "push", "requirements"]
