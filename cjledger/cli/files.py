@@ -1,7 +1,8 @@
-"""show, ls, get, gather."""
+"""show, ls, get, gather, errors."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,12 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.options import Json, PidTasks
 from cjledger.errors import UsageError
-from cjledger.project import resolve
-from cjledger.render import fit, json_line, number, plain, size, table
+from cjledger.project import Target, resolve
+from cjledger.render import fit, json_line, number, plain, plain_lines, size, table
+from cjnode.points import format_tasks
 
 if TYPE_CHECKING:
+    from cjledger.commands.errors import Failure
     from cjledger.commands.files import Fetched
 
 Folder = Annotated[str | None, typer.Option("-o", "--output", metavar="DIR", help="Where to put them.")]
@@ -150,3 +153,50 @@ def _fetched(found: Fetched, json: bool) -> None:
             output.emit({"path": str(path), "written": False})
         else:
             output.note(f"kept, it is there with other content: {path}")
+
+
+def errors(
+    pid: PidTasks = None,
+    count: Annotated[
+        int, typer.Option("-n", "--number", metavar="N", help="How many groups; 5 left out.")
+    ] = 5,
+    json: Json = False,
+) -> None:
+    """Group the tasks that failed by what they said.
+
+    Each group has its last error line, its tasks, and of the first of them the parameters, the traceback
+    and, for Python, what the variables held.
+    """
+    from cjledger.commands import errors as failing
+
+    project = output.project()
+    target = resolve(project, pid)
+    tasks, failures = failing.errors(project, target)
+    if json:
+        for failure in failures:
+            named = {"tasks": format_tasks(list(failure.tasks)), "count": len(failure.tasks)}
+            output.emit({"package": target.package_id, **asdict(failure), **named})
+        return
+    failed = sum(len(failure.tasks) for failure in failures)
+    how = f", in {len(failures)} ways" if len(failures) > 1 else ""
+    output.say(f"{target.short}  {failed} of {tasks} tasks failed{how}")
+    for failure in failures[:count]:
+        output.say("\n" + _failure(failure, target, output.width()))
+    if len(failures) > count:
+        more = f"git cj errors {target.package_id[:8]} -n {len(failures)}"
+        output.note(f"{len(failures) - count} more ways of failing: {more}")
+
+
+def _failure(failure: Failure, target: Target, width: int) -> str:
+    noun = "task" if len(failure.tasks) == 1 else "tasks"
+    named = fit(format_tasks(list(failure.tasks)), 40)
+    params = " ".join(f"{name}={plain(str(value))}" for name, value in failure.params.items())
+    lines = [
+        fit(f"{len(failure.tasks)} {noun} {failure.state}: {plain(failure.error)}", width),
+        f"  {noun} {named}" + (f", for example {failure.example}" if len(failure.tasks) > 1 else ""),
+    ]
+    lines += [fit(f"  {params}", width)] if params else []
+    for text in (failure.said, failure.variables):
+        lines += [fit(f"    {line}", width) for line in plain_lines(text.rstrip("\n")).split("\n") if text]
+    lines.append(f"  all it printed: git cj show {target.package_id[:8]}/{failure.example} --err")
+    return "\n".join(lines)

@@ -74,6 +74,7 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         "Clusters",
         (
             Verb("init", "clusters", "CLUSTER", "Set a cluster up, or bring it up to date."),
+            Verb("connect", "connect", "CLUSTER", "Log in to a cluster once, and get a shell there."),
             Verb("doctor", "clusters", "[CLUSTER]", "Check this machine, and a cluster, point by point."),
             Verb("avail", "clusters", "CLUSTER [NAME]", "List the modules of a cluster."),
             Verb("summary", "clusters", "CLUSTER", "Show your jobs on a cluster, by package and state."),

@@ -113,7 +113,7 @@ def run(setting: Setting, journal: Journal, number: int, attempt: int) -> str:
     child = children.start(
         lambda: _in_child(setting, task, environment),
         streams,
-        streams + setting.signals.private() + journal.private(),
+        (*streams, setting.workplace.streams.locals.fd, *setting.signals.private(), *journal.private()),
     )
     ended = children.wait(child, setting.signals, lambda: why_end(setting, number, clock.began))
     span = clock.span()
@@ -196,7 +196,7 @@ def _in_child(setting: Setting, task: Task, environment: Dict[str, str]) -> int:
     program = package.manifest["program"]
     if program["kind"] == "script" and program["language"] == "python":
         os.environ.update(environment)
-        return run_to_exit(package, task, workplace.root, lambda rows: None)
+        return run_to_exit(package, task, workplace.root, lambda rows: None, workplace.keep_locals)
     try:
         words = reproduce.command(package, task, workplace.root)
     except ValueError as problem:

@@ -191,7 +191,7 @@ def _run(package: Package, number: int, tree: str, rows: str) -> int:
             sys.stdout.flush()
             sys.stdout.buffer.write(lines)
 
-    return run_to_exit(package, here, tree, keep)
+    return run_to_exit(package, here, tree, keep, lambda trace: None)
 
 
 def _flush() -> None:

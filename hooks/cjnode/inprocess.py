@@ -173,9 +173,10 @@ class _Caller:
                 self._ran = True
         except SystemExit as ending:
             code = _exit_code(ending)
-        except BaseException:
+        except BaseException as problem:
             code = 1
             _print_exception(package)
+            self._setting.workplace.keep_locals(problem.__traceback__)
         sys.stdout.flush()
         sys.stderr.flush()
         return code, rows

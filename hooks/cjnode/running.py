@@ -9,8 +9,8 @@ import os
 import sys
 import threading
 import traceback
-from types import CodeType, ModuleType
-from typing import Any, Callable, Dict, List, Tuple
+from types import CodeType, ModuleType, TracebackType
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from cjnode.loops import Cursor, WrongIterationError, cut
 from cjnode.reproduce import Package, Task, dep_folders, program_arguments, working_directory
@@ -131,7 +131,13 @@ def _load_module(path: str) -> ModuleType:
     return module
 
 
-def run_to_exit(package: Package, task: Task, code_root: str, keep_rows: Callable[[bytes], None]) -> int:
+def run_to_exit(
+    package: Package,
+    task: Task,
+    code_root: str,
+    keep_rows: Callable[[bytes], None],
+    keep_trace: Callable[[Optional[TracebackType]], None],
+) -> int:
     """Run a task to the end of its process: traceback, waiting threads, exit handlers, open files.
 
     Returns the exit code that the interpreter would have; the caller ends the process with it.
@@ -146,8 +152,9 @@ def run_to_exit(package: Package, task: Task, code_root: str, keep_rows: Callabl
     except KeyboardInterrupt:
         _report(package, code_root)
         code = 130
-    except BaseException:
+    except BaseException as problem:
         _report(package, code_root)
+        keep_trace(problem.__traceback__)
         code = 1
     return _finish() or code
 

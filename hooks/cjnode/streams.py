@@ -1,4 +1,4 @@
-"""What a task prints: two files that are used again for every task."""
+"""What a task prints: two files that are used again for every task, and a third for its variables."""
 
 import os
 from typing import List, NamedTuple, Tuple
@@ -20,20 +20,26 @@ class Streams:
     def __init__(self, folder: str) -> None:
         self.out = Stream("cj:out", _open(os.path.join(folder, "out")))
         self.err = Stream("cj:err", _open(os.path.join(folder, "err")))
+        # What the variables held when the task failed; not for the task to write to.
+        self.locals = Stream("cj:locals", _open(os.path.join(folder, "locals")))
 
     def fds(self) -> Tuple[int, int]:
         """Their descriptors, in the order of a process's own."""
         return self.out.fd, self.err.fd
 
+    def all(self) -> Tuple[Stream, Stream, Stream]:
+        """Every one of them."""
+        return self.out, self.err, self.locals
+
     def empty(self) -> None:
         """Forget what was printed."""
-        for stream in (self.out, self.err):
+        for stream in self.all():
             if os.fstat(stream.fd).st_size:
                 os.ftruncate(stream.fd, 0)
 
     def close(self) -> None:
         """Let go of the files."""
-        for stream in (self.out, self.err):
+        for stream in self.all():
             os.close(stream.fd)
 
 

@@ -3,9 +3,10 @@
 import os
 import re
 import stat
-from typing import List, NamedTuple, Sequence, Tuple
+from types import TracebackType
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from cjnode import outputs, streams
+from cjnode import datalinks, outputs, streams, traces
 from cjnode.blocks import Output
 from cjnode.journal import Journal, Piece, UnreadableError
 from cjnode.outputs import Chosen
@@ -31,12 +32,13 @@ Collected = NamedTuple(
 
 
 class Workplace:
-    """A mirror of the code and the two streams, below one folder of the element's own."""
+    """A mirror of the code and the streams, below one folder of the element's own."""
 
-    def __init__(self, package: Package, folder: str) -> None:
+    def __init__(self, package: Package, folder: str, remarks: Sequence[str] = ()) -> None:
         self._package = package
         self._folder = folder
         self._number = 1
+        self._remarks = list(remarks)  # what every record here must say
         self._workdir = os.path.normpath(package.manifest["program"]["workdir"])
         self._wanted = outputs.pattern(package.manifest["outputs"])
         discard(folder, folder + ".trash")
@@ -47,7 +49,9 @@ class Workplace:
     def _new_mirror(self) -> Mirror:
         folder = os.path.join(self._folder, "%d" % self._number)
         unlinked = self._package.manifest["unlinked"]
-        mirror = Mirror(self._package.tree, folder, unlinked, os.path.join(self._folder, "trash"))
+        data = datalinks.links(self._package.manifest.get("data") or [])
+        trash = os.path.join(self._folder, "trash")
+        mirror = Mirror(self._package.tree, folder, unlinked, trash, data)
         os.chmod(self._folder, 0o700)
         mirror.make()
         # A file written to ../ from the top would be lost in silence; so it cannot be written.
@@ -64,8 +68,8 @@ class Workplace:
     def collect(self, journal: Journal, failed: bool) -> Collected:
         """Bring what a task left into the block's data."""
         kept: List[Output] = []
-        notes: List[str] = []
-        for stream in (self.streams.out, self.streams.err):
+        notes = list(self._remarks)
+        for stream in self.streams.all():
             self._keep_stream(journal, stream, kept, notes)
         changed = self._mirror.changed()
         if changed:
@@ -78,6 +82,16 @@ class Workplace:
             error = streams.last_line(self.streams.err.fd)
             notes += self._advice(error)
         return Collected(tuple(kept), error, notes, bool(changed) or bool(kept))
+
+    def keep_locals(self, trace: Optional[TracebackType]) -> None:
+        """Keep what the program's variables held where a task failed. In the task's own process."""
+        found = traces.lines(trace, (self._package.tree, self.root))
+        if found:
+            fd = os.open(os.path.join(self._folder, "locals"), os.O_WRONLY | os.O_APPEND)
+            try:
+                os.write(fd, ("\n".join(found) + "\n").encode("utf-8", "backslashreplace"))
+            finally:
+                os.close(fd)
 
     def _keep_stream(self, journal: Journal, stream: Stream, kept: List[Output], notes: List[str]) -> None:
         size = os.fstat(stream.fd).st_size
