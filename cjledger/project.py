@@ -6,11 +6,11 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cjledger import cluster, config, gitrepo, ledger, package
-from cjledger.cluster import Transport
+from cjledger.cluster import Contact, Transport
 from cjledger.config import Config
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
@@ -22,11 +22,12 @@ _ID = re.compile(r"[0-9a-f]{4,64}")
 
 @dataclass(frozen=True)
 class Project:
-    """The person's repository, the folder they stand in, and the merged configuration."""
+    """The person's repository, the folder they stand in, the merged configuration, and how to reach them."""
 
     repo: Repo
     cwd: Path
     config: Config
+    contact: Contact = field(default_factory=Contact)
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,15 @@ class Target:
         return self.package_id[:12]
 
 
-def open_project(cwd: Path, person: Path) -> Project:
+def open_project(cwd: Path, person: Path, contact: Contact | None = None) -> Project:
     """Find the repository around ``cwd`` and read its configuration; ``person`` is theirs."""
     repo = gitrepo.discover(cwd)
-    return Project(repo, cwd.resolve(), config.load(repo.top, person))
+    return Project(repo, cwd.resolve(), config.load(repo.top, person), contact or Contact())
+
+
+def without_prompts(project: Project) -> Project:
+    """The same for what shall never ask anyone: it may run on while nobody looks."""
+    return replace(project, contact=replace(project.contact, prompts=False))
 
 
 def resolve(project: Project, text: str | None) -> Target:
@@ -96,7 +102,7 @@ def check_tasks(target: Target, tasks: int) -> None:
 def transport(project: Project, manifest: Manifest) -> Transport:
     """The way to the cluster a package went to."""
     where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
-    return cluster.transport(where, project.repo.cj_dir)
+    return cluster.transport(where, project.repo.cj_dir, project.contact)
 
 
 def package_points(repo: Repo, package_id: str, sweep: Sweep, tasks: Sequence[int]) -> Iterator[Point]:

@@ -35,7 +35,7 @@ def init(name: OneCluster, json: Json = False) -> None:
     """
     from cjledger.commands import clusters
 
-    found = clusters.init(output.project(), name, output.note)
+    found = clusters.init(output.project(prompts=True), name, output.note)
     if json:
         output.emit(asdict(found))
         return

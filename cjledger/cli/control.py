@@ -27,7 +27,7 @@ def cancel(pid: PidTasks = None, json: Json = False) -> None:
     """
     from cjledger.commands import control
 
-    project = output.project()
+    project = output.project(prompts=True)
     target = resolve(project, pid)
     count = control.cancel(project, target)
     if json:
@@ -43,7 +43,7 @@ def retry(pid: PidTasks = None, jobs: Jobs = None, wait: Wait = False, json: Jso
     """
     from cjledger.commands import control
 
-    project = output.project()
+    project = output.project(prompts=True)
     target = resolve(project, pid)
     done = control.retry(project, target, jobs=jobs)
     if done is None:
@@ -64,7 +64,7 @@ def rerun(
     """
     from cjledger.commands import control
 
-    project = output.project()
+    project = output.project(prompts=True)
     target = resolve(project, pid)
     what = "all tasks" if not target.tasks else "task" if len(target.tasks) == 1 else "tasks"
     if target.tasks:
@@ -118,7 +118,7 @@ def hold(pid: Pid = None, json: Json = False) -> None:
     """
     from cjledger.commands import control
 
-    project = output.project()
+    project = output.project(prompts=True)
     target = resolve(project, pid)
     _told(target, control.hold(project, target), "held", json)
 
@@ -127,7 +127,7 @@ def release(pid: Pid = None, json: Json = False) -> None:
     """Let what is held start."""
     from cjledger.commands import control
 
-    project = output.project()
+    project = output.project(prompts=True)
     target = resolve(project, pid)
     _told(target, control.release(project, target), "released", json)
 
@@ -155,7 +155,7 @@ def clean(
     """
     from cjledger.commands import control
 
-    project = output.project()
+    project = output.project(prompts=True)
     target = resolve(project, pid)
     if forget and sys.stdin.isatty():
         _ask(

@@ -9,7 +9,7 @@ from cjledger import package
 from cjledger.cli import output
 from cjledger.commands import state
 from cjledger.commands.state import PackageState
-from cjledger.project import Project, Target
+from cjledger.project import Project, Target, without_prompts
 from cjledger.render import plain
 
 
@@ -19,7 +19,7 @@ def wait_for(project: Project, target: Target, to: TextIO = sys.stdout) -> Packa
 
     manifest = package.read_manifest(project.repo, target.package_id)
     last = live.watch(
-        state.follow(project, target),
+        state.follow(without_prompts(project), target),
         to,
         title=f"{target.short}  {plain(manifest.program.name)} on {plain(manifest.cluster)}",
         terminal=to.isatty() and output.is_terminal(),

@@ -103,7 +103,7 @@ pardeploy = _launcher(
 
 
 def _launch(given: dict[str, Any], rest: tuple[str, ...], loops: bool) -> None:
-    project = output.project()
+    project = output.project(prompts=True)
     if given["dry_run"]:
         _dry_run(project, _request(project, given, rest, loops), given["json"])
         return
@@ -228,7 +228,7 @@ def submit(pid: Pid = None, wait: Wait = False, json: Json = False) -> None:
     from cjledger.cli.following import wait_for
     from cjledger.commands import launch as launching
 
-    project = output.project()
+    project = output.project(prompts=True)
     done = launching.submit(project, resolve(project, pid), output.note)
     _show(done, json)
     if wait:

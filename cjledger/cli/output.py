@@ -8,19 +8,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cjledger.cluster import Contact
 from cjledger.config import person_file
 from cjledger.errors import CjError
 from cjledger.project import Project, open_project
 from cjledger.render import json_line, plain_lines
 
 
-def project() -> Project:
-    """The project around the folder the person stands in."""
+def project(prompts: bool = False) -> Project:
+    """The project around the folder the person stands in.
+
+    With ``prompts`` a login to a cluster may ask for a password or a code, when someone is there to answer.
+    """
     try:
         folder = Path.cwd()
     except FileNotFoundError:
         raise CjError("the folder you are in does not exist any more", "cd to the repository") from None
-    return open_project(folder, person_file())
+    return open_project(folder, person_file(), Contact(prompts and _is_attended(), note))
+
+
+def _is_attended() -> bool:
+    """Whether ssh can ask someone: at the terminal, or by a program that was named for that."""
+    if os.environ.get("SSH_ASKPASS") and os.environ.get("SSH_ASKPASS_REQUIRE") in ("force", "prefer"):
+        return True
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def say(text: str) -> None:

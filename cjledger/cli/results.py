@@ -23,7 +23,7 @@ def harvest(pid: Pid = None, json: Json = False) -> None:
     """
     from cjledger.commands import harvest as harvesting
 
-    project = output.project()
+    project = output.project(prompts=True)
     done = harvesting.harvest(project, resolve(project, pid), output.note)
     if json:
         content = asdict(done)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cjledger import cluster, config
-from cjledger.cluster import Contact, Transport
+from cjledger.cluster import Transport
 from cjledger.errors import CjError
 from cjledger.project import Project
 
@@ -68,9 +68,9 @@ class Summary:
 
 
 def way(project: Project, name: str, announce: Announce) -> Transport:
-    """The way to a cluster of the configuration, for a person who waits and can be asked."""
+    """The way to a cluster of the configuration, for a person who waits."""
     where = config.cluster(project.config, name, project.repo.cj_dir)
-    return cluster.transport(where, project.repo.cj_dir, Contact(prompts=True, say=announce))
+    return cluster.transport(where, project.repo.cj_dir, replace(project.contact, say=announce))
 
 
 def init(project: Project, name: str, announce: Announce) -> Site:
