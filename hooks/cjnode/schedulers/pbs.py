@@ -117,7 +117,7 @@ def find(root: str, name: str) -> List[str]:
     """The IDs of the person's jobs of exactly that name, oldest first."""
     found = _with_history(root, ["qselect"], ["-u", commands.user(), "-N", name])
     if found.code != 0:
-        raise NodeError("qselect: %s" % _one_line(found), "git cj doctor")
+        raise NodeError(_one_line(found) or "qselect failed", "git cj doctor")
     ids = [line.strip() for line in found.out.split("\n") if pbs_answers.ID.match(line.strip())]
     return sorted(ids, key=lambda job: int(pbs_answers.number(job)[0]))
 
@@ -145,8 +145,8 @@ def _asked(root: str, options: List[str], jobs: List[str]) -> Dict[str, pbs_answ
         if pbs_answers.number(job) not in records and pbs_answers.number(job) not in denied
     ]
     if unexplained:
-        said = _one_line(done) or "it said nothing of job %s (exit code %d)" % (unexplained[0], done.code)
-        raise NodeError("qstat: " + said, "git cj state in a while")
+        nothing = "qstat said nothing of job %s (exit code %d)" % (unexplained[0], done.code)
+        raise NodeError(" ".join(done.err.split()) or nothing, "git cj state in a while")
     return {job: records[pbs_answers.number(job)] for job in jobs if pbs_answers.number(job) in records}
 
 
@@ -195,14 +195,14 @@ def _tell(root: str, program: str, job: str) -> None:
     done = run(root, [program, job])
     said = _one_line(done)
     if done.code != 0 and not (_UNKNOWN.search(said) or "Request invalid for state" in said):
-        raise NodeError("%s: %s" % (program, said or "exit code %d" % done.code), "git cj state")
+        raise NodeError(said or "%s failed with exit code %d" % (program, done.code), "git cj state")
 
 
 def limits(root: str) -> Limits:
     """The server's max_array_size and, where it has one for everybody, max_queued."""
     done = run(root, ["qstat", "-B", "-f"])
     if done.code != 0:
-        raise NodeError("qstat -B -f: %s" % _one_line(done), "git cj doctor")
+        raise NodeError(_one_line(done) or "qstat -B failed", "git cj doctor")
     fields = pbs_answers.parse(done.out.replace("Server: ", "Job Id: ", 1))
     server = fields[0].fields if fields else {}
     array = server.get("max_array_size", "")

@@ -42,7 +42,7 @@ _KILLED = {
 # The scheduler's comments after "Not Running: ", from src/scheduler/job_info.cpp.
 _WORDS = (
     (
-        r"Insufficient amount of (?:resource|queue resource|server resource):? *(.*)",
+        r"Insufficient amount of (?:resource|queue resource|server resource):? *(\S*).*",
         r"not enough %s is free now",
     ),
     (
@@ -50,7 +50,7 @@ _WORDS = (
         "no node is free now",
     ),
     (
-        r"Not enough total nodes available|Not enough of the right type of nodes.*|Can Never Run.*",
+        r"Not enough total nodes available|Not enough of the right type of nodes.*",
         "no node of this cluster has what it asks for",
     ),
     (
@@ -85,7 +85,7 @@ def parse(text: str) -> List[Record]:
         elif line.startswith("\t") and last:
             records[-1].fields[last] += line[1:]
         elif line.startswith("    ") and " = " in line:
-            last, value = line.strip().split(" = ", 1)
+            last, value = line[4:].split(" = ", 1)
             records[-1].fields[last] = value
     return records
 
@@ -105,7 +105,7 @@ def status(record: Record) -> Status:
     else:
         waiting = "1" if state in ("PENDING", "HELD", "WAITING") else ""
         elements = {1: Element(state, "")} if state != "ENDED" else {}
-    reason = fields.get("comment", "") if state in ("PENDING", "HELD", "WAITING") else ""
+    reason = fields.get("comment", "").strip() if state in ("PENDING", "HELD", "WAITING") else ""
     return Status(state, reason or _REASONS.get(letter, ""), waiting, elements)
 
 
@@ -156,6 +156,8 @@ def _megabytes(text: str) -> Optional[float]:
 
 def explain(reason: str) -> str:
     """A comment of PBS's scheduler in plain words."""
+    if reason.startswith("Can Never Run: "):
+        return "it can never run here: " + reason[len("Can Never Run: ") :]
     bare = reason[len("Not Running: ") :] if reason.startswith("Not Running: ") else reason
     for pattern, words in _WORDS:
         found = re.match(pattern + r"$", bare)
