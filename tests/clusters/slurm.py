@@ -132,6 +132,10 @@ class Slurm:
         """Wait until every node answers."""
         wait_until(self._is_idle, f"the nodes of {self.config}")
 
+    def wait_until_up(self) -> None:
+        """Wait until the controller answers."""
+        wait_until(lambda: "UP" in self.run("scontrol", "ping", check=False), "slurmctld")
+
     def wait_until_empty(self) -> None:
         """Wait until no job waits or runs."""
         wait_until(lambda: not self.run("squeue", "-h"), "an empty queue", 120)
