@@ -57,6 +57,13 @@ def state(
     targets = states.unfinished(project) if every else [resolve(project, pid)]
     if every and not targets and not json:
         output.note("every package launched here is final: git cj log")
+    if every and not (tasks or wanted or watch):
+        for found in states.states(project, targets, fresh=fresh):
+            if json:
+                output.emit(_package(found))
+            else:
+                _say(found)
+        return
     for target in targets:
         # What was not sent does not end: it is shown once, with the command that sends it.
         watched = watch and states.was_submitted(project, target.package_id)
@@ -64,10 +71,10 @@ def state(
             wait_for(project, target)
         elif watched:
             last: PackageState | None = None
-            for found in states.follow(project, target):
-                if found != last:
-                    output.emit(_package(found))
-                last = found
+            for now in states.follow(project, target):
+                if now != last:
+                    output.emit(_package(now))
+                last = now
         _one_state(
             project, target, tasks or bool(target.tasks), wanted, json, quiet=watched and json, fresh=fresh
         )
@@ -89,6 +96,13 @@ def _one_state(
         return
     if not (listing or wanted or small) and found.tasks <= _LISTED:
         found, listed = states.state(project, target, tasks=True)
+    _say(found)
+    chosen = _filtered(listed, wanted)
+    if chosen:
+        _task_table(states.with_params(project, target.package_id, chosen))
+
+
+def _say(found: PackageState) -> None:
     line = state_line(
         found.package_id,
         found.cluster,
@@ -103,9 +117,6 @@ def _one_state(
         output.note(problem)
     for words, count in found.reasons.items():
         output.say(wrap(f"    {count} waiting: {plain(words)}", output.width(), " " * 6))
-    chosen = _filtered(listed, wanted)
-    if chosen:
-        _task_table(states.with_params(project, target.package_id, chosen))
 
 
 def _filtered(listed: list[TaskState], wanted: str | None) -> list[TaskState]:

@@ -129,22 +129,49 @@ def _ask(project: Project, target: Target, tasks: bool, fresh: bool) -> tuple[Pa
     listing = tasks or manifest.tasks <= KEPT_TASKS
     request = {"packages": [target.package_id], "tasks": listing, "fresh": fresh}
     lines = transport(project, manifest).call("state", request)
-    head = lines[0]
-    found = PackageState(
-        target.package_id,
-        manifest.cluster,
-        manifest.program.name,
-        manifest.tasks,
-        {key: value for key, value in head["counts"].items() if value},
-        head["final"],
-        tuple(head["jobs"]),
-        (head["seconds"][0], head["seconds"][1]),
-        tuple(head["problems"]),
-        dict(head.get("reasons") or {}),
-    )
+    found = _package(manifest, lines[0])
     listed = [_task(line) for line in lines[1:]]
     keep(project, found, listed if found.final and len(listed) <= KEPT_TASKS else [])
     return found, listed
+
+
+def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) -> list[PackageState]:
+    """The states of several packages, each cluster asked once for all of its own."""
+    found: dict[str, PackageState] = {}
+    asked: dict[str, list[tuple[Target, Manifest]]] = {}
+    for target in targets:
+        kept = last_known(project, target.package_id)
+        if kept and kept.final:
+            found[target.package_id] = kept
+            continue
+        manifest = package.read_manifest(project.repo, target.package_id)
+        if was_submitted(project, target.package_id):
+            asked.setdefault(manifest.cluster, []).append((target, manifest))
+        else:
+            found[target.package_id] = _unsubmitted(target, manifest)[0]
+    for pairs in asked.values():
+        request = {"packages": [target.package_id for target, _ in pairs], "tasks": False, "fresh": fresh}
+        manifests = {target.package_id: manifest for target, manifest in pairs}
+        for line in transport(project, pairs[0][1]).call("state", request):
+            package_id = str(line["package"])
+            found[package_id] = _package(manifests[package_id], line)
+            keep(project, found[package_id], [])
+    return [found[target.package_id] for target in targets]
+
+
+def _package(manifest: Manifest, line: dict[str, Any]) -> PackageState:
+    return PackageState(
+        str(line["package"]),
+        manifest.cluster,
+        manifest.program.name,
+        manifest.tasks,
+        {key: value for key, value in line["counts"].items() if value},
+        line["final"],
+        tuple(line["jobs"]),
+        (line["seconds"][0], line["seconds"][1]),
+        tuple(line["problems"]),
+        dict(line.get("reasons") or {}),
+    )
 
 
 def _task(line: dict[str, Any]) -> TaskState:

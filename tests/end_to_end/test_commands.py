@@ -190,3 +190,23 @@ def test_a_cleaned_package_is_submitted_again(shell: Shell) -> None:
     assert shell.lines("state", package)[0]["counts"] == {"COMPLETED": 3}
     assert (shell.folder / f".git/cj/local/packages/{package}").exists()
     assert len(shell.cj("reduce", package, "--json").splitlines()) == 3
+
+
+def test_all_unfinished_packages_are_asked_for_at_once(shell: Shell) -> None:
+    shell.write("p.py", "import os, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.02)\n")
+    shell.environment["GO"] = str(shell.folder.parent / "go")
+    first, second = (shell.lines("run", "p.py", "local", "-m", word)[0]["package"] for word in "ab")
+    waiting = shell.lines("deploy", "p.py", "local", "-m", "c")[0]["package"]
+    shell.write("../go", "")
+    for package in (first, second):
+        shell.lines("state", package, "--watch")
+    assert [line["package"] for line in shell.lines("state", "--all")] == [waiting]
+    for package in (first, second):
+        (shell.folder / ".git/cj/state" / f"{package}.json").unlink()
+    listed = shell.lines("state", "--all")
+    assert [(line["package"], line["counts"]) for line in listed] == [
+        (waiting, {"PENDING": 1}),
+        (second, {"COMPLETED": 1}),
+        (first, {"COMPLETED": 1}),
+    ]
+    assert listed[1:] and shell.cj("state", "--all").splitlines()[0].startswith(waiting[:12])
