@@ -1,27 +1,71 @@
-"""Commands over a session: their input, output and errors flow at the same time, whatever their sizes."""
+"""Commands over the session that a holder keeps: the side of the process that wants them run."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
-import paramiko
-
+from cjledger.cluster.paramiko_ssh import pieces
 from cjledger.cluster.remote import Ended, LostLineError
+from cjledger.cluster.transport import printable
 
 _WORDS = 1 << 16
-_CHUNK = 1 << 15
+
+
+@dataclass
+class Conversation:
+    """One command with the holder: what comes is told apart here."""
+
+    name: str
+    holder: socket.socket
+    errors: bytearray = field(default_factory=bytearray)
+    status: int | None = None
+    lost: str | None = None
+
+    def output(self) -> bytes:
+        """The next output; nothing at its end."""
+        while self.status is None and self.lost is None:
+            piece = pieces.receive(self.holder)
+            if piece is None:
+                self.lost = ""
+            elif piece.kind == pieces.OUTPUT:
+                return piece.data
+            elif piece.kind == pieces.ERRORS:
+                self.errors.extend(piece.data)
+                del self.errors[:-_WORDS]
+            elif piece.kind == pieces.STATUS:
+                self.status = int(piece.json())
+            elif piece.kind == pieces.LOST:
+                self.lost = piece.data.decode(errors="replace")
+        return b""
+
+    def ended(self) -> Ended:
+        """Wait for the end. Raises LostLineError when the connection ended instead."""
+        while self.output():
+            pass
+        if self.status is None:
+            raise self.failure(self.lost or "")
+        return Ended(self.status, printable(bytes(self.errors).decode(errors="replace")))
+
+    def failure(self, words: str) -> LostLineError:
+        """That the connection was lost."""
+        told = f": {printable(words)}" if words else ""
+        return LostLineError(f"the connection to {self.name} was lost{told}", f"git cj connect {self.name}")
 
 
 class _Output(io.RawIOBase):
-    """A channel's standard output as a raw stream."""
+    """A command's standard output as a raw stream."""
 
-    def __init__(self, channel: paramiko.Channel) -> None:
-        self._channel = channel
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._left = b""
 
     def readable(self) -> bool:
         """Always: it is for nothing else."""
@@ -29,68 +73,60 @@ class _Output(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer with what has come; nothing at the end."""
-        part = self._channel.recv(min(len(buffer), _CHUNK))
-        buffer[: len(part)] = part
-        return len(part)
+        part = self._left or self._conversation.output()
+        size = min(len(buffer), len(part))
+        buffer[:size], self._left = part[:size], part[size:]
+        return size
 
 
-@dataclass
+@dataclass(frozen=True)
 class Command:
     """A command that runs over there."""
 
-    name: str
-    channel: paramiko.Channel
+    conversation: Conversation
     stdout: IO[bytes]
-    _errors: bytearray = field(default_factory=bytearray)
-    _drain: threading.Thread | None = None
 
     def write(self, data: bytes) -> None:
-        """Send to its standard input; LostLineError when nobody takes it any more."""
+        """Send to its standard input. Raises EOFError when nobody takes it any more."""
         try:
-            self.channel.sendall(data)
+            pieces.send(self.conversation.holder, pieces.INPUT, data)
         except OSError as problem:
-            raise LostLineError(f"the connection to {self.name} was lost: {problem}") from problem
+            raise EOFError(f"the connection was lost: {problem}") from problem
+
+    def end_input(self) -> None:
+        """Close its standard input."""
+        with contextlib.suppress(OSError):
+            pieces.send(self.conversation.holder, pieces.END)
 
     def ended(self) -> Ended:
         """Wait for its end. Raises LostLineError when the connection ended instead."""
-        self.channel.status_event.wait()
-        if self._drain:
-            self._drain.join()
-        words = bytes(self._errors).decode(errors="replace")
-        if self.channel.exit_status < 0 and not self.channel.transport.is_active():
-            raise LostLineError(f"the connection to {self.name} was lost", f"git cj connect {self.name}")
-        # A command that a signal ended has no exit status: its shell would say 128 and the signal.
-        return Ended(self.channel.exit_status if self.channel.exit_status >= 0 else 128, words)
-
-    def keep_errors(self) -> None:
-        """Read standard error at once: unread, it fills the window and both sides wait for ever."""
-        while part := self.channel.recv_stderr(_CHUNK):
-            self._errors.extend(part)
-            del self._errors[:-_WORDS]
+        return self.conversation.ended()
 
 
 @contextlib.contextmanager
-def running(session: paramiko.Transport, name: str, command: str, stdin: bytes | None) -> Iterator[Command]:
-    """Run a command; with ``stdin`` None its input stays open to ``write``. Left, its channel is closed."""
-    try:
-        channel = session.open_session(timeout=60)
-        channel.exec_command(command)
-    except (paramiko.SSHException, EOFError, OSError) as problem:
-        told = str(problem) or type(problem).__name__
-        raise LostLineError(f"{name} opens no session: {told}", f"git cj connect {name}") from problem
-    found = Command(name, channel, io.BufferedReader(_Output(channel), 1 << 16))
-    found._drain = threading.Thread(target=found.keep_errors, daemon=True)
-    found._drain.start()
-    if stdin is not None:
-        threading.Thread(target=_feed, args=(channel, stdin), daemon=True).start()
-    try:
+def running(
+    path: Path, name: str, command: str | None, stdin: bytes | None, terminal: tuple[Any, ...] = ()
+) -> Iterator[Command]:
+    """Run a command, or a shell when there is none; without ``stdin`` its input stays open.
+
+    It is ended when the block is left.
+    """
+    with socket.socket(socket.AF_UNIX) as holder:
+        conversation = Conversation(name, holder)
+        try:
+            holder.connect(str(path))
+            asked = {"command": command, "terminal": terminal}
+            pieces.send(holder, pieces.RUN, json.dumps(asked).encode())
+        except OSError as problem:
+            raise conversation.failure(problem.strerror or "") from problem
+        found = Command(conversation, io.BufferedReader(_Output(conversation), 1 << 16))
+        if stdin is not None:
+            threading.Thread(target=_feed, args=(found, stdin), daemon=True).start()
         yield found
-    finally:
-        channel.close()
 
 
-def _feed(channel: paramiko.Channel, stdin: bytes) -> None:
+def _feed(command: Command, stdin: bytes) -> None:
     # A command may end without reading it all.
-    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        channel.sendall(stdin)
-        channel.shutdown_write()
+    with contextlib.suppress(EOFError):
+        command.write(stdin)
+        command.end_input()

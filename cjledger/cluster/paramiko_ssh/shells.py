@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-import selectors
 import signal
 import sys
 import termios
+import threading
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import paramiko
-
-_CHUNK = 1 << 15
-
-
-def shell(session: paramiko.Transport) -> int:
-    """Join this terminal with a login shell there until it ends; its exit code."""
-    size = os.get_terminal_size(sys.stdin.fileno())
-    channel = session.open_session(timeout=60)
-    try:
-        channel.get_pty(os.environ.get("TERM", "vt100"), size.columns, size.lines)
-        channel.set_combine_stderr(True)
-        channel.invoke_shell()
-        with _raw(sys.stdin.fileno()), _resizing(channel):
-            _join(channel, sys.stdin.fileno(), sys.stdout.fileno())
-        return max(int(channel.recv_exit_status()), 0)
-    finally:
-        channel.close()
+from cjledger.cluster.paramiko_ssh import pieces
+from cjledger.cluster.paramiko_ssh.commands import Command
 
 
-def _join(channel: paramiko.Channel, source: int, target: int) -> None:
-    with selectors.DefaultSelector() as ready:
-        ready.register(channel, selectors.EVENT_READ, "there")
-        ready.register(source, selectors.EVENT_READ)
-        while True:
-            for key, _ in ready.select():
-                if key.data:
-                    part = channel.recv(_CHUNK)
-                    if not part:
-                        return
-                    _write(target, part)
-                elif typed := os.read(source, _CHUNK):
-                    channel.sendall(typed)
-                else:
-                    ready.unregister(source)
-                    channel.shutdown_write()
+def join(shell: Command) -> int:
+    """Join this terminal with a shell there until it ends; its exit code."""
+    source, target = sys.stdin.fileno(), sys.stdout.fileno()
+    with _raw(source), _resizing(shell):
+        threading.Thread(target=_type, args=(shell, source), daemon=True).start()
+        while part := shell.conversation.output():
+            while part:
+                part = part[os.write(target, part) :]
+    return shell.ended().returncode
 
 
-def _write(target: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(target, data) :]
+def _type(shell: Command, source: int) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while typed := os.read(source, pieces.CHUNK):
+            shell.write(typed)
+        shell.end_input()
 
 
 @contextmanager
@@ -66,10 +47,13 @@ def _raw(descriptor: int) -> Iterator[None]:
 
 
 @contextmanager
-def _resizing(channel: paramiko.Channel) -> Iterator[None]:
+def _resizing(shell: Command) -> Iterator[None]:
     def resize(*_: Any) -> None:
         size = os.get_terminal_size(sys.stdin.fileno())
-        channel.resize_pty(size.columns, size.lines)
+        with contextlib.suppress(OSError):
+            pieces.send(
+                shell.conversation.holder, pieces.SIZE, json.dumps([size.columns, size.lines]).encode()
+            )
 
     before = signal.signal(signal.SIGWINCH, resize)
     try:
