@@ -13,13 +13,14 @@ from cjnode.files import read_json
 
 TIMEOUT_S = 60.0
 
-# What a job may see of the environment that submits it: the rest is the hook's, or secret.
-_LOGIN = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "KRB5CCNAME")
-# By the last one cjnode.acting knows the submitting program again.
-_FOR_JOBS = (*_LOGIN, "CJ_SUBMITTING")
-# The schedulers' own settings, which the submitting programs read, and what cjnode.acting knows them by.
+# What a job may see of the environment that submits it: the rest is the hook's, or secret. Submitting
+# programs find their parts by some: those of Torque over Slurm are Perl. By the last one cjnode.acting knows
+# such a program again.
+_FOR_JOBS = frozenset(
+    "HOME USER LOGNAME SHELL PATH LANG TZ KRB5CCNAME LD_LIBRARY_PATH PERL5LIB CJ_SUBMITTING".split()
+)
+# The schedulers' own settings, which the submitting programs read.
 _SETTINGS = (
-    "CJ_SUBMITTING",
     "SLURM_CONF",
     "SLURM_CLUSTERS",
     "SBATCH_",
@@ -87,7 +88,7 @@ def environment(root: str) -> Dict[str, str]:
 def job_environment(root: str) -> Dict[str, str]:
     """What is passed on where a scheduler gives a job the environment of the program that submits it."""
     site = read_json(os.path.join(root, "site.json")) or {}
-    names = _FOR_JOBS + tuple(str(name) for name in site.get("environment") or {})
+    names = _FOR_JOBS.union(str(name) for name in site.get("environment") or {})
     return {
         key: value for key, value in environment(root).items() if key in names or key.startswith(_SETTINGS)
     }

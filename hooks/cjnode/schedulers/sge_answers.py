@@ -5,6 +5,7 @@ from typing import Dict, List, NamedTuple, NoReturn, Optional
 from xml.etree import ElementTree
 
 from cjnode.errors import NodeError
+from cjnode.points import format_tasks
 from cjnode.schedulers import Account, Element, FullError, Limits, Status, UnclearError
 
 ERROR = "Eqw"  # the error state: such a job never starts by itself, and never ends
@@ -95,17 +96,6 @@ def indices(ranges: str) -> List[int]:
     return found
 
 
-def shown(numbers: List[int]) -> str:
-    """Numbers as ranges, ``1-3,7``."""
-    pieces: List[List[int]] = []
-    for number in sorted(numbers):
-        if pieces and number == pieces[-1][1] + 1:
-            pieces[-1][1] = number
-        else:
-            pieces.append([number, number])
-    return ",".join("%d" % a if a == b else "%d-%d" % (a, b) for a, b in pieces)
-
-
 def statuses(rows: List[Row], jobs: List[str], errors: Dict[str, Dict[int, str]]) -> Dict[str, Status]:
     """A status for each of the jobs that has a row; ``errors`` are the reasons of those in error."""
     mine: Dict[str, List[Row]] = {job: [] for job in jobs}
@@ -138,7 +128,7 @@ def _status(rows: List[Row], errors: Dict[int, str]) -> Status:
         reasons.setdefault(state, row.state)
     whole = next((state for state in ("RUNNING", "PENDING", "HELD") if state in states), "ENDED")
     reason = next((reasons[key] for key in ("E", "PENDING", "HELD") if key in reasons), "")
-    return Status(whole, reason, shown(waiting), elements)
+    return Status(whole, reason, format_tasks(sorted(waiting)), elements)
 
 
 def glossary(state: str) -> str:
