@@ -136,10 +136,16 @@ def _text(value: Any) -> str:
     return value
 
 
-def _word(value: Any) -> str:
-    # Host and user become arguments of ssh: an option must not be smuggled in by them.
-    if not isinstance(value, str) or not re.fullmatch(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]*", value):
-        raise ValueError("must be one word that does not begin with a dash")
+def _host(value: Any) -> str:
+    # It becomes an argument of ssh, and by %h part of a ProxyCommand: neither an option nor a shell's sign.
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}", value):
+        raise ValueError("must be a host's name, or a Host of ~/.ssh/config: letters, digits, dot, dash, _")
+    return value
+
+
+def _user(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63}", value):
+        raise ValueError("must be a login name: letters, digits and ._@+-")
     return value
 
 
@@ -211,8 +217,8 @@ SCHEMA: Schema = {
     "cluster": {
         "*": {
             "scheduler": _choice(SCHEDULERS),
-            "host": _word,
-            "user": _word,
+            "host": _host,
+            "user": _user,
             "root": _folder,
             "python": _text,
             "modules": _texts,

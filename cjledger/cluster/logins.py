@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from dataclasses import dataclass
 
 from cjledger.cluster.outbox import persons_environment
 from cjledger.cluster.remote import LostLineError
@@ -15,14 +16,28 @@ from cjledger.model import Cluster
 PERSIST = "4h"
 
 # Asked for a host's key ssh says no by itself in batch mode, and asks the person else: never a silent yes.
-# A host that vanished is noticed within 30 s.
 _LOGIN = (
     *("-f", "-N", "-T", "-o", "ControlMaster=yes", "-o", f"ControlPersist={PERSIST}"),
-    *("-o", "StrictHostKeyChecking=ask", "-o", "ConnectTimeout=15"),
-    *("-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
+    *("-o", "StrictHostKeyChecking=ask"),
     *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "ClearAllForwardings=yes"),
     *("-o", "RemoteCommand=none", "-o", "PermitLocalCommand=no"),
 )
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a host may take to let us in, and how long to be silent (three times ``alive_s``)."""
+
+    connect_s: int = 15
+    alive_s: int = 10
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """As ssh has it."""
+        return (
+            *("-o", f"ConnectTimeout={self.connect_s}"),
+            *("-o", f"ServerAliveInterval={self.alive_s}", "-o", "ServerAliveCountMax=3"),
+        )
 
 
 def escaped(path: str) -> str:
@@ -31,16 +46,17 @@ def escaped(path: str) -> str:
     return f'"{plain}"' if re.search(r"\s", plain) else plain
 
 
-def log_in(where: Cluster, ssh: tuple[str, ...], contact: Contact) -> None:
+def log_in(where: Cluster, ssh: tuple[str, ...], contact: Contact, patience: Patience) -> None:
     """Make the master. Without a key that suffices the person is asked, if the contact allows it."""
-    words = _try(where, ssh)
+    argv = (*ssh, *_LOGIN, *patience.options)
+    words = _try(where, argv)
     if words is None:
         return
     problem = refusal(where, words)
     if not contact.prompts or not (_wants_answer(words) or _is_unknown_key(words)):
         raise problem
     contact.say(f"logging in to {where.name}")
-    argv = (*ssh, *_LOGIN, "--", str(where.host))
+    argv = (*argv, "--", str(where.host))
     # Its questions go to the terminal, or to SSH_ASKPASS; its words to the person.
     if subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/").returncode:
         raise CjError(f"the login to {where.name} failed", f"git cj connect {where.name}")
@@ -50,7 +66,7 @@ def _try(where: Cluster, ssh: tuple[str, ...]) -> str | None:
     """Log in by what needs no answer. None when that did it, else ssh's words."""
     # A file, not a pipe: the master keeps it open for hours where ssh is old.
     with tempfile.TemporaryFile() as errors:
-        argv = (*ssh, *_LOGIN, "-o", "BatchMode=yes", "-o", "LogLevel=INFO", "--", str(where.host))
+        argv = (*ssh, "-o", "BatchMode=yes", "-o", "LogLevel=INFO", "--", str(where.host))
         code = subprocess.run(
             argv,
             stdin=subprocess.DEVNULL,
@@ -62,7 +78,8 @@ def _try(where: Cluster, ssh: tuple[str, ...]) -> str | None:
         if code == 0:
             return None
         errors.seek(0)
-        return printable(errors.read()[-8000:].decode(errors="replace")).strip() or f"ssh exit {code}"
+        text = errors.read()[-8000:].decode(errors="replace").replace("\r\n", "\n")
+        return printable(text).strip() or f"ssh exit {code}"
 
 
 def _wants_answer(words: str) -> bool:
@@ -92,14 +109,16 @@ def refusal(where: Cluster, words: str) -> CjError:
     if _is_unknown_key(words):
         return CjError(f"the host key of {name} ({host}) is not known here", connect)
     if _wants_answer(words):
-        return CjError(f"there is no live connection to {name}, and without one it says: {last}", connect)
+        return CjError(
+            f"there is no live connection to {name}, and logging in needs an answer ({last})", connect
+        )
     for sign, message, hint in _SIGNS:
         if sign in words:
             return CjError(
                 f"{message.format(name=name, host=host)}: {last}", hint.format(name=name, host=host)
             )
     if any(sign in words for sign in _PASSING):
-        return LostLineError(f"{name} turned the connection away: {last}")
+        return LostLineError(f"{name} turned the connection away: {last}", "run the command again")
     return CjError(f"ssh to {name} ({host}) failed: {last}", f"ssh {host} true")
 
 

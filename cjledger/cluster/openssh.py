@@ -10,14 +10,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from cjledger.cluster import hush, logins
+from cjledger.cluster.logins import Patience
 from cjledger.cluster.masters import Master, master
 from cjledger.cluster.outbox import Pushed, persons_environment, push
-from cjledger.cluster.remote import Ended, LostLineError, Remote, remote
+from cjledger.cluster.remote import BusyLineError, Ended, LostLineError, Remote, remote
 from cjledger.cluster.transport import Contact, printable
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
@@ -62,6 +63,7 @@ class OpenSsh:
     cluster: Cluster
     contact: Contact
     noisy: Path
+    patience: Patience = field(default_factory=Patience)
 
     @contextmanager
     def run(self, command: str, stdin: bytes) -> Iterator[_Process]:
@@ -114,14 +116,21 @@ class OpenSsh:
 
     def lost(self, words: str) -> CjError:
         """What ended a session that ssh itself gave up."""
-        told = printable(words).strip().splitlines()
+        told = words.strip().splitlines()
+        name = self.cluster.name
+        if "session request failed" in words:
+            return BusyLineError(
+                f"{name} allows no more sessions over one connection: {told[0]}", "try again"
+            )
         said = f": {told[-1]}" if told else ""
-        return LostLineError(f"the connection to {self.cluster.name} was lost{said}")
+        return LostLineError(f"the connection to {name} was lost{said}", "run the command again")
 
     def open(self, waits: bool = True) -> bool:
         """Log in unless a connection is kept; asks the person only if the contact allows it."""
         found = self._master()
-        return found.open(lambda: logins.log_in(self.cluster, self._ssh(), self.contact), waits)
+        return found.open(
+            lambda: logins.log_in(self.cluster, self._ssh(), self.contact, self.patience), waits
+        )
 
     def close(self) -> bool:
         """End the kept connection."""
@@ -161,7 +170,8 @@ class OpenSsh:
 def _tail(errors: IO[bytes]) -> str:
     size = errors.seek(0, os.SEEK_END)
     errors.seek(max(0, size - 4000))
-    return printable(errors.read().decode(errors="replace"))
+    # ssh ends its lines as if the terminal were raw.
+    return printable(errors.read().decode(errors="replace").replace("\r\n", "\n"))
 
 
 def way(where: Cluster, cj_dir: Path, contact: Contact) -> Remote:

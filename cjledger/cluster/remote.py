@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import random
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -32,12 +33,22 @@ T = TypeVar("T")
 
 # A login node that restarts its sshd, or counts connections, answers again within seconds.
 PAUSES_S = (0.5, 2.0, 6.0)
+BUSY_S = 120.0
+# git's words for a connection that ended under it.
+_CUT = (
+    *("hung up", "early EOF", "unexpected disconnect", "Broken pipe", "Connection", "Could not read from"),
+    *("session request failed", "the remote end"),
+)
 # What Python says of a file that is not there or a verb it does not know, and shells of a program they lack.
 _NOT_THERE = (2, 126, 127)
 
 
 class LostLineError(CjError):
     """The connection ended, or was turned away for now: worth another try."""
+
+
+class BusyLineError(LostLineError):
+    """The host allows no more sessions just now: worth another try soon."""
 
 
 class _NotThereError(CjError):
@@ -112,21 +123,26 @@ class Remote:
             yield from source
 
     def push(self, repo: Repo, package_id: str) -> Json:
-        """Send a package and have it submitted. Asks the cluster when the push does not say how it went."""
-        pushed = self._pushed(repo, package_id)
-        if isinstance(pushed, dict):
-            return pushed
-        before = self._read()
-        try:
-            return self.call("submit", {"package": package_id, "submission": 1, "token": package_id})[0]
-        except CjError as problem:
-            if self._read().seen != before.seen:
-                # There was no node half any more; now there is, and it has not seen the package.
-                again = self._pushed(repo, package_id)
-                if isinstance(again, dict):
-                    return again
-            told = pushed or problem.message
-            raise CjError(f"the push to {self.cluster.name} failed: {told}", problem.hint) from problem
+        """Send a package and have it submitted. Asks the cluster when a push does not say how it went."""
+        pauses = list(self.pauses_s)
+        while True:
+            pushed = self._patiently(lambda: self._pushed(repo, package_id))
+            if isinstance(pushed, dict):
+                return pushed
+            before = self._read()
+            try:
+                return self.call("submit", {"package": package_id, "submission": 1, "token": package_id})[0]
+            except LostLineError:
+                raise
+            except CjError as problem:
+                # There was no node half any more: now there is, and it has not seen the package.
+                was_mended = self._read().seen != before.seen
+                if not pauses or not (was_mended or _was_cut(pushed)):
+                    told = pushed or problem.message
+                    raise CjError(
+                        f"the push to {self.cluster.name} failed: {told}", problem.hint
+                    ) from problem
+                self._pause(pauses.pop(0), f"the push to {self.cluster.name} was cut off")
 
     def installed(self) -> str | None:
         """The SHA-256 of the node half last brought there, as far as is known here; connects to nothing."""
@@ -186,19 +202,28 @@ class Remote:
         """Do it, again after a pause when the connection was lost, again when the node half was."""
         pauses = list(self.pauses_s)
         mended = False
+        deadline = time.monotonic() + BUSY_S
         while True:
             try:
                 return act()
+            except BusyLineError:
+                if time.monotonic() > deadline:
+                    raise
+                # Not all at the same time again.
+                time.sleep(random.uniform(0.1, 1.0))
             except LostLineError as problem:
                 if not pauses:
                     raise
-                self.contact.say(f"{problem.message}; trying again in {pauses[0]:g} s")
-                time.sleep(pauses.pop(0))
+                self._pause(pauses.pop(0), problem.message)
             except _NotThereError as problem:
                 if mended:
                     raise bring.diagnosis(self.cluster, 2, problem.message) from problem
                 mended = True
                 self._mend()
+
+    def _pause(self, seconds: float, why: str) -> None:
+        self.contact.say(f"{why}; trying again in {seconds:g} s")
+        time.sleep(seconds)
 
     def _mend(self) -> None:
         notes = self._read()
@@ -257,6 +282,11 @@ class Remote:
 def _started(source: Generator[Frame, None, None]) -> tuple[Generator[Frame, None, None], list[Frame]]:
     """A reply of which the first frame has come."""
     return source, [frame for _, frame in zip(range(1), source, strict=False)]
+
+
+def _was_cut(words: str) -> bool:
+    """Whether git tells of a connection that ended, and not of a refusal."""
+    return any(sign in words for sign in _CUT)
 
 
 def _last(ended: Ended, problem: LostReplyError) -> str:
