@@ -288,7 +288,7 @@ def test_jobs_are_ended_held_and_released(site: Replay) -> None:
     pbs.release(root(site), "7[].srv")
     assert site.calls() == [["qdel", "7.srv"], ["qhold", "7[].srv"], ["qrls", "7[].srv"]]
     site.says("qdel", err="qdel: Unauthorized Request  8.srv\n", code=159)
-    with pytest.raises(NodeError, match="^qdel: Unauthorized Request"):
+    with pytest.raises(NodeError, match=r"^qdel: Unauthorized Request"):
         pbs.cancel(root(site), "8.srv")
 
 

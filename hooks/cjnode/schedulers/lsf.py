@@ -29,7 +29,9 @@ from cjnode.schedulers.commands import Done, MissingError, SilentError, run
 ARRAY_LIMIT = 1000  # MAX_JOB_ARRAY_SIZE where nobody set it
 
 _TAKEN = re.compile(r"Job <([0-9]+)> is submitted to ")
-_FULL = re.compile(r"[Pp]ending job threshold|job limit reached|User is .*over.*limit|exceeds? .*pending job")
+_FULL = re.compile(
+    r"[Pp]ending (?:job|slot)s? threshold|reached its job limit|not have enough (?:per-user )?job slots"
+)
 _UNCLEAR = re.compile(
     r"LSF is down|Cannot connect to LSF|not responding|[Cc]ommunication|time ?out|retry", re.I
 )
@@ -141,32 +143,31 @@ def _asked(root: str, jobs: List[str]) -> Tuple[Dict[str, List[Dict[str, str]]],
     """
     if not jobs:
         return {}, []
-    done, found = _records(root, jobs)
+    done, found, answered = _records(root, jobs)
     by_job: Dict[str, List[Dict[str, str]]] = {}
     for record in found:
         by_job.setdefault(record["jobid"], []).append(record)
     denied = set(re.findall(r"Job <([0-9]+)(?:\[[^>]*)?> is not found", done.err + done.out))
     unknown = [job for job in jobs if job not in by_job]
-    unexplained = [job for job in unknown if job not in denied]
+    unexplained = [job for job in unknown if job not in denied and not answered]
     if unexplained:
         said = " ".join(done.err.split()) or "it said nothing of job %s" % unexplained[0]
         raise NodeError("bjobs: " + said, "git cj state in a while")
     return {job: by_job[job] for job in jobs if job in by_job}, unknown
 
 
-def _records(root: str, jobs: List[str]) -> Tuple[Done, List[Dict[str, str]]]:
+def _records(root: str, jobs: List[str]) -> Tuple[Done, List[Dict[str, str]], bool]:
+    """What bjobs said, the records in it, and whether it is an answer as a whole: then no job is cut off."""
     done = run(root, ["bjobs", "-a", "-json", "-o", " ".join(lsf_answers.FIELDS)] + jobs)
-    refused = re.search(
-        r"[Ii]llegal option|[Uu]nknown (?:option|field)|[Ii]nvalid|Usage:|cannot be used", done.err
-    )
     if "{" in done.out:
-        return done, lsf_answers.records(done.out)
-    if not refused:
-        return done, []
+        return done, lsf_answers.records(done.out), True
+    # Versions before 10.1 know no JSON, and fewer fields.
+    if not re.search(r"option|field|usage:|-json", done.err, re.I):
+        return done, [], False
     fields = lsf_answers.OLD_FIELDS
     form = "%s delimiter='%s'" % (" ".join(fields), lsf_answers.DELIMITER)
     done = run(root, ["bjobs", "-a", "-noheader", "-o", form] + jobs)
-    return done, lsf_answers.lines(done.out, fields)
+    return done, lsf_answers.lines(done.out, fields), False
 
 
 def accounts(root: str, jobs: List[str]) -> Dict[str, Dict[int, Account]]:
@@ -216,7 +217,7 @@ def _tell(root: str, argv: List[str]) -> None:
 
 def limits(root: str) -> Limits:
     """MAX_JOB_ARRAY_SIZE of the site, and how many of the person's jobs may be pending."""
-    done = run(root, ["bparams", "-a"])
+    done = run(root, ["bparams", "-l"])
     if done.code != 0:
         raise NodeError("bparams: %s" % _one_line(done), "git cj doctor")
     array = re.search(r"MAX_JOB_ARRAY_SIZE *= *([0-9]+)", done.out)

@@ -67,7 +67,10 @@ _WORDS = (
 def records(text: str) -> List[Dict[str, str]]:
     """The jobs of ``bjobs -json``. Raises NodeError when it is no JSON of that kind."""
     try:
-        found = json.loads(text[text.index("{") :], strict=False)["RECORDS"]
+        answer = json.loads(text[text.index("{") :], strict=False)
+        found = answer["RECORDS"]
+        if int(answer["JOBS"]) != len(found):
+            raise ValueError("cut off")
         return [
             {str(key).lower(): str(value) for key, value in record.items()}
             for record in found
@@ -166,7 +169,7 @@ def long_accounts(text: str) -> Dict[str, Dict[int, Account]]:
 def _end(part: str) -> Optional[Account]:
     memory = re.search(r"MAX MEM: *([0-9.]+ *[KMGT])", part)
     used = megabytes(memory.group(1)) if memory else None
-    why = re.search(r"(TERM_[A-Z_]+): *([^.\n]*)", part)
+    why = re.search(r"(TERM_[A-Z_]+): *([^.;\n]*)", part)
     if why:
         reason = "%s: %s" % (why.group(1), why.group(2).strip())
         code = re.search(r"exit code ([0-9]+)", part)
