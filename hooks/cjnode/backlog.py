@@ -183,7 +183,10 @@ class _Room:
 
 
 def _room(what: _Bringing) -> Optional[_Room]:
-    limits = asked.limits(what.root, what.fields["scheduler"], True)
+    try:
+        limits = asked.limits(what.root, what.fields["scheduler"], True)
+    except NodeError:
+        return None  # the submission itself will say what is wrong
     allowed = [most for most in (limits.queued, what.fields.get("max_jobs")) if most is not None]
     return _Room(min(allowed), limits.present) if allowed else None
 
@@ -191,6 +194,7 @@ def _room(what: _Bringing) -> Optional[_Room]:
 def _bring_one(what: _Bringing, parts: List[Part], part: Part) -> None:
     job = _job(what, parts, part)
     refused = layout.part_path(what.folder, "refused", part.number)
+    forget(refused)  # what it said then is not what it says now
     try:
         submit_part(what.root, what.fields["scheduler"], what.folder, part.number, job, what.patient)
     except (FullError, BusyError):
@@ -200,7 +204,6 @@ def _bring_one(what: _Bringing, parts: List[Part], part: Part) -> None:
         replace(refused, json_bytes({"error": problem.error, "hint": problem.hint, "at": now()}))
         unmark(what.root, what.intent["package"], what.intent["submission"])
         raise
-    forget(refused)
 
 
 def _job(what: _Bringing, parts: List[Part], part: Part) -> Job:
