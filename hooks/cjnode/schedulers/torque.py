@@ -174,9 +174,9 @@ def _act(root: str, program: str, job: str) -> None:
 def limits(root: str) -> Limits:
     """What the server allows, and what the person has there."""
     done = run(root, ["qstat", "-B", "-f"])
-    if done.code and "option" in done.err.lower():
-        return slurm.limits(root)
-    if done.code:
+    if "Server:" not in done.out:
+        if _is_over_slurm(run(root, ["qstat", "-x"])):
+            return slurm.limits(root)
         torque_answers.silent("qstat -B -f", done.err)
     found = torque_answers.limits(done.out)
     if found.queued is None:
