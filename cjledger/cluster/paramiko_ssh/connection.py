@@ -18,6 +18,7 @@ from cjledger.cluster.paramiko_ssh.asking import Terminal
 from cjledger.cluster.paramiko_ssh.known_hosts import entry_name, fingerprint, known_keys, remember
 from cjledger.cluster.paramiko_ssh.logins import log_in
 from cjledger.cluster.paramiko_ssh.ssh_config import Settings, settings
+from cjledger.cluster.remote import LostLineError
 from cjledger.errors import CjError
 
 _MOST_JUMPS = 8
@@ -53,6 +54,9 @@ def _start(session: paramiko.Transport, where: Settings, timeout: int) -> None:
         # paramiko returns as if all was well when the time is over.
         session.get_remote_server_key()
     except (paramiko.SSHException, EOFError, OSError) as problem:
+        if not session.remote_version:
+            # A server that counts connections (MaxStartups) closes some before a word; the next may get in.
+            raise LostLineError(f"{_name(where)} closed the connection: {problem}") from problem
         raise CjError(
             f"{_name(where)} does not speak ssh as it should: {problem}",
             f"see whether ssh {where.alias} gets there, and git cj doctor",

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,8 +143,6 @@ class ParamikoLine:
 
 def quit_holder(found: Master) -> bool:
     """Have a session ended; waits until its holder is gone. False when there was none."""
-    import socket
-
     with socket.socket(socket.AF_UNIX) as holder:
         try:
             holder.connect(str(found.path))

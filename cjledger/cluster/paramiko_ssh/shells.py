@@ -50,10 +50,9 @@ def _raw(descriptor: int) -> Iterator[None]:
 def _resizing(shell: Command) -> Iterator[None]:
     def resize(*_: Any) -> None:
         size = os.get_terminal_size(sys.stdin.fileno())
+        words = json.dumps([size.columns, size.lines]).encode()
         with contextlib.suppress(OSError):
-            pieces.send(
-                shell.conversation.holder, pieces.SIZE, json.dumps([size.columns, size.lines]).encode()
-            )
+            pieces.send(shell.conversation.holder, pieces.SIZE, words)
 
     before = signal.signal(signal.SIGWINCH, resize)
     try:
