@@ -11,7 +11,7 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.options import Json, PidTasks
 from cjledger.errors import UsageError
-from cjledger.project import Target, resolve
+from cjledger.project import Project, Target, resolve
 from cjledger.render import fit, json_line, number, plain, plain_lines, size, table
 from cjnode.points import format_tasks
 
@@ -35,16 +35,25 @@ def show(
         bool, typer.Option("--script", help="The script that runs the task again on its own.")
     ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="What differed from HEAD at launch.")] = False,
+    env_check: Annotated[
+        bool, typer.Option("--env-check", help="Compare what tasks really ran in with the lock file.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show a package's manifest, a task, or a file."""
+    """Show a package's manifest, a task, or a file.
+
+    With --env-check, exits with 1 when a task ran in something else than the lock file says.
+    """
     from cjledger.commands import show as showing
 
-    if out + err + script + diff > 1:
-        raise UsageError("--out, --err, --script and --diff exclude one another", "git cj show @/1 --out")
+    if out + err + script + diff + env_check > 1:
+        words = "--out, --err, --script, --diff and --env-check exclude one another"
+        raise UsageError(words, "git cj show @/1 --out")
     project = output.project()
     target = resolve(project, pid)
-    if out or err:
+    if env_check:
+        _env_check(project, target, json)
+    elif out or err:
         output.raw(showing.stream(project, target, "out" if out else "err"))
     elif script:
         output.raw(showing.reproduction(project, target))
@@ -57,6 +66,30 @@ def show(
             _show_fields(task, json)
     else:
         _show_fields(showing.manifest(project, target), json)
+
+
+def _env_check(project: Project, target: Target, json: bool) -> None:
+    from cjledger.commands import envcheck
+
+    checks = envcheck.check(project, target)
+    for found in checks:
+        if json:
+            output.emit({"package": target.package_id, **asdict(found)})
+            continue
+        output.say(f"tasks {found.tasks}: Python {plain(found.python)}".rstrip())
+        if found.modules:
+            output.say(f"  modules {plain(' '.join(found.modules))}")
+        if found.note:
+            output.say(f"  {plain(found.note)}")
+        for each in found.differences or ():
+            words = f"{each.what:<8} {each.name} {each.had or ''}" + (
+                f" (locked {each.locked})" if each.locked else ""
+            )
+            output.say("  " + plain(" ".join(words.split())))
+        if found.differences == () and not found.note:
+            output.say("  as the lock file says")
+    if any(found.differences for found in checks):
+        raise typer.Exit(1)
 
 
 def _show_fields(content: dict[str, Any], json: bool) -> None:

@@ -32,6 +32,7 @@ RECORD = pa.schema(
         ("seed", pa.int64()),
         ("error", pa.string()),
         ("note", pa.string()),
+        ("environment", pa.string()),
         (
             "outputs",
             pa.list_(
@@ -167,7 +168,19 @@ def to_bytes(table: Any, notes: Mapping[str, str]) -> bytes:
 
 # Columns that hold few values over and over; a dictionary costs more than it saves on the others.
 _REPEATING = frozenset(
-    ("cj_package", "cj_attempt", "block", "state", "host", "job", "exit_code", "signal", "note", "error")
+    (
+        "cj_package",
+        "cj_attempt",
+        "block",
+        "state",
+        "host",
+        "job",
+        "exit_code",
+        "signal",
+        "note",
+        "error",
+        "environment",
+    )
 )
 
 
@@ -193,6 +206,16 @@ def read_outputs(path: Path, tasks: set[int] | None) -> Iterator[tuple[int, int,
     for batch in table.to_batches(max_chunksize=1000):
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             yield from ((*row[:3], output) for output in row[3] or ())
+
+
+def read_environments(path: Path) -> Iterator[tuple[int, int, str | None]]:
+    """Task, attempt and environment of each record of a ``cj:records`` shard; None in shards that lack it."""
+    columns = ["cj_task", "cj_attempt", "environment"]
+    known = pq.read_schema(path).names
+    table = pq.read_table(path, columns=[n for n in columns if n in known], page_checksum_verification=True)
+    if "environment" not in known:
+        table = table.append_column("environment", pa.nulls(table.num_rows, pa.string()))
+    yield from zip(*(table.column(name).to_pylist() for name in columns), strict=True)
 
 
 def read_output(data: bytes) -> Any:

@@ -11,6 +11,7 @@ from cjnode.blocks import Output, Record
 from cjnode.cancelling import Cancelled
 from cjnode.children import Ended, Signals
 from cjnode.journal import Journal
+from cjnode.observed import Observed
 from cjnode.outputs import clean
 from cjnode.reproduce import Package, Task
 from cjnode.running import run_to_exit
@@ -28,6 +29,7 @@ Setting = NamedTuple(
         ("job", str),
         ("element", int),
         ("name", str),  # of the submission
+        ("observed", Observed),
         ("limit_s", Optional[float]),  # of one task; None where the scheduler keeps it
     ],
 )
@@ -93,6 +95,7 @@ def record(
         seed=task.seed,
         error=collected.error,
         note=clean("; ".join(outcome.notes + collected.notes)),
+        environment=setting.observed.id,
         outputs=collected.outputs,
     )
 
@@ -133,8 +136,10 @@ def settle(
 ) -> None:
     """Keep what an attempt left, record it, and make the place ready for the next."""
     found = setting.workplace.collect(journal, outcome.state == "FAILED")
-    collected = found._replace(outputs=tuple(rows) + found.outputs)
+    told = setting.observed.outputs(journal)
+    collected = found._replace(outputs=tuple(rows) + found.outputs + tuple(told))
     journal.commit(record(setting, task, attempt, outcome, span, collected))
+    setting.observed.told()
     if found.touched:
         setting.workplace.tidy()
 

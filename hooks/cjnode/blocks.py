@@ -53,6 +53,7 @@ Record = NamedTuple(
         ("seed", int),
         ("error", str),
         ("note", str),
+        ("environment", str),  # what it ran in: the first digits of that content's SHA-256
         ("outputs", Tuple[Output, ...]),
     ],
 )
@@ -257,6 +258,7 @@ def record_from_line(line: bytes) -> Record:
     """Read a record's line. Raises ValueError on anything that is not one."""
     try:
         fields = json.loads(line.decode("utf-8"))
+        fields.setdefault("environment", "")  # records that were made before it was known
         fields["outputs"] = tuple(
             Output(str(o["path"]), int(o["offset"]), int(o["bytes"]), str(o["sha256"]))
             for o in fields["outputs"]

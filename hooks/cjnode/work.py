@@ -5,7 +5,7 @@ import socket
 import sys
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from cjnode import attempt, blocks, inprocess, layout, preload, prison, reproduce
+from cjnode import attempt, blocks, datalinks, inprocess, layout, observed, preload, prison, reproduce
 from cjnode.attempt import Setting
 from cjnode.blocks import BlockId, Claim, Current, Record
 from cjnode.cancelling import Cancelled
@@ -43,7 +43,8 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
     if not found.tasks:
         raise NodeError(found.problem)
     folder = os.path.join(package_path, "scratch", "%d-%d-%d" % (submission, element, incarnation))
-    workplace = persist(lambda: Workplace(package, folder), lambda: signals.stopping)
+    remarks = datalinks.differences(found.path)
+    workplace = persist(lambda: Workplace(package, folder, remarks), lambda: signals.stopping)
     limit = package.manifest["resources"]["walltime_s"] if package.manifest["scheduler"] == "local" else None
     setting = Setting(
         package,
@@ -54,6 +55,7 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         job,
         element,
         layout.job_name(package_id, submission),
+        observed.of_this_process(package_path),
         limit,
     )
     elements = _elements(found)
@@ -123,7 +125,10 @@ def _todo(worker: Worker) -> Iterator[Tuple[int, int]]:
             yield generation + 1, block
     count = -(-len(submission.tasks) // submission.block)
     start = (element - 1) * count // worker.elements
-    for step in range(count):
+    # An element's walltime is for its own block. One that took another's would be ended in the middle of it,
+    # and would go on with a job that is held.
+    local = worker.setting.package.manifest["scheduler"] == "local"
+    for step in range(count if local or count > worker.elements else 1):
         yield 1, (start + step) % count + 1
 
 

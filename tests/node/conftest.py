@@ -130,7 +130,7 @@ def record(task: int, state: str = "COMPLETED", *, attempt: int = 1, **changes: 
     code = int(state != "COMPLETED")
     ended, job = "2026-01-31T12:00:01.250000Z", "cj-8ab7a5aa0123-1"
     plain = Record(
-        task, attempt, state, code, 0, STARTED, ended, 1.25, "n1", job, 1, 34.1, 1.2, 123, "", "", ()
+        task, attempt, state, code, 0, STARTED, ended, 1.25, "n1", job, 1, 34.1, 1.2, 123, "", "", "", ()
     )
     return plain._replace(**changes)
 

@@ -98,6 +98,7 @@ WORDS = st.text(max_size=20)
         st.integers(0, 2**63 - 1),
         WORDS,
         WORDS,
+        WORDS,
         st.lists(
             st.builds(
                 blocks.Output,
@@ -127,7 +128,7 @@ def test_a_record_is_written_as_the_format_says(tmp_path: Path) -> None:
         '{"task":7,"attempt":1,"state":"COMPLETED","exit_code":0,"signal":0,'
         '"started":"2026-01-31T12:00:00.000000Z","ended":"2026-01-31T12:00:01.250000Z","seconds":1.25,'
         '"host":"n1","job":"cj-8ab7a5aa0123-1","element":1,"max_rss_mb":34.1,"cpu_s":1.2,"seed":123,'
-        '"error":"","note":"","outputs":[{"path":"results.txt","offset":0,"bytes":12,"sha256":"%s"}]}'
+        '"error":"","note":"","environment":"","outputs":[{"path":"results.txt","offset":0,"bytes":12,"sha256":"%s"}]}'
         % ("0" * 64)
     )
 
@@ -230,7 +231,8 @@ fd = blocks.create_claim(folder + "/c", claim)
 assert blocks.create_claim(folder + "/c", claim) is None
 blocks.write_current(fd, 3, 2, "2026-01-31T12:00:00.000000Z")
 out = blocks.Output(os.fsdecode(b"\\xff.txt"), 0, 1, "0")
-record = blocks.Record(1, 1, "FAILED", 1, 0, "", "", 0.5, "h", "j", 1, None, 0.1, 7, "\\u00fc", "", (out,))
+words = ("\\u00fc", "", "e")
+record = blocks.Record(1, 1, "FAILED", 1, 0, "", "", 0.5, "h", "j", 1, None, 0.1, 7, *words, (out,))
 records = blocks.open_appending(folder + "/r")
 blocks.append_record(records, record)
 with open(folder + "/r", "rb") as file:

@@ -13,6 +13,7 @@ from typing import Any
 
 from cjnode import blocks
 from cjnode.blocks import Record
+from cjnode.observed import OUTPUT
 from cjnode.seeds import hash_seed
 
 HOOKS = Path(__file__).parents[2] / "hooks"
@@ -147,11 +148,12 @@ class Bench:
         return {record.task: record for _, record in sorted(found, key=lambda item: item[1].attempt)}
 
     def outputs(self, task: int = 1) -> dict[str, bytes]:
-        """The outputs of a task's record that counts, read from the block's data."""
+        """The outputs of a task's record that counts, read from the block's data, less what it ran in."""
         counts = self.records()[task]
         for file, record in self.every_record():
             if record == counts:
-                return {each.path: _span(file.with_suffix(".data"), each) for each in record.outputs}
+                left = [each for each in record.outputs if each.path != OUTPUT]
+                return {each.path: _span(file.with_suffix(".data"), each) for each in left}
         raise AssertionError
 
 
