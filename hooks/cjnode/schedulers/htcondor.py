@@ -238,7 +238,9 @@ def release(root: str, job: str) -> None:
 def _tell(root: str, argv: List[str]) -> None:
     done = run(root, argv)
     said = _one_line(done)
-    if done.code != 0 and not re.search(r"not found|already marked|no jobs|not in a state", said, re.I):
+    if done.code != 0 and not re.search(
+        r"not found|Couldn't find/|already (?:marked|held)|not held", said, re.I
+    ):
         raise NodeError("%s: %s" % (argv[0], said or "exit code %d" % done.code), "git cj state")
 
 
