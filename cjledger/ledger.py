@@ -89,6 +89,20 @@ def entries(repo: Repo, name: str, limit: int | None = None, only: Sequence[str]
         if gitrepo.ref_value(repo, CHAINS + name) is not None:
             raise
         return
+    yield from _parsed(out, name)
+
+
+def read_chain(repo: Repo, name: str, newest: str, before: str | None) -> list[Entry]:
+    """The entries that lead from ``before`` (None: from the beginning) to a commit, newest first.
+
+    Raises CjError when one is no entry.
+    """
+    known = (f"^{before}",) if before else ()
+    words = ("log", "--no-show-signature", _FORMAT, newest, *known, "--")
+    return list(_parsed(gitrepo.run(repo, *words), name))
+
+
+def _parsed(out: bytes, name: str) -> Iterator[Entry]:
     for raw in out.decode(errors="replace").split("\0"):
         if raw.strip():
             yield parse(raw.lstrip("\n"), name)
@@ -197,16 +211,27 @@ def last_package(repo: Repo) -> str | None:
 
 def breaks(repo: Repo, name: str, chain: Sequence[Entry]) -> Iterator[str]:
     """What is wrong with a chain (newest first): gaps, foreign links, a tip older than the anchors say."""
-    for entry, before in zip(chain, [*chain[1:], None], strict=True):
-        expected = before.sequence + 1 if before else 1
-        if entry.sequence != expected:
-            yield f"entry {entry.id[:12]} has number {entry.sequence} where {expected} belongs"
-        if len(entry.parents) > 1:
-            yield f"entry {entry.id[:12]} is a merge"
+    yield from links(chain)
     by_number = {entry.sequence: entry.id for entry in chain}
     for number, commit in _anchored(repo, name):
         if by_number.get(number) != commit:
             yield f"entry {number} was {commit[:12]}: it was removed or rewritten"
+
+
+def links(chain: Sequence[Entry], before: Entry | None = None) -> Iterator[str]:
+    """What is wrong with entries (newest first) that go on from ``before``: gaps and merges. Pure."""
+    for entry, earlier in zip(chain, [*chain[1:], before], strict=True):
+        expected = earlier.sequence + 1 if earlier else 1
+        if entry.sequence != expected:
+            yield f"entry {entry.id[:12]} has number {entry.sequence} where {expected} belongs"
+        if len(entry.parents) > 1:
+            yield f"entry {entry.id[:12]} is a merge"
+
+
+def note_tip(repo: Repo, newest: Entry) -> None:
+    """Note the tip of a chain that came from elsewhere, as those of our own are noted."""
+    repo.cj_dir.mkdir(parents=True, exist_ok=True)
+    _anchor(repo, newest.agent, newest.sequence, newest.id)
 
 
 def lost_chains(repo: Repo) -> Iterator[str]:

@@ -38,17 +38,21 @@ def table(paths: Sequence[Path], records: Sequence[Path] = ()) -> pl.LazyFrame:
     """
     if not paths:
         return pl.LazyFrame(schema={"cj_package": pl.String, "cj_task": pl.Int64, "cj_attempt": pl.Int64})
-    return _newest(frames.scan(paths), paths, _completed(records))
+    return _newest(frames.scan(paths), paths, completed(records))
 
 
 def records(paths: Sequence[Path]) -> pl.LazyFrame:
     """All attempts' records, without what they left: sorted by task and attempt."""
     if not paths:
         return table(())
-    return frames.scan(paths).drop("outputs").sort("cj_task", "cj_attempt", maintain_order=True)
+    rows = frames.scan(paths).drop("outputs")
+    if len(paths) > 1:  # two machines may have harvested the same attempt
+        rows = rows.unique(KEYS[1:], keep="first", maintain_order=True)
+    return rows.sort("cj_task", "cj_attempt", maintain_order=True)
 
 
-def _completed(records: Sequence[Path]) -> pl.DataFrame:
+def completed(records: Sequence[Path]) -> pl.DataFrame:
+    """Task and attempt of every attempt that completed."""
     kept = [
         pl.scan_parquet(path).filter(pl.col("state") == "COMPLETED").select("cj_task", "cj_attempt")
         for path in records
@@ -56,7 +60,7 @@ def _completed(records: Sequence[Path]) -> pl.DataFrame:
     return pl.concat(kept).collect() if kept else pl.DataFrame(schema=dict.fromkeys(KEYS[1:], pl.Int64))
 
 
-def _newest(rows: pl.LazyFrame, paths: Sequence[Path], completed: pl.DataFrame) -> pl.LazyFrame:
+def _newest(rows: pl.LazyFrame, paths: Sequence[Path], ended: pl.DataFrame) -> pl.LazyFrame:
     """Leave out superseded rows; nothing is joined when no attempt is."""
     keys = pl.concat(
         [
@@ -66,7 +70,7 @@ def _newest(rows: pl.LazyFrame, paths: Sequence[Path], completed: pl.DataFrame) 
             for place, path in enumerate(paths)
         ]
     ).collect()
-    attempts = pl.concat([keys.select(KEYS[1:]), completed]).group_by("cj_task").agg(pl.max("cj_attempt"))
+    attempts = pl.concat([keys.select(KEYS[1:]), ended]).group_by("cj_task").agg(pl.max("cj_attempt"))
     wanted = keys.join(attempts, on=KEYS[1:]).group_by(KEYS[1:]).agg(pl.min("cj_shard"))
     if wanted.height == keys.height:
         return rows
@@ -263,7 +267,7 @@ def contents(paths: Sequence[Path], file: str) -> Iterator[tuple[int, bytes | No
     """
     if not paths:
         return
-    newest = _completed(paths).group_by("cj_task").agg(pl.max("cj_attempt")).lazy()
+    newest = completed(paths).group_by("cj_task").agg(pl.max("cj_attempt")).lazy()
     found = (
         pl.concat([pl.scan_parquet(path).select("cj_task", "cj_attempt", "outputs") for path in paths])
         .join(newest, on=KEYS[1:], how="semi", maintain_order="left")

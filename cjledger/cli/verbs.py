@@ -78,6 +78,7 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("doctor", "clusters", "[CLUSTER]", "Check this machine, and a cluster, point by point."),
             Verb("avail", "clusters", "CLUSTER [NAME]", "List the modules of a cluster."),
             Verb("summary", "clusters", "CLUSTER", "Show your jobs on a cluster, by package and state."),
+            Verb("sync", "sharing", "[REMOTE]", "Share packages, results and ledgers by a git remote."),
         ),
     ),
     (

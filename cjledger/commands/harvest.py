@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cjledger import ledger, package
 from cjledger.cluster import Transport
-from cjledger.commands import state
+from cjledger.commands import elsewhere, state
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
 from cjledger.harvest import gathering, store
@@ -21,7 +22,7 @@ from cjledger.model import Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport
 from cjnode.points import parse_tasks
 
-__all__ = ["Harvested", "Output", "contents", "digest", "harvest", "outputs"]
+__all__ = ["Harvested", "Output", "alone", "contents", "digest", "harvest", "outputs"]
 
 Announce = Callable[[str], None]
 PULL_BYTES = 256 << 20
@@ -41,21 +42,34 @@ class Harvested:
 
 def harvest(project: Project, target: Target, announce: Announce = lambda line: None) -> Harvested:
     """Bring home what is new. Interrupted or repeated, it neither loses nor doubles a row."""
-    from filelock import FileLock  # 50 ms of import, for harvests alone
-
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
-    folder = project.repo.cj_dir / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{target.package_id}.lock"):
+    with alone(project, target.package_id):
         tip, before = store.load(project.repo, target.package_id)
         results = before
-        if state.is_on_cluster(project, target.package_id):
+        if state.is_on_cluster(project, target.package_id) and _has_way(project, target, manifest):
             way = transport(project, manifest)
             more = True
             while more:
                 tip, results, more = _once(project, target, manifest, way, tip, results)
     return _report(target, manifest, before, results)
+
+
+def _has_way(project: Project, target: Target, manifest: Manifest) -> bool:
+    """Whether the package's cluster can be asked from here; else others harvest it, and sync."""
+    theirs = elsewhere.is_elsewhere(project, target.package_id)
+    return not theirs or elsewhere.is_reachable(project, manifest)
+
+
+@contextmanager
+def alone(project: Project, package_id: str) -> Iterator[None]:
+    """Keep other processes of this machine from moving a package's results meanwhile."""
+    from filelock import FileLock  # 50 ms of import, for harvests alone
+
+    folder = project.repo.cj_dir / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{package_id}.lock"):
+        yield
 
 
 def _once(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cjledger import gitrepo, ledger, package
+from cjledger.commands import elsewhere
 from cjledger.errors import CjError
 from cjledger.model import STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport, write_whole
@@ -124,11 +126,17 @@ def forget(project: Project, package_id: str) -> None:
 
 def _ask(project: Project, target: Target, tasks: bool, fresh: bool) -> tuple[PackageState, list[TaskState]]:
     manifest = package.read_manifest(project.repo, target.package_id)
-    if not was_submitted(project, target.package_id):
+    senders = elsewhere.senders(project, target.package_id)
+    if not senders:
         return _unsubmitted(target, manifest)
+    theirs = ledger.agent(project.repo) not in senders
+    if theirs and not elsewhere.is_reachable(project, manifest):
+        return _as_harvested(project, target, manifest)
     listing = tasks or manifest.tasks <= KEPT_TASKS
     request = {"packages": [target.package_id], "tasks": listing, "fresh": fresh}
     lines = transport(project, manifest).call("state", request)
+    if theirs and not lines[0]["jobs"]:  # it went to another person's account there
+        return _as_harvested(project, target, manifest)
     found = _package(manifest, lines[0])
     listed = [_task(line) for line in lines[1:]]
     keep(project, found, listed if found.final and len(listed) <= KEPT_TASKS else [])
@@ -145,7 +153,11 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
             found[target.package_id] = kept
             continue
         manifest = package.read_manifest(project.repo, target.package_id)
-        if was_submitted(project, target.package_id):
+        senders = elsewhere.senders(project, target.package_id)
+        theirs = bool(senders) and ledger.agent(project.repo) not in senders
+        if theirs and not elsewhere.is_reachable(project, manifest):
+            found[target.package_id] = _as_harvested(project, target, manifest)[0]
+        elif senders:
             asked.setdefault(manifest.cluster, []).append((target, manifest))
         else:
             found[target.package_id] = _unsubmitted(target, manifest)[0]
@@ -154,6 +166,10 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
         manifests = {target.package_id: manifest for target, manifest in pairs}
         for line in transport(project, pairs[0][1]).call("state", request):
             package_id = str(line["package"])
+            if not line["jobs"] and elsewhere.is_elsewhere(project, package_id):
+                # It went to another person's account there.
+                found[package_id] = _as_harvested(project, Target(package_id), manifests[package_id])[0]
+                continue
             found[package_id] = _package(manifests[package_id], line)
             keep(project, found[package_id], [])
     return [found[target.package_id] for target in targets]
@@ -172,6 +188,27 @@ def _package(manifest: Manifest, line: dict[str, Any]) -> PackageState:
         tuple(line["problems"]),
         dict(line.get("reasons") or {}),
     )
+
+
+def _as_harvested(
+    project: Project, target: Target, manifest: Manifest
+) -> tuple[PackageState, list[TaskState]]:
+    """What the harvests here tell of a package whose cluster cannot be asked from here. Nothing is kept."""
+    listed = [TaskState(**row) for row in elsewhere.attempts(project, target.package_id)]
+    counts = dict(Counter(task.state for task in listed))
+    names = ", ".join(elsewhere.senders(project, target.package_id))
+    words = f"as harvested by {names}; for newer states they harvest and sync"
+    is_final = len(listed) == manifest.tasks and all(task.state == "COMPLETED" for task in listed)
+    found = PackageState(
+        target.package_id,
+        manifest.cluster,
+        manifest.program.name,
+        manifest.tasks,
+        counts,
+        is_final,
+        problems=() if is_final else (words,),
+    )
+    return found, listed
 
 
 def _task(line: dict[str, Any]) -> TaskState:

@@ -45,5 +45,9 @@ def outputs(paths: Sequence[Path], tasks: set[int] | None) -> list[Output]:
     last: dict[int, int] = {}
     for output in found:
         last[output.task] = max(output.attempt, last.get(output.task, 0))
-    kept = [output for output in found if output.attempt == last[output.task]]
-    return sorted(kept, key=lambda output: (output.task, output.path))
+    # Two machines may have harvested the same attempt: the first counts.
+    kept: dict[tuple[int, str], Output] = {}
+    for output in found:
+        if output.attempt == last[output.task]:
+            kept.setdefault((output.task, output.path), output)
+    return sorted(kept.values(), key=lambda output: (output.task, output.path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -54,16 +54,33 @@ def commit(
     blobs = _write_blobs(repo, [shard_path(repo, shard) for shard in kept])
     entries = _entries(repo, before_commit)
     entries.update((shard.name, blob) for shard, blob in zip(kept, blobs, strict=True))
+    tree = _tree(repo, entries, results)
+    parent = ("-p", before_commit) if before_commit else ()
+    subject = f"Harvest {results.harvest} of {package_id[:12]}: {sum(s.rows for s, _ in shards)} rows"
+    return _object(repo, "commit-tree", *parent, tree, stdin=subject.encode(), env=_IDENTITY)
+
+
+def commit_union(repo: Repo, package_id: str, parents: Sequence[str], results: Results) -> str:
+    """Write a commit that unites harvests; no ref moves. The same parents give the same commit."""
+    entries: dict[str, str] = {}
+    for parent in parents:
+        entries |= _entries(repo, parent)
+    when = max(gitrepo.text(repo, "show", "-s", "--format=%ct", *parents).split(), key=int)
+    dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"@{when} +0000")
+    subject = f"Harvest {results.harvest} of {package_id[:12]}: unites {len(parents)} machines' harvests"
+    words = [word for parent in parents for word in ("-p", parent)]
+    tree = _tree(repo, entries, results)
+    return _object(repo, "commit-tree", *words, tree, stdin=subject.encode(), env={**_IDENTITY, **dates})
+
+
+def _tree(repo: Repo, entries: Mapping[str, str], results: Results) -> str:
     lines = [f"100644 blob {entries[name]}\t{name}\n" for name in sorted(entries)]
     folder = _object(repo, "mktree", stdin="".join(lines).encode())
     manifest = _object(repo, "hash-object", "-w", "--stdin", stdin=to_bytes(results))
     top = [f"100644 blob {manifest}\tmanifest.json\n"]
     if entries:
         top.append(f"040000 tree {folder}\tshards\n")
-    tree = _object(repo, "mktree", stdin="".join(top).encode())
-    parent = ("-p", before_commit) if before_commit else ()
-    subject = f"Harvest {results.harvest} of {package_id[:12]}: {sum(s.rows for s, _ in shards)} rows"
-    return _object(repo, "commit-tree", *parent, tree, stdin=subject.encode(), env=_IDENTITY)
+    return _object(repo, "mktree", stdin="".join(top).encode())
 
 
 def store(

@@ -1,0 +1,51 @@
+"""Packages that somebody else launched, on a cluster that cannot be asked from here: what harvests tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cjledger import ledger
+from cjledger.harvest import store
+from cjledger.harvest.manifest import RECORDS
+from cjledger.model import Manifest
+from cjledger.project import Project
+
+FIELDS = ("attempt", "state", "job", "exit_code", "started", "ended", "host", "max_rss_mb", "error", "note")
+
+
+def senders(project: Project, package_id: str) -> list[str]:
+    """The installations that submitted a package, as the ledgers here say."""
+    return [
+        name
+        for name in ledger.chains(project.repo)
+        if any(e.event in ("submitted", "retried") for e in ledger.of_package(project.repo, name, package_id))
+    ]
+
+
+def is_elsewhere(project: Project, package_id: str) -> bool:
+    """Whether others alone submitted the package."""
+    names = senders(project, package_id)
+    return bool(names) and ledger.agent(project.repo) not in names
+
+
+def is_reachable(project: Project, manifest: Manifest) -> bool:
+    """Whether the package's cluster is one that several machines can reach: ``local`` is each one's own."""
+    where = project.config.clusters.get(manifest.cluster)
+    return where is not None and where.host is not None
+
+
+def attempts(project: Project, package_id: str) -> list[dict[str, Any]]:
+    """The newest harvested record of each task, by task: ``task`` and ``FIELDS``."""
+    from cjledger import query  # polars: for such packages alone
+
+    tip, results = store.load(project.repo, package_id)
+    paths, _ = store.readable(project.repo, package_id, tip, results.of(RECORDS))
+    if not paths:
+        return []
+    rows = query.collect(query.records(list(paths.values())))
+    newest = {row["cj_task"]: row for row in rows.iter_rows(named=True)}
+    return [{"task": task, **_fields(row)} for task, row in sorted(newest.items())]
+
+
+def _fields(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row["cj_attempt" if name == "attempt" else name] for name in FIELDS}
