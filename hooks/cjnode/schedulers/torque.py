@@ -4,6 +4,7 @@ Options: qsub(1B), qstat(1B) and the administrator's guide of Torque 6.1. Over S
 elements under numbers of their own, and qhold holds nothing (22.05): Slurm itself is asked there.
 """
 
+import os
 import re
 from typing import Dict, List, Optional
 
@@ -68,20 +69,21 @@ def clock(seconds: int) -> str:
     return "%d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
 
 
-def submit_command(job: Job) -> List[str]:
-    """The argv of qsub for one part. Pure."""
+def submit_command(root: str, job: Job) -> List[str]:
+    """The argv of qsub for one part, run in the root. Pure."""
     # What tasks do not print goes to the log by the script itself; a path here would be a file an element.
     argv = ["qsub", "-N", job.name, "-j", "oe", "-o", "/dev/null"]
     if job.elements > 1:
         at_once = job.resources.get("jobs")
         argv += ["-t", "1-%d" % job.elements + ("%%%d" % at_once if at_once else "")]
-    return argv + [job.script]
+    # The qsub over Slurm hands its words to a shell as they are: the root's own name must not be among them.
+    return argv + [os.path.relpath(job.script, root)]
 
 
 def submit(root: str, job: Job) -> str:
     """Hand the job's script to qsub and return its ID."""
     try:
-        done = run(root, submit_command(job), environ=commands.job_environment(root))
+        done = run(root, submit_command(root, job), environ=commands.job_environment(root))
     except MissingError:
         raise
     except SilentError as problem:
