@@ -53,15 +53,11 @@ def main(arguments: List[str]) -> int:
 
 
 def _work(root: str, package: str, submission: int) -> int:
+    element, job = int(os.environ.get("CJ_ELEMENT", "1")), os.environ.get("CJ_JOB_ID", "")
+    folder = layout.submission_path(root, package, submission)
+    incarnation = importlib.import_module("cjnode.element").incarnation(folder, element, job, os.environ)
     work = importlib.import_module("cjnode.work").work
-    code: int = work(
-        root,
-        package,
-        submission,
-        int(os.environ.get("CJ_ELEMENT", "1")),
-        int(os.environ.get("CJ_INCARNATION", "1")),
-        os.environ.get("CJ_JOB_ID", ""),
-    )
+    code: int = work(root, package, submission, element, incarnation, job)
     return code
 
 

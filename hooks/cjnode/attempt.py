@@ -10,6 +10,7 @@ from cjnode import blocks, children, prison, reproduce
 from cjnode.blocks import Output, Record
 from cjnode.cancelling import Cancelled
 from cjnode.children import Ended, Signals
+from cjnode.element import Lifetime, why_stopped
 from cjnode.journal import Journal
 from cjnode.observed import Observed
 from cjnode.outputs import clean
@@ -31,6 +32,7 @@ Setting = NamedTuple(
         ("name", str),  # of the submission
         ("observed", Observed),
         ("limit_s", Optional[float]),  # of one task; None where the scheduler keeps it
+        ("life", Optional[Lifetime]),  # of the element; None where it has no end
     ],
 )
 
@@ -120,7 +122,7 @@ def run(setting: Setting, journal: Journal, number: int, attempt: int) -> str:
     )
     ended = children.wait(child, setting.signals, lambda: why_end(setting, number, clock.began))
     span = clock.span()
-    outcome = outcome_of(ended, setting.limit_s)
+    outcome = outcome_of(setting, number, ended)
     settle(setting, journal, task, attempt, outcome, span, [])
     return outcome.state
 
@@ -153,13 +155,16 @@ def why_end(setting: Setting, number: int, began: float) -> str:
     return ""
 
 
-def outcome_of(ended: Ended, limit_s: Optional[float]) -> Outcome:
+def outcome_of(setting: Setting, number: int, ended: Ended) -> Outcome:
     """The state and the notes that follow from how a task's process ended."""
     notes = []
     state = "FAILED" if ended.exit_code else "COMPLETED"
     if ended.why == "time":
         state = "TIMEOUT"
-        notes.append("ended after its time limit of %g s" % (limit_s or 0))
+        notes.append("ended after its time limit of %g s" % (setting.limit_s or 0))
+    elif ended.why == "stop" and setting.life is not None and not setting.cancelled.has(number):
+        state, note = why_stopped(setting.life, setting.signals.number)
+        notes.append(note)
     elif ended.why:
         state = "CANCELLED"
         notes.append("cancelled while it ran" if ended.why == "cancel" else "its worker was asked to end")

@@ -18,7 +18,8 @@ LOOK_EVERY_S = 0.3
 # Helpers such as multiprocessing's resource tracker end by themselves a moment after their program.
 LEFT_BEHIND_GRACE_S = 0.1
 
-ENDING = (signal.SIGTERM, signal.SIGINT)
+# Those after the first two are how schedulers warn of a limit.
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 
 # How a task's first process ended, and what of it was ended with it.
 Ended = NamedTuple(
@@ -39,6 +40,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.stopping = False
+        self.number = int(signal.SIGTERM)  # by which signal the worker was asked to end
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
@@ -48,6 +50,8 @@ class Signals:
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: object) -> None:
+        if not self.stopping:
+            self.number = number
         self.stopping = True
 
     def wait(self, timeout_s: float) -> None:
@@ -96,8 +100,8 @@ def start(run: Callable[[], int], streams: Sequence[int], private: Sequence[int]
 
 def _forget_the_worker(streams: Sequence[int], private: Sequence[int]) -> None:
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for ending in (*ENDING, signal.SIGCHLD):
+        signal.signal(ending, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, stream in enumerate(streams, 1):
         os.dup2(stream, number)

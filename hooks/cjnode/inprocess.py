@@ -96,7 +96,7 @@ def _after(
     if turn.task and turn not in done:
         seconds = time.monotonic() - began
         span = attempts.Span(attempts.stamp(started), attempts.stamp(started + seconds), round(seconds, 6))
-        outcome = attempts.outcome_of(ended, setting.limit_s)
+        outcome = attempts.outcome_of(setting, turn.task, ended)
         if outcome.state == "COMPLETED":
             words = "the function ended its process with exit code 0"
             outcome = outcome._replace(state="FAILED", notes=outcome.notes + [words])

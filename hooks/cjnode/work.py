@@ -1,19 +1,23 @@
 """The verb ``work``: one element of a job claims blocks of tasks and runs them."""
 
 import os
+import re
 import socket
 import sys
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from cjnode import attempt, blocks, datalinks, inprocess, layout, observed, preload, prison, reproduce
 from cjnode.attempt import Setting
+from cjnode.attempts import Attempt, read_attempts
 from cjnode.blocks import BlockId, Claim, Current, Record
 from cjnode.cancelling import Cancelled
 from cjnode.children import Signals
+from cjnode.element import has_room, lifetime
 from cjnode.errors import NodeError
 from cjnode.files import read_json
 from cjnode.inprocess import Turn
 from cjnode.journal import Journal, Place, UnwritableError, persist
+from cjnode.points import LARGEST_TASK
 from cjnode.seeds import hash_seed
 from cjnode.submissions import MOST_DEATHS, Submission, read_submission
 from cjnode.workplace import Workplace
@@ -42,10 +46,13 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
     found = read_submission(package_path, submission)
     if not found.tasks:
         raise NodeError(found.problem)
+    local = package.manifest["scheduler"] == "local"
     folder = os.path.join(package_path, "scratch", "%d-%d-%d" % (submission, element, incarnation))
+    if not local:  # the same element of a job that was submitted twice
+        folder += "-" + re.sub("[^0-9A-Za-z]", "", job)
     remarks = datalinks.differences(found.path)
     workplace = persist(lambda: Workplace(package, folder, remarks), lambda: signals.stopping)
-    limit = package.manifest["resources"]["walltime_s"] if package.manifest["scheduler"] == "local" else None
+    limit = package.manifest["resources"]["walltime_s"]
     setting = Setting(
         package,
         workplace,
@@ -56,7 +63,8 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         element,
         layout.job_name(package_id, submission),
         observed.of_this_process(package_path),
-        limit,
+        limit if local else None,
+        None if local else lifetime(limit),
     )
     elements = _elements(found)
     try:
@@ -89,7 +97,7 @@ def _stand_alone() -> None:
     os.close(null)
     prison.adopt_orphans()
     os.chdir("/")
-    for name in ("CJ_ELEMENT", "CJ_INCARNATION"):
+    for name in ("CJ_ELEMENT", "CJ_INCARNATION", "CJ_RESTARTS", "CJ_SUBMITTING"):
         os.environ.pop(name, None)
 
 
@@ -108,13 +116,26 @@ def _elements(submission: Submission) -> int:
 
 def _run(worker: Worker) -> int:
     states: List[str] = []
+    life, longest_s = worker.setting.life, 0.0
     for generation, block in _todo(worker):
         if worker.setting.signals.stopping:
             break
-        states += _claim_and_run(worker, block, generation)
+        if life is not None and states and not has_room(life, longest_s, worker.submission.block):
+            break  # a task would be cut off by this element's age, and another element may have time for it
+        ended = _claim_and_run(worker, block, generation)
+        if ended and life is not None and life.walltime_s is not None:
+            longest_s = max(longest_s, _longest_s(worker, block, generation))
+        states += ended
     if worker.setting.signals.stopping:
         return STOPPED
     return 0 if all(state == "COMPLETED" for state in states) else 1
+
+
+def _longest_s(worker: Worker, block: int, generation: int) -> float:
+    found: Dict[int, Attempt] = {}
+    path = blocks.block_path(worker.submission.path, block, generation, "records")
+    read_attempts(path, LARGEST_TASK, False, found)
+    return max([each.seconds for each in found.values()] or [0.0])
 
 
 def _todo(worker: Worker) -> Iterator[Tuple[int, int]]:
@@ -144,6 +165,8 @@ def _inherited(worker: Worker) -> Dict[int, int]:
         if holder is None:
             continue
         claim = holder[0]
+        if claim.job != worker.setting.job:
+            continue  # its twin of a job that was submitted twice may live
         if claim.element == worker.setting.element and claim.incarnation < worker.incarnation:
             mine[block] = generation
     return mine

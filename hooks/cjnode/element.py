@@ -1,0 +1,83 @@
+"""An element of a job: which start of it this is, and how long it may live."""
+
+import os
+import signal
+import time
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+
+from cjnode import blocks
+
+# A block is begun when it would be done in this much less than the time left, by the longest task so far.
+MARGIN = 1.5
+# Slurm's SIGTERM comes at the limit; what was asked for with --signal, and SGE's soft limits, before it.
+# Its clock ticks in minutes.
+BEFORE_LIMIT_S = {signal.SIGTERM: 30.0, signal.SIGUSR1: 180.0, signal.SIGUSR2: 180.0, signal.SIGXCPU: 180.0}
+
+# How long an element may live, and since when it does, by the monotonic clock.
+Lifetime = NamedTuple("Lifetime", [("walltime_s", Optional[float]), ("began", float)])
+
+
+def lifetime(walltime_s: Optional[float]) -> Lifetime:
+    """The life of this process, which the batch script became: its set-up counts."""
+    return Lifetime(walltime_s, time.monotonic() - _age_s())
+
+
+def _age_s() -> float:
+    """For how long this process has been there; it keeps its number when it becomes another program."""
+    try:
+        with open("/proc/self/stat") as file:
+            started = float(file.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        with open("/proc/uptime") as file:
+            return max(0.0, float(file.read().split()[0]) - started)
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def has_room(life: Lifetime, longest_s: float, tasks: int) -> bool:
+    """Whether so many tasks can be done before the element's end, none being longer than ``longest_s``."""
+    if life.walltime_s is None:
+        return True
+    left = life.walltime_s - (time.monotonic() - life.began)
+    return left > longest_s * tasks * MARGIN
+
+
+def why_stopped(life: Lifetime, number: int) -> Tuple[str, str]:
+    """State and note of a task whose worker was asked to end by a signal.
+
+    Why else it was asked the worker cannot know. A preempted element starts again, and a NODE_FAIL is what
+    it then runs once more; of one that was cancelled the scheduler tells.
+    """
+    passed = time.monotonic() - life.began
+    if life.walltime_s is not None and passed >= life.walltime_s - BEFORE_LIMIT_S.get(
+        signal.Signals(number), 30.0
+    ):
+        return "TIMEOUT", "its element came to its walltime of %g s" % life.walltime_s
+    return "NODE_FAIL", "the scheduler asked its element to end (%s)" % signal.Signals(number).name
+
+
+def incarnation(submission_path: str, element: int, job: str, variables: Mapping[str, str]) -> int:
+    """Which start of the element this is, from 1.
+
+    ``local`` counts itself. Other schedulers tell how often they started it again in CJ_RESTARTS, or by
+    ``+`` only that they did: then it is the one after the last that left a claim.
+    """
+    restarts = variables.get("CJ_RESTARTS") or ""
+    if not restarts:
+        return int(variables.get("CJ_INCARNATION") or 1)
+    if restarts == "0":
+        return 1
+    last = newest(submission_path, element, job)
+    return max(last + 1, int(restarts) + 1 if restarts.isdigit() else 0)
+
+
+def newest(submission_path: str, element: int, job: str) -> int:
+    """The newest start of a job's element that left a claim; 0: none did."""
+    found: Dict[int, int] = {0: 0}
+    number = int(os.path.basename(submission_path))
+    for each in blocks.list_blocks(submission_path, number):
+        if each.claim:
+            path = blocks.block_path(submission_path, each.id.block, each.id.generation, "claim")
+            claim = blocks.read_claim(path)
+            if claim is not None and claim[0].job == job:
+                found[claim[0].element] = max(claim[0].incarnation, found.get(claim[0].element, 0))
+    return found.get(element, 0)
