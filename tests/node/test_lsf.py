@@ -140,7 +140,7 @@ def test_jobs_are_polled_by_one_query(site: Replay) -> None:
     jobs = ["321", "22005", "500", "58652", "9"]
     assert lsf.poll(root(site), jobs) == {
         "321": Status("RUNNING", "", "", {1: Element("RUNNING", "")}),
-        "22005": Status("ENDED", "", "", {}),
+        "22005": Status("ENDED", "", "", {1: Element("COMPLETED", "")}),
         "500": Status(
             "RUNNING",
             "",
@@ -149,6 +149,9 @@ def test_jobs_are_polled_by_one_query(site: Replay) -> None:
                 1: Element("RUNNING", ""),
                 2: Element("PENDING", "New job is waiting for scheduling"),
                 3: Element("PENDING", "The job array has reached its job slot limit"),
+                4: Element(
+                    "OUT_OF_MEMORY", "TERM_MEMLIMIT: job killed after reaching LSF memory usage limit"
+                ),
             },
         ),
         "58652": Status(

@@ -159,9 +159,9 @@ def test_without_a_history_the_living_are_asked_for(site: Replay) -> None:
 
 
 def test_jobs_are_polled_by_one_query(site: Replay) -> None:
-    site.says(
-        "qstat", recording("pbs_plain.txt") + recording("pbs_array.txt"), "qstat: Unknown Job Id 9.pbs\n", 153
-    )
+    answer = recording("pbs_plain.txt") + recording("pbs_array.txt")
+    site.says("qstat", answer, "qstat: Unknown Job Id 9.pbs\n", 153)
+    site.says("qstat", recording("pbs_elements.txt"))
     jobs = ["7013474.pbs", "4.scheduler", "5551111[].aqua", "9.pbs"]
     assert pbs.poll(root(site), jobs) == {
         "7013474.pbs": Status(
@@ -171,9 +171,10 @@ def test_jobs_are_polled_by_one_query(site: Replay) -> None:
             {1: Element("PENDING", "")},
         ),
         "4.scheduler": Status("RUNNING", "", "", {1: Element("RUNNING", "")}),
-        "5551111[].aqua": Status("RUNNING", "", "4", {}),
+        "5551111[].aqua": Status("RUNNING", "", "4", {2: Element("RUNNING", ""), 3: Element("RUNNING", "")}),
     }
-    assert site.calls() == [["qstat", "-x", "-f", *jobs]]
+    # A second one only where some elements of an array have ended and others run.
+    assert site.calls() == [["qstat", "-x", "-f", *jobs], ["qstat", "-t", "5551111[].aqua"]]
     assert pbs.poll(root(site), []) == {}
 
 
@@ -225,6 +226,23 @@ def test_each_letter_has_a_state(fields: dict[str, str], status: tuple[str, str,
 )
 def test_an_array_tells_which_elements_wait(fields: dict[str, str], status: tuple[str, str, str]) -> None:
     assert pbs_answers.status(pbs_answers.Record("7[].srv", fields)) == Status(*status, {})
+
+
+def test_an_array_without_ended_elements_tells_which_run() -> None:
+    fields = {
+        "job_state": "B",
+        "array_state_count": "Queued:2 Running:2 Exiting:0 Expired:0",
+        "array_indices_submitted": "1-4",
+        "array_indices_remaining": "2,4",
+    }
+    running = {1: Element("RUNNING", ""), 3: Element("RUNNING", "")}
+    assert pbs_answers.status(pbs_answers.Record("7[].srv", fields)) == Status("RUNNING", "", "2,4", running)
+
+
+def test_elements_that_cannot_be_told_apart_are_all_left_out(site: Replay) -> None:
+    site.says("qstat", recording("pbs_array.txt"))
+    site.says("qstat", err="qstat: End of File\n", code=35)
+    assert pbs.poll(root(site), ["5551111[].aqua"]) == {"5551111[].aqua": Status("RUNNING", "", "", {})}
 
 
 def test_the_history_tells_how_elements_ended(site: Replay) -> None:

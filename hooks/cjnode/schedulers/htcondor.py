@@ -47,6 +47,10 @@ _UNCLEAR = re.compile(r"Failed to connect to|Failed to commit|[Tt]imed? ?out|Can
 
 def batch_script(spec: JobSpec) -> str:
     """The text of ``.cj/job.sh``: what is asked for stands in the submit description instead."""
+    nodes = spec.resources.get("nodes") or 1
+    if nodes > 1:
+        raise NodeError("nodes: HTCondor runs a job on one machine, not on %d" % nodes, "--nodes 1")
+    flag_lines("", spec.resources.get("alloc") or [])
     variables = index_lines(
         "${CJ_HTCONDOR##*.} + 1",
         # The job's own description as it was at its start; it knows how often it started.
@@ -102,8 +106,6 @@ def _argument(text: str) -> str:
 
 def submit(root: str, job: Job) -> str:
     """Describe the job to condor_submit and return its ID, the cluster's number."""
-    if (job.resources.get("nodes") or 1) > 1:
-        raise NodeError("HTCondor runs a job on one machine: %d nodes" % job.resources["nodes"], "--nodes 1")
     try:
         done = run(
             root,

@@ -114,7 +114,10 @@ def status(found: List[Dict[str, str]]) -> Status:
             reasons += [reason] if reason else []
         elif record.get("stat") in ("UNKWN", "USUSP", "SSUSP"):
             reason = {"UNKWN": "its host does not answer"}.get(record["stat"], "suspended")
-        if state != "ENDED":
+        ended = account(record)
+        if ended:
+            elements[index(record)] = Element(ended.state, ended.reason)
+        elif state != "ENDED":
             elements[index(record)] = Element(state, reason)
     states = {element.state for element in elements.values()}
     order = ("RUNNING", "PENDING", "WAITING", "HELD")

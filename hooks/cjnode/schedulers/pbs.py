@@ -123,8 +123,21 @@ def find(root: str, name: str) -> List[str]:
 
 
 def poll(root: str, jobs: List[str]) -> Dict[str, Status]:
-    """The jobs that qstat lists."""
-    return {job: pbs_answers.status(record) for job, record in _asked(root, [], jobs).items()}
+    """The jobs that qstat lists.
+
+    Of arrays of which some elements have ended and others run a second query asks which run, in the short
+    form: the long one is kilobytes for each element.
+    """
+    listed = _asked(root, [], jobs)
+    found = {job: pbs_answers.status(record) for job, record in listed.items()}
+    mixed = [job for job in found if "[" in job and pbs_answers.is_mixed(listed[job].fields)]
+    if mixed:
+        done = run(root, ["qstat", "-t"] + mixed)
+        for job in mixed:
+            running = pbs_answers.running(done.out, pbs_answers.number(job)[0])
+            # Without them those that wait are not told either: what is in neither list has ended.
+            found[job] = found[job]._replace(elements=running, waiting=found[job].waiting if running else "")
+    return found
 
 
 def _asked(root: str, options: List[str], jobs: List[str]) -> Dict[str, pbs_answers.Record]:

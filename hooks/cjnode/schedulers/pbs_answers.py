@@ -97,29 +97,55 @@ def status(record: Record) -> Status:
     state = _STATES.get(letter, "PENDING")
     if letter == "H" and "depend" in fields and fields.get("Hold_Types") == "s":
         state = "WAITING"
-    if letter == "B" and not _busy(fields.get("array_state_count", "Running:1")):
+    if letter == "B" and not _busy(fields):
         state = "PENDING"
     if "[" in record.job:
-        waiting = _indices(fields.get("array_indices_remaining", "")) if state != "ENDED" else ""
-        elements: Dict[int, Element] = {}
+        waiting = indices(fields.get("array_indices_remaining", "")) if state != "ENDED" else []
+        elements = _begun(fields, waiting) if state != "ENDED" else {}
     else:
-        waiting = "1" if state in ("PENDING", "HELD", "WAITING") else ""
-        elements = {1: Element(state, "")} if state != "ENDED" else {}
+        waiting = [1] if state in ("PENDING", "HELD", "WAITING") else []
+        ended = account_of(record)
+        elements = {1: Element(ended.state, ended.reason) if ended else Element(state, "")}
     reason = fields.get("comment", "").strip() if state in ("PENDING", "HELD", "WAITING") else ""
-    return Status(state, reason or _REASONS.get(letter, ""), waiting, elements)
+    return Status(state, reason or _REASONS.get(letter, ""), format_tasks(waiting), elements)
 
 
-def _busy(counts: str) -> bool:
-    found = dict(part.split(":", 1) for part in counts.split() if ":" in part)
-    return any(found.get(word, "0") not in ("0", "") for word in ("Running", "Exiting"))
+def _begun(fields: Dict[str, str], waiting: List[int]) -> Dict[int, Element]:
+    """The elements of an array that run, where those that ended are none: else it cannot be told."""
+    if is_mixed(fields):
+        return {}
+    submitted = set(indices(fields.get("array_indices_submitted", "")))
+    return {index: Element("RUNNING", "") for index in sorted(submitted.difference(waiting))}
 
 
-def _indices(text: str) -> str:
-    """``5, 9-12`` or ``1-9:2`` as ``5,9-12``; ``-`` is none."""
+def is_mixed(fields: Dict[str, str]) -> bool:
+    """Whether some elements of an array have ended and others run: its attributes do not tell which."""
+    counts = _counts(fields)
+    return _busy(fields) and counts.get("Expired", 1) > 0
+
+
+def running(text: str, number: str) -> Dict[int, Element]:
+    """An array's elements that run, from ``qstat -t``: a line each, whose ID may be cut after the index."""
+    rows = re.findall(r"^%s\[([0-9]+)\]\S*\s.*\s([A-Z])\s+\S+\s*$" % number, text, re.M)
+    return {int(index): Element("RUNNING", "") for index, letter in rows if _STATES.get(letter) == "RUNNING"}
+
+
+def _counts(fields: Dict[str, str]) -> Dict[str, int]:
+    words = re.findall(r"(\w+):([0-9]+)", fields.get("array_state_count", ""))
+    return {word: int(count) for word, count in words}
+
+
+def _busy(fields: Dict[str, str]) -> bool:
+    counts = _counts(fields)
+    return not counts or counts.get("Running", 0) + counts.get("Exiting", 0) > 0
+
+
+def indices(text: str) -> List[int]:
+    """The numbers of ``5, 9-12`` or ``1-9:2``; ``-`` is none."""
     numbers: List[int] = []
     for first, last, step in re.findall(r"([0-9]+)(?:-([0-9]+))?(?::([0-9]+))?", text):
         numbers += range(int(first), int(last or first) + 1, int(step or 1))
-    return format_tasks(sorted(set(numbers))) if numbers else ""
+    return sorted(set(numbers))
 
 
 def number(job: str) -> Tuple[str, Optional[str]]:
