@@ -12,9 +12,10 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.completion import SHELLS, script
 from cjledger.cli.options import Json, Pid
+from cjledger.config import person_file
 from cjledger.errors import UsageError
 from cjledger.project import resolve
-from cjledger.render import json_line, number, plain, plain_lines, table
+from cjledger.render import json_line, number, plain, plain_lines, table, wrap
 
 OnePid = Annotated[str, typer.Argument(metavar="PID", help="The package.")]
 
@@ -97,19 +98,47 @@ def fsck(pid: Pid = None, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def config(json: Json = False) -> None:
-    """Show the configuration in force.
+def config(
+    act: Annotated[
+        str | None, typer.Argument(metavar="import", help="Read clusters from a file instead.")
+    ] = None,
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="ClusterJob's own ssh_config.")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Overwrite clusters that are there by these names.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the configuration in force, or import clusters into it.
 
-    Defaults included; sources are the files that were read.
+    Defaults included; sources are the files that were read. git cj config import FILE writes ClusterJob's
+    clusters into your own configuration file, and says what it did not understand.
     """
     from cjledger.commands import about
 
+    if act is not None:
+        _import(act, file, yes, json)
+        return
     found = about.settings(output.project())
     if json:
         output.emit(found)
         return
     for key, value in _flat(found):
         output.say(f"{plain(key)} = {json_line(value)}")
+
+
+def _import(act: str, file: str | None, yes: bool, json: bool) -> None:
+    from cjledger.commands import importing
+
+    if act != "import" or file is None:
+        raise UsageError("config takes import FILE, or nothing", "git cj config import ssh_config")
+    done = importing.import_file(Path(file), person_file(), yes)
+    if json:
+        output.emit({"file": done.file, "clusters": done.clusters, "notes": done.notes})
+        return
+    output.say(f"written to {plain(done.file)}:\n\n{plain_lines(done.text)}".rstrip())
+    for note in done.notes:
+        output.note(wrap(f"warning: {plain(note)}", output.width(), "  "))
+    output.note(f"next: git cj init {plain(done.clusters[0])}")
 
 
 def _flat(values: dict[str, Any], at: str = "") -> list[tuple[str, Any]]:

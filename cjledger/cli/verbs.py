@@ -32,6 +32,7 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("parrun", "launch", _NEST, "Launch one task for each iteration of a script's loop nest."),
             Verb("deploy", "launch", _PROGRAM, "Make a package as run does, without submitting it."),
             Verb("pardeploy", "launch", _NEST, "Make a package as parrun does, without submitting it."),
+            Verb("extend", "launch", "[PID] [OPTIONS]", "Add points to an experiment, also while it runs."),
             Verb("submit", "launch", "[PID]", "Send a package that was deployed, or whose sending failed."),
         ),
     ),
@@ -87,7 +88,9 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("checkout", "inspect", "PID DIR", "Check a package's exact files out as a linked worktree."),
             Verb("diff", "inspect", "PID PID", "Compare two packages."),
             Verb("fsck", "inspect", "[PID]", "Check packages, ledgers and shards against their hashes."),
-            Verb("config", "inspect", "", "Show the configuration in force."),
+            Verb(
+                "config", "inspect", "[import FILE]", "Show the configuration in force, or import clusters."
+            ),
             Verb("who", "inspect", "", "Show who launches from here, and with what."),
             Verb(
                 "completion",

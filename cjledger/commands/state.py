@@ -193,12 +193,12 @@ def _package(manifest: Manifest, line: dict[str, Any]) -> PackageState:
 def _as_harvested(
     project: Project, target: Target, manifest: Manifest
 ) -> tuple[PackageState, list[TaskState]]:
-    """What the harvests here tell of a package whose cluster cannot be asked from here. Nothing is kept."""
+    """What the harvests here tell of a package whose cluster cannot be asked from here."""
     listed = [TaskState(**row) for row in elsewhere.attempts(project, target.package_id)]
     counts = dict(Counter(task.state for task in listed))
     names = ", ".join(elsewhere.senders(project, target.package_id))
     words = f"as harvested by {names}; for newer states they harvest and sync"
-    is_final = len(listed) == manifest.tasks and all(task.state == "COMPLETED" for task in listed)
+    is_final = len(listed) == manifest.tasks
     found = PackageState(
         target.package_id,
         manifest.cluster,
@@ -208,6 +208,8 @@ def _as_harvested(
         is_final,
         problems=() if is_final else (words,),
     )
+    if is_final:  # until a sync brings newer results
+        keep(project, found, listed if len(listed) <= KEPT_TASKS else [])
     return found, listed
 
 

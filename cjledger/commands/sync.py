@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from cjledger import gitrepo, ledger, package, remote
+from cjledger.commands import elsewhere, state
 from cjledger.commands.harvest import alone
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
@@ -176,7 +177,11 @@ def _bring_results(project: Project, where: Remote, package_id: str, came: str, 
             new, differing = union.merge(repo, package_id, before, came)
             for table in differing:
                 tally.refuse(f"{table} of {package_id[:12]} was read in two ways: its columns may differ")
-        return _move(repo, where, RESULTS, [RefMove(ref, new, before or repo.zero)], tally)
+        if not _move(repo, where, RESULTS, [RefMove(ref, new, before or repo.zero)], tally):
+            return False
+    if elsewhere.is_elsewhere(project, package_id):
+        state.forget(project, package_id)
+    return True
 
 
 def _chains(repo: Repo, where: Remote, came: Refs, here: Refs, tally: _Tally) -> list[tuple[RefMove, Entry]]:
