@@ -23,7 +23,9 @@ def parse_memory(text: str) -> int:
 def parse_walltime(text: str) -> int:
     """Seconds of ``30`` and ``30:00`` (minutes), ``48:00:00``, ``2-00:00:00``, ``2d``, ``90m``, ``1h30m``.
 
-    A number alone is minutes and ``D-H`` is days and hours: https://slurm.schedmd.com/sbatch.html#OPT_time
+    Without units it is Slurm's notation, whatever the cluster's scheduler: ``M``, ``M:S``, ``H:M:S``,
+    ``D-H``, ``D-H:M``, ``D-H:M:S`` (https://slurm.schedmd.com/sbatch.html#OPT_time). Only the first number
+    may overflow: ``1:75:00`` may be a slip, or have its numbers in the wrong places.
     """
     seconds = _slurm(text.strip()) or _units(text.strip().lower())
     if not seconds:
@@ -40,10 +42,12 @@ def check_count(option: str, count: int | None) -> None:
 
 
 def _slurm(text: str) -> int | None:
-    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text):
+    if not re.fullmatch(r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}", text):
         return None
     days, dash, rest = text.rpartition("-")
     numbers = [int(part) for part in rest.split(":")]
+    if any(number > 59 for number in numbers[1:]) or (dash and numbers[0] > 23):
+        return None
     if dash:
         hours, minutes, seconds = [*numbers, 0, 0][:3]
     elif len(numbers) == 3:
@@ -54,11 +58,10 @@ def _slurm(text: str) -> int | None:
 
 
 def _units(text: str) -> int | None:
-    if not re.fullmatch(
-        r"(?:\d+(?:\.\d+)?\s*d\s*)?(?:\d+(?:\.\d+)?\s*h\s*)?"
-        r"(?:\d+(?:\.\d+)?\s*m\s*)?(?:\d+(?:\.\d+)?\s*s)?",
-        text,
-    ):
+    number = r"([0-9]+(?:\.[0-9]+)?)\s*"
+    units = ("d(?:ays?)?", "h(?:(?:ou)?rs?)?", "m(?:in(?:ute)?s?)?", "s(?:ec(?:ond)?s?)?")
+    found = re.fullmatch("".join(rf"(?:{number}{unit}\s*)?" for unit in units), text)
+    if not found:
         return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([dhms])", text)
-    return math.ceil(sum(float(number) * _SECONDS[unit] for number, unit in parts)) or None
+    numbers = zip(found.groups(), _SECONDS.values(), strict=True)
+    return math.ceil(sum(float(number) * seconds for number, seconds in numbers if number)) or None

@@ -43,6 +43,11 @@ def test_what_is_no_memory_is_refused(text: str) -> None:
         ("48:00:00", 172800),
         ("2-00:00:00", 172800),
         ("2-12", 216000),
+        ("2-0", 172800),
+        ("2-12:30:15", 217815),
+        ("90:30", 5430),
+        ("100:00:00", 360000),
+        ("00:10:00", 600),
         ("2-12:30", 217800),
         ("2d", 172800),
         ("90m", 5400),
@@ -50,6 +55,11 @@ def test_what_is_no_memory_is_refused(text: str) -> None:
         ("1d 2h 3m 4s", 93784),
         ("1.5h", 5400),
         ("45s", 45),
+        ("90 min", 5400),
+        ("2 days", 172800),
+        ("1 hour 30 minutes", 5400),
+        ("2hrs", 7200),
+        ("10 secs", 10),
         ("2D", 172800),
         (" 30 ", 1800),
     ],
@@ -58,7 +68,33 @@ def test_walltime_is_seconds(text: str, seconds: int) -> None:
     assert parse_walltime(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "0:00", "-5", "m", "1m1h", "1:2:3:4", "1-2-3", "2 weeks", "1e9"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "0:00",
+        "0-0",
+        "-5",
+        "m",
+        "1m1h",
+        "1h30",
+        "1:2:3:4",
+        "1-2-3",
+        "1-",
+        "2 weeks",
+        "1e9",
+        "1:75:00",
+        "1:00:60",
+        "30:90",
+        "2-24:00:00",
+        "2-12:60",
+        "30:00m",
+        "1,5h",
+        "infinite",
+        "UNLIMITED",
+    ],
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(CjError, match="is not a length of time"):
         parse_walltime(text)
