@@ -120,6 +120,7 @@ def bring(root: str, package: str, submission: int, patient: bool) -> Outcome:
     why = _bring_all(_Bringing(root, folder, intent, fields, patient))
     if why:
         _say(root, package, submission, why)
+        replace(os.path.join(layout.backlog_path(root), ".last"), b"")  # it was tried just now
     else:
         unmark(root, package, submission)
     return Outcome(read_parts(folder, intent), why)
