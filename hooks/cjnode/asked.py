@@ -46,6 +46,11 @@ def ask(root: str, scheduler: str, jobs: List[str], fresh: bool) -> Answer:
     return answer
 
 
+def outdate(root: str) -> None:
+    """Have the scheduler asked anew: what it said of jobs was changed since."""
+    files.forget(layout.asked_path(root, "asked.json"))
+
+
 def age_s(at: str) -> float:
     """The seconds since a time of ours; endless for one to come, when a clock was set back."""
     passed = between_s(at, files.now())

@@ -18,6 +18,9 @@ from cjnode.reproduce import Package, Task
 from cjnode.running import run_to_exit
 from cjnode.workplace import Collected, Workplace
 
+# A worker has its own signal this much later than its task, at most.
+_SIGNALLED_TOO_S = 0.3
+
 # What all attempts of one element have in common.
 Setting = NamedTuple(
     "Setting",
@@ -158,16 +161,17 @@ def why_end(setting: Setting, number: int, began: float) -> str:
 def outcome_of(setting: Setting, number: int, ended: Ended) -> Outcome:
     """The state and the notes that follow from how a task's process ended."""
     notes = []
+    why = ended.why or _why_killed(setting, number, ended.signal)
     state = "FAILED" if ended.exit_code else "COMPLETED"
-    if ended.why == "time":
+    if why == "time":
         state = "TIMEOUT"
         notes.append("ended after its time limit of %g s" % (setting.limit_s or 0))
-    elif ended.why == "stop" and setting.life is not None and not setting.cancelled.has(number):
+    elif why == "stop" and setting.life is not None and not setting.cancelled.has(number):
         state, note = why_stopped(setting.life, setting.signals.number)
         notes.append(note)
-    elif ended.why:
+    elif why:
         state = "CANCELLED"
-        notes.append("cancelled while it ran" if ended.why == "cancel" else "its worker was asked to end")
+        notes.append("cancelled while it ran" if why == "cancel" else "its worker was asked to end")
     elif ended.signal:
         notes.append("ended by %s" % _signal_name(ended.signal))
         if ended.signal == signal.SIGKILL and prison.ran_out_of_memory():
@@ -177,6 +181,18 @@ def outcome_of(setting: Setting, number: int, ended: Ended) -> Outcome:
         words = "was" if ended.left_behind == 1 else "were"
         notes.append("%d process%s left behind %s ended" % (ended.left_behind, plural, words))
     return Outcome(state, ended.exit_code, ended.signal, ended.max_rss_mb, round(ended.cpu_s, 6), notes)
+
+
+def _why_killed(setting: Setting, number: int, killed_by: int) -> str:
+    """Why a task was killed that its worker did not end: schedulers signal both, in any order."""
+    if killed_by != signal.SIGTERM or setting.life is None:
+        return ""
+    deadline = time.monotonic() + _SIGNALLED_TOO_S
+    while time.monotonic() < deadline and not setting.signals.stopping:
+        setting.signals.wait(_SIGNALLED_TOO_S / 10)
+    if setting.cancelled.has(number):
+        return "cancel"
+    return "stop" if setting.signals.stopping else ""
 
 
 def _signal_name(number: int) -> str:

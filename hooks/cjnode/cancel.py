@@ -4,7 +4,7 @@ import os
 import re
 from typing import Any, BinaryIO, Dict, List, Set
 
-from cjnode import blocks, layout, schedulers
+from cjnode import asked, blocks, layout, schedulers
 from cjnode.attempts import Attempt, read_attempts
 from cjnode.errors import NodeError
 from cjnode.files import create_json, forget, read_json
@@ -53,6 +53,7 @@ def _cancel_submission(root: str, package: str, number: int, named: Set[int], to
         scheduler = layout.scheduler(root)
         for job in all_jobs(root, scheduler, path, package, intent):
             schedulers.cancel(scheduler, root, job)
+        asked.outdate(root)
     return len(open_tasks)
 
 

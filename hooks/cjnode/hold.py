@@ -3,7 +3,7 @@
 import os
 from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
-from cjnode import backlog, blocks, layout, schedulers
+from cjnode import asked, backlog, blocks, layout, schedulers
 from cjnode.errors import NodeError
 from cjnode.files import create_json, forget
 from cjnode.submissions import Submission, read_submission
@@ -18,6 +18,7 @@ def hold(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         for job in jobs:
             schedulers.hold(scheduler, root, job)
             held.append(job)
+    asked.outdate(root)
     _answer(request, held, out)
 
 
@@ -29,6 +30,7 @@ def release(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         for job in jobs:
             schedulers.release(scheduler, root, job)
             released.append(job)
+    asked.outdate(root)
     _answer(request, released, out)
     backlog.drain(root, [request["package"]])
 
