@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cjledger.commands import control, harvest, log, reduce, state
+from cjledger.commands import control, family, following, harvest, log, reduce, state
+from cjledger.commands import extend as extending
 from cjledger.commands import launch as launching
+from cjledger.commands.following import Result
 from cjledger.commands.plan import LaunchRequest
 from cjledger.commands.state import PackageState
 from cjledger.config import person_file
@@ -62,6 +64,37 @@ class Package:
     def retry(self) -> bool:
         """Run again the tasks that did not complete; False when there are none."""
         return control.retry(self.project, Target(self.id)) is not None
+
+    def extend(
+        self,
+        points: Sequence[Mapping[str, Any]],
+        *,
+        announce: Callable[[str], None] = lambda line: None,
+        **options: Any,
+    ) -> Package:
+        """Add points, one mapping a task, to this experiment; it may be running.
+
+        Options are ``repeat``, ``seed``, ``message`` and ``reuse``. The points run as a package of their
+        own, which is returned; ``results`` and ``as_completed`` of this one see them too.
+        """
+        more = extending.More(rows=tuple(dict(point) for point in points), **options)
+        done = extending.extend(self.project, Target(self.id), more, announce)
+        return Package(self.project, done.package_id, done.tasks)
+
+    def as_completed(self, period_s: float = 0.5) -> Iterator[Result]:
+        """Each task when it has ended, those that were added meanwhile too, until none is left."""
+        told: set[tuple[str, int]] = set()
+        while True:
+            found = family.members(self.project, [Target(self.id)])
+            final = all(one.final for one in state.states(self.project, found))
+            # Looked at after the states: what ended before them is seen.
+            fresh = [result for member in found for result in following.ended(self.project, member, told)]
+            told.update((result.package_id, result.task) for result in fresh)
+            yield from fresh
+            if final and not fresh:
+                return
+            if not fresh:
+                time.sleep(period_s)
 
     def harvest(self) -> None:
         """Bring new outputs home."""

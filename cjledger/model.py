@@ -135,6 +135,14 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Linked:
+    """Tasks of another package that count as this one's: they had run already."""
+
+    package: str
+    tasks: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """``.cj/package.json``: all that a launch needs besides the code."""
 
@@ -162,6 +170,9 @@ class Manifest:
     max_jobs: int | None = None
     environment: Environment = Environment()
     data: tuple[Data, ...] = ()
+    code: str = ""  # the snapshot's tree
+    extends: str | None = None  # the package whose experiment this one adds points to
+    linked: tuple[Linked, ...] = ()
     format: int = field(default=FORMAT)
 
 
@@ -215,6 +226,7 @@ def _manifest(raw: dict[str, Any]) -> Manifest:
             "locks": tuple(Lock(**lock) for lock in raw["locks"]),
             "environment": _environment(raw.get("environment") or {}),
             "data": tuple(Data(**each) for each in raw.get("data", ())),
+            "linked": tuple(Linked(**each) for each in raw.get("linked", ())),
         }
     )
 

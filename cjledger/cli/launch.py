@@ -1,4 +1,4 @@
-"""run, parrun, deploy, pardeploy, submit."""
+"""run, parrun, deploy, pardeploy, extend, submit."""
 
 from __future__ import annotations
 
@@ -11,15 +11,28 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cjledger.cli import output
-from cjledger.cli.launch_options import PARAMETERS, Script, Wait
+from cjledger.cli.launch_options import (
+    PARAMETERS,
+    Blocks,
+    Design,
+    Message,
+    Points,
+    Repeat,
+    Reuse,
+    Samples,
+    Script,
+    Seed,
+    SweepOption,
+    Wait,
+)
 from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve
 from cjledger.render import fit, plain, plain_lines, table
 
 if TYPE_CHECKING:
-    from cjledger.commands.launch import Launched
     from cjledger.commands.plan import LaunchRequest
+    from cjledger.commands.submit import Launched
 
 _SHOWN = 20
 
@@ -116,7 +129,7 @@ def _launch(given: dict[str, Any], rest: tuple[str, ...], loops: bool) -> None:
         request = _request(project, given, rest, loops)
         done = launching.launch(project, request, output.note, begun)
     _show(done, given["json"])
-    if given["wait"] and request.submit:
+    if given["wait"] and request.submit and done.tasks:
         from cjledger.cli.following import wait_for
 
         wait_for(project, Target(done.package_id), to=sys.stderr)
@@ -171,6 +184,8 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         submit=not given["no_submit"],
         allow_large=given["allow_large"],
         allow_secret=tuple(given["allow_secret"]),
+        reuse=given["reuse"],
+        skip_done=given["skip_done"],
     )
 
 
@@ -212,6 +227,10 @@ def _show(done: Launched, json: bool) -> None:
             }
         )
         return
+    if not done.tasks:
+        for line in done.report:
+            output.say(line)
+        return
     noun = "task" if done.tasks == 1 else "tasks"
     how = f"as {plain(' '.join(done.jobs))}" if done.jobs else "not submitted: git cj submit "
     how += "" if done.jobs else done.package_id[:8]
@@ -220,16 +239,59 @@ def _show(done: Launched, json: bool) -> None:
     output.say(f"{done.package_id[:12]}  {name}{rest}")
 
 
+def extend(
+    pid: Pid = None,
+    sweep: SweepOption = [],  # noqa: B006 - typer reads it, nobody changes it
+    samples: Samples = None,
+    design: Design = "random",
+    points: Points = None,
+    blocks: Blocks = None,
+    repeat: Repeat = 1,
+    seed: Seed = None,
+    message: Message = "",
+    reuse: Reuse = False,
+    wait: Wait = False,
+    json: Json = False,
+) -> None:
+    """Add points to an experiment, also while it runs.
+
+    They run as a package of their own, with exactly the code of PID; reduce, query and plot take both as
+    one.
+
+      git cj extend @ --sweep delta=0.95:0.01:0.99 --sweep epsilon=0.1,0.2
+    """
+    from cjledger.commands import extend as extending
+
+    project = output.project(prompts=True)
+    more = extending.More(
+        sweep=tuple(sweep),
+        samples=samples,
+        design=design,
+        points=_path(points),
+        blocks=_path(blocks),
+        repeat=repeat,
+        seed=seed,
+        message=message,
+        reuse=reuse,
+    )
+    done = extending.extend(project, resolve(project, pid), more, output.note)
+    _show(done, json)
+    if wait and done.tasks:
+        from cjledger.cli.following import wait_for
+
+        wait_for(project, Target(done.package_id), to=sys.stderr)
+
+
 def submit(pid: Pid = None, wait: Wait = False, json: Json = False) -> None:
     """Send a package that was deployed, or whose sending failed.
 
     Sending twice submits once.
     """
     from cjledger.cli.following import wait_for
-    from cjledger.commands import launch as launching
+    from cjledger.commands import submit as sending
 
     project = output.project(prompts=True)
-    done = launching.submit(project, resolve(project, pid), output.note)
+    done = sending.submit(project, resolve(project, pid), output.note)
     _show(done, json)
     if wait:
         wait_for(project, Target(done.package_id), to=sys.stderr)

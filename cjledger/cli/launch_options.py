@@ -89,6 +89,13 @@ AllowSecret = Annotated[
     list[str],
     typer.Option("--allow-secret", metavar="PATH", help="Pack this file although it looks like a secret."),
 ]
+Reuse = Annotated[
+    bool,
+    typer.Option("--reuse", help="Link tasks that ran already, with this code, and run only the others."),
+]
+SkipDone = Annotated[
+    bool, typer.Option("--skip-done", help="As --reuse by the parameters alone, whatever the code was.")
+]
 Line = Annotated[
     int | None, typer.Option("--line", metavar="L", help="Which loop nest of several, by its first line.")
 ]
@@ -130,5 +137,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "wait": (Wait, False),
     "allow_large": (AllowLarge, False),
     "allow_secret": (AllowSecret, []),
+    "reuse": (Reuse, False),
+    "skip_done": (SkipDone, False),
     "json": (Json, False),
 }

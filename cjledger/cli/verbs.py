@@ -89,7 +89,10 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("diff", "inspect", "PID PID", "Compare two packages."),
             Verb("fsck", "inspect", "[PID]", "Check packages, ledgers and shards against their hashes."),
             Verb(
-                "config", "inspect", "[import FILE]", "Show the configuration in force, or import clusters."
+                "config",
+                "inspect",
+                "[import FILE]",
+                "Show the configuration in force, or import clusters into it.",
             ),
             Verb("who", "inspect", "", "Show who launches from here, and with what."),
             Verb(

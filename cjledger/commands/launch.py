@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cjledger import __version__, cluster, config, datalinks, environments, gitrepo, ledger, package, snapshot
-from cjledger.commands import state
+from cjledger import __version__, cluster, datalinks, environments, gitrepo, ledger, package, snapshot
+from cjledger.commands import reuse
 from cjledger.commands.plan import LaunchRequest, Plan, plan
+from cjledger.commands.submit import Launched, launched, send
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.languages import script
 from cjledger.ledger import Entry
-from cjledger.model import Cluster, Data, Environment, Lock, Manifest, Snapshot, manifest_to_bytes
-from cjledger.project import Project, Target
+from cjledger.model import Data, Environment, Linked, Lock, Manifest, Snapshot, manifest_to_bytes
+from cjledger.project import Project
 from cjnode import tree as node_tree
 from cjnode.environment import BUILT, setup_lines
 from cjnode.errors import NodeError
 from cjnode.schedulers import JobSpec, batch_script
 
 Announce = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Launched:
-    """A package that now exists; ``jobs`` is empty when it was not submitted."""
-
-    package_id: str
-    ref: str
-    tasks: int
-    cluster: str
-    jobs: tuple[str, ...]
-    report: tuple[str, ...]
-    program: str
 
 
 def launch(
@@ -63,29 +51,28 @@ def launch(
     )
     _check_whole(taken)
     told = replace(taken, report=taken.report + remarks)
-    manifest, package_id = _make(project, request, planned, told, author, data)
-    subject = f"launched {package_id[:12]}: {package.default_subject(manifest)}"
-    entry = ledger.append(
-        project.repo,
-        "launched",
-        package_id,
-        subject,
-        _launch_data(manifest),
-        also=lambda: [RefMove(package.ref(package_id), package_id, project.repo.zero)],
-    )
+    made = _make(project, request, planned, told, author, data, announce)
+    if isinstance(made, Launched):
+        return made
+    manifest, package_id = made
+    entry = record(project, manifest, package_id)
     for line in manifest.report:
         announce(line)
     jobs: tuple[str, ...] = ()
     if request.submit:
-        jobs = _send(project, package_id, manifest, planned.cluster, announce, entry)
-    return Launched(
+        jobs = send(project, package_id, manifest, planned.cluster, announce, entry)
+    return launched(manifest, package_id, jobs)
+
+
+def record(project: Project, manifest: Manifest, package_id: str) -> Entry:
+    """Give a package its ref and its entry in the ledger, in one transaction."""
+    return ledger.append(
+        project.repo,
+        "launched",
         package_id,
-        package.ref(package_id),
-        manifest.tasks,
-        manifest.cluster,
-        jobs,
-        manifest.report,
-        manifest.program.name,
+        f"launched {package_id[:12]}: {package.default_subject(manifest)}",
+        _launch_data(manifest),
+        also=lambda: [RefMove(package.ref(package_id), package_id, project.repo.zero)],
     )
 
 
@@ -96,20 +83,48 @@ def _make(
     taken: Snapshot,
     author: tuple[str, str],
     data: tuple[Data, ...],
-) -> tuple[Manifest, str]:
-    """The manifest and the commit; no ref names it yet. Raises CjError for a tree no cluster would take."""
+    announce: Announce,
+) -> tuple[Manifest, str] | Launched:
+    """The manifest and the commit; no ref names it yet. Launched where nothing is left to run.
+
+    Raises CjError for a tree no cluster would take.
+    """
     listing = gitrepo.run(project.repo, "ls-tree", "-r", "-z", taken.tree)
     pinned = snapshot.locks(project.repo, listing)
     environment, remarks = environments.choose(
         project.repo, taken.tree, listing, planned.cluster, planned.program.workdir, planned.python
     )
+    wanted = reuse.Wanted(taken.tree, environment, request.seed, request.skip_done)
+    asked, linked = planned, tuple[Linked, ...]()
+    if request.reuse or request.skip_done:
+        smaller, linked = reuse.narrow(project, planned, wanted)
+        if smaller is None:
+            return nothing_to_run(project, planned, linked)
+        planned = smaller
+    elif before := reuse.launched_before(project, planned, wanted):
+        announce(
+            f"{before[:12]} ran exactly this already: git cj reduce {before[:8]} has its rows, "
+            "--reuse runs only what it lacks"
+        )
     told = replace(taken, report=taken.report + remarks)
     manifest = _manifest(project, request, planned, told, author, pinned, environment, data)
+    manifest = replace(manifest, linked=linked)
     with ThreadPoolExecutor(1) as pool:  # the check passes 10,000 paths while git writes the package
         checked = pool.submit(_check_tree, project.repo, listing)
-        package_id = _commit(project, planned, taken, manifest, author)
+        package_id = commit(project, taken.tree, manifest, planned.points, author)
         checked.result()
+    reuse.remember(project, asked, wanted, package_id)
     return manifest, package_id
+
+
+def nothing_to_run(project: Project, planned: Plan, linked: tuple[Linked, ...]) -> Launched:
+    """What a launch tells when all its points are done."""
+    newest = linked[0].package
+    manifest = package.read_manifest(project.repo, newest)
+    told = f"nothing to run: all {planned.tasks} tasks are done, in " + ", ".join(
+        f"{link.package[:12]} ({link.tasks})" for link in linked
+    )
+    return replace(launched(manifest, newest, ()), report=(told,), tasks=0)
 
 
 def _check_whole(taken: Snapshot) -> None:
@@ -150,6 +165,8 @@ def _launch_data(manifest: Manifest) -> dict[str, Any]:
         "message": manifest.message,
         "author": manifest.author,
         "created": manifest.created,
+        "code": manifest.code,
+        **({"extends": manifest.extends} if manifest.extends else {}),
     }
 
 
@@ -194,6 +211,7 @@ def _manifest(
         max_jobs=planned.cluster.max_jobs,
         environment=environment,
         data=data,
+        code=taken.tree,
     )
 
 
@@ -205,9 +223,14 @@ def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
     )
 
 
-def _commit(
-    project: Project, planned: Plan, taken: Snapshot, manifest: Manifest, author: tuple[str, str]
+def commit(
+    project: Project,
+    tree: str,
+    manifest: Manifest,
+    points: Sequence[tuple[str, bytes]],
+    author: tuple[str, str],
 ) -> str:
+    """Write the package of a manifest upon a tree of code; no ref names it yet."""
     name = script.file_name(manifest.program)
     setup = setup_lines(
         asdict(manifest.environment),
@@ -223,67 +246,6 @@ def _commit(
         "job.sh": batch_script(manifest.scheduler, spec).encode(),
         "cjnode.pyz": cluster.node_zip(),
         "README": package.readme(manifest, name),
-        **dict(planned.points),
+        **dict(points),
     }
-    return package.build(project.repo, taken.tree, files, package.message(manifest), author)
-
-
-def submit(project: Project, target: Target, announce: Announce) -> Launched:
-    """Send a package that was launched without submitting, or whose submission failed. Idempotent."""
-    manifest = package.read_manifest(project.repo, target.package_id)
-    where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
-    jobs = _send(project, target.package_id, manifest, where, announce, None)
-    state.forget(project, target.package_id)
-    return Launched(
-        target.package_id,
-        package.ref(target.package_id),
-        manifest.tasks,
-        manifest.cluster,
-        jobs,
-        (),
-        manifest.program.name,
-    )
-
-
-def _send(
-    project: Project,
-    package_id: str,
-    manifest: Manifest,
-    where: Cluster,
-    announce: Announce,
-    launched: Entry | None,
-) -> tuple[str, ...]:
-    way = cluster.transport(where, project.repo.cj_dir, project.contact)
-    if cluster.ensure_ready(way, project.repo):
-        announce(f"cluster {where.name}: set up in {where.root}")
-    try:
-        reply = environments.push(way, project.repo, package_id, manifest, announce, ask=launched is None)
-        job = str(reply["job"])
-    except CjError as problem:
-        ledger.append(
-            project.repo,
-            "refused",
-            package_id,
-            f"refused {package_id[:12]} by {where.name}",
-            {"error": problem.message, "submission": 1},
-        )
-        raise CjError(
-            f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
-            problem.hint or f"git cj submit {package_id[:8]}",
-        ) from problem
-    # Sending twice submits once, and is noted once.
-    if launched or not state.is_on_cluster(project, package_id):
-        ledger.append(
-            project.repo,
-            "submitted",
-            package_id,
-            f"submitted {package_id[:12]} to {where.name} as {job}",
-            {
-                "job": job,
-                "submission": 1,
-                "tasks": manifest.tasks,
-                **{key: reply[key] for key in ("data",) if key in reply},
-            },
-            after=launched,
-        )
-    return (job,)
+    return package.build(project.repo, tree, files, package.message(manifest), author)

@@ -60,6 +60,8 @@ class LaunchRequest:
     submit: bool = True
     allow_large: bool = False
     allow_secret: tuple[str, ...] = ()
+    reuse: bool = False
+    skip_done: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cjledger import query as questions
+from cjledger.commands import family, state
 from cjledger.commands import harvest as harvesting
-from cjledger.commands import state
 from cjledger.errors import CjError
 from cjledger.harvest import store
 from cjledger.harvest.manifest import RECORDS, ROWS, Results
@@ -61,6 +61,13 @@ class _Source:
     table: str | None
     paths: list[Path]
     records: list[Path]
+
+
+def _sources(
+    project: Project, targets: Sequence[Target], file: str | None, announce: Announce
+) -> list[_Source]:
+    """The tables of the targets and of what belongs to them."""
+    return [_source(project, target, file, announce) for target in family.members(project, targets)]
 
 
 def _source(project: Project, target: Target, file: str | None, announce: Announce) -> _Source:
@@ -118,7 +125,7 @@ def frame(
     project: Project, targets: Sequence[Target], file: str | None, announce: Announce = lambda line: None
 ) -> pl.LazyFrame:
     """The rows of some packages' table, lazily, in the order of packages and tasks."""
-    sources = [_source(project, target, file, announce) for target in targets]
+    sources = _sources(project, targets, file, announce)
     if not any(source.table for source in sources):
         raise _nothing(project, sources, file)
     return questions.reduce(_joined(sources))
@@ -151,7 +158,7 @@ def reduce(
 ) -> Reduced:
     """Write the table to ``out`` (its kind by suffix) or to ``stream`` as CSV, or JSON lines."""
     kind = _kind(out, json)
-    sources = [_source(project, target, file, announce) for target in targets]
+    sources = _sources(project, targets, file, announce)
     if not any(source.table for source in sources) and not (kind == "txt" and file):
         raise _nothing(project, sources, file)
     path = project.cwd / out if out else None
@@ -243,7 +250,8 @@ def _few(tasks: list[int]) -> str:
 
 def query(project: Project, target: Target | None, sql: str, *, announce: Announce) -> Answer:
     """Answer SQL over ``results`` (and ``records``) of one package, or of all of this repository."""
-    targets = [target] if target else [Target(found) for found in state.package_ids(project)]
+    everything = [Target(found) for found in state.package_ids(project)]
+    targets = family.members(project, [target]) if target else everything
     sources = []
     for one in targets:
         if target or state.was_submitted(project, one.package_id):

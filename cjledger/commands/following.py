@@ -1,0 +1,53 @@
+"""Tasks as they end: what a program that chooses its next points wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from cjledger import query
+from cjledger.commands import harvest, reduce, state
+from cjledger.errors import CjError
+from cjledger.model import FINAL_STATES
+from cjledger.project import Project, Target
+
+
+@dataclass(frozen=True)
+class Result:
+    """A task that has ended; ``rows`` are its rows, with its parameters, when it completed."""
+
+    package_id: str
+    task: int
+    state: str
+    params: dict[str, Any]
+    rows: tuple[dict[str, Any], ...] = field(default=())
+
+
+def ended(project: Project, target: Target, told: Set[tuple[str, int]]) -> list[Result]:
+    """The tasks of a package that have ended and were not told yet, in their order."""
+    _, listed = state.state(project, target, tasks=True)
+    fresh = [
+        task for task in listed if task.state in FINAL_STATES and (target.package_id, task.task) not in told
+    ]
+    if not fresh:
+        return []
+    rows = _rows(project, target, {task.task for task in fresh if task.state == "COMPLETED"})
+    return [
+        Result(target.package_id, task.task, task.state, task.params, tuple(rows.get(task.task, ())))
+        for task in state.with_params(project, target.package_id, fresh)
+    ]
+
+
+def _rows(project: Project, target: Target, tasks: set[int]) -> dict[int, list[dict[str, Any]]]:
+    if not tasks:
+        return {}
+    harvest.harvest(project, target)
+    try:
+        table = reduce.frame(project, [Target(target.package_id, tuple(sorted(tasks)))], None)
+    except CjError:
+        return {}  # tasks that left no table
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in query.collect(table).to_dicts():
+        found.setdefault(row["cj_task"], []).append(row)
+    return found

@@ -1,0 +1,95 @@
+"""Submit: a package that exists here goes to its cluster. Once, however often asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from cjledger import cluster, config, environments, ledger, package
+from cjledger.commands import state
+from cjledger.errors import CjError
+from cjledger.ledger import Entry
+from cjledger.model import Cluster, Manifest
+from cjledger.project import Project, Target
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A package that now exists; ``jobs`` is empty when it was not submitted."""
+
+    package_id: str
+    ref: str
+    tasks: int
+    cluster: str
+    jobs: tuple[str, ...]
+    report: tuple[str, ...]
+    program: str
+
+
+def launched(manifest: Manifest, package_id: str, jobs: tuple[str, ...]) -> Launched:
+    """What a launch tells of a package."""
+    return Launched(
+        package_id,
+        package.ref(package_id),
+        manifest.tasks,
+        manifest.cluster,
+        jobs,
+        manifest.report,
+        manifest.program.name,
+    )
+
+
+def submit(project: Project, target: Target, announce: Announce) -> Launched:
+    """Send a package that was launched without submitting, or whose submission failed. Idempotent."""
+    manifest = package.read_manifest(project.repo, target.package_id)
+    where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
+    jobs = send(project, target.package_id, manifest, where, announce, None)
+    state.forget(project, target.package_id)
+    return replace(launched(manifest, target.package_id, jobs), report=())
+
+
+def send(
+    project: Project,
+    package_id: str,
+    manifest: Manifest,
+    where: Cluster,
+    announce: Announce,
+    entry: Entry | None,
+) -> tuple[str, ...]:
+    """Push a package and have it submitted; ``entry`` is that of its launch, if that was just now."""
+    way = cluster.transport(where, project.repo.cj_dir, project.contact)
+    if cluster.ensure_ready(way, project.repo):
+        announce(f"cluster {where.name}: set up in {where.root}")
+    try:
+        reply = environments.push(way, project.repo, package_id, manifest, announce, ask=entry is None)
+        job = str(reply["job"])
+    except CjError as problem:
+        ledger.append(
+            project.repo,
+            "refused",
+            package_id,
+            f"refused {package_id[:12]} by {where.name}",
+            {"error": problem.message, "submission": 1},
+        )
+        raise CjError(
+            f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
+            problem.hint or f"git cj submit {package_id[:8]}",
+        ) from problem
+    # Sending twice submits once, and is noted once.
+    if entry or not state.is_on_cluster(project, package_id):
+        ledger.append(
+            project.repo,
+            "submitted",
+            package_id,
+            f"submitted {package_id[:12]} to {where.name} as {job}",
+            {
+                "job": job,
+                "submission": 1,
+                "tasks": manifest.tasks,
+                **{key: reply[key] for key in ("data",) if key in reply},
+            },
+            after=entry,
+        )
+    return (job,)

@@ -1,0 +1,126 @@
+"""Experiments that grow: what is done is linked, what is added counts as one with the rest."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from tests.shells import Shell
+
+PROGRAM = """
+import os, sys
+with open("r.csv", "w") as file:
+    file.write("y\\n%d\\n" % (int(sys.argv[2]) ** 2))
+"""
+
+
+def rows(shell: Shell, *words: str) -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(shell.cj("reduce", *words))))
+
+
+def test_what_ran_already_is_linked_and_not_run_again(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2,3")
+    shell.cj("harvest")
+    second = shell.lines("run", "p.py", "local", "--sweep", "x=2,3,4,5", "--reuse", "--wait")[0]
+    assert second["tasks"] == 2
+    table = rows(shell, second["package"])
+    assert [(row["cj_package"], row["cj_task"], row["x"], row["y"]) for row in table] == sorted(
+        [
+            (first, "2", "2", "4"),
+            (first, "3", "3", "9"),
+            (second["package"], "1", "4", "16"),
+            (second["package"], "2", "5", "25"),
+        ]
+    )
+
+
+def test_another_code_is_not_reused_but_skip_done_asks_for_points_alone(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
+    shell.cj("harvest")
+    shell.write("p.py", PROGRAM + "# changed\n")
+    assert shell.lines("run", "p.py", "local", "--sweep", "x=1,2", "--reuse", "--wait")[0]["tasks"] == 2
+    shell.cj("harvest")
+    assert shell.lines("run", "p.py", "local", "--sweep", "x=1,2,3", "--skip-done", "--wait")[0]["tasks"] == 1
+
+
+def test_a_seed_that_is_asked_for_must_be_that_of_the_tasks(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    shell.launch("run", "p.py", "local", "--sweep", "x=1,2", "--seed", "1")
+    shell.cj("harvest")
+    again = ("run", "p.py", "local", "--sweep", "x=1,2", "--reuse", "--wait")
+    assert shell.lines(*again, "--seed", "2")[0]["tasks"] == 2
+    assert shell.lines(*again, "--seed", "1")[0]["tasks"] == 0
+
+
+def test_where_all_is_done_nothing_runs_and_it_says_where_it_is(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
+    shell.cj("harvest")
+    told = shell.cj("run", "p.py", "local", "--sweep", "x=1,2", "--reuse")
+    assert told == f"nothing to run: all 2 tasks are done, in {first[:12]} (1-2)\n"
+    assert len(shell.lines("log", "--all")) == 1
+
+
+def test_replicates_of_a_point_are_reused_together(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    shell.launch("run", "p.py", "local", "--sweep", "x=1,2", "--repeat", "2")
+    shell.cj("harvest")
+    more = shell.lines("run", "p.py", "local", "--sweep", "x=2,3", "--repeat", "2", "--reuse", "--wait")[0]
+    assert more["tasks"] == 2
+    assert [(row["x"], row["cj_repeat"]) for row in rows(shell, more["package"]) if row["x"] == "2"] == [
+        ("2", "1"),
+        ("2", "2"),
+    ]
+
+
+def test_explicit_points_are_reused_too(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    shell.write("a.csv", "x\n1\n2\n")
+    shell.write("b.csv", "x\n2\n3\n")
+    shell.git("add", "a.csv", "b.csv")
+    shell.launch("run", "p.py", "local", "--points", "a.csv")
+    shell.cj("harvest")
+    assert shell.lines("run", "p.py", "local", "--points", "b.csv", "--reuse", "--wait")[0]["tasks"] == 1
+
+
+def test_launching_the_same_again_says_so(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
+    again = shell.run("git", "cj", "run", "p.py", "local", "--sweep", "x=1,2")
+    assert f"{first[:12]} ran exactly this already" in again.stderr
+    other = shell.run("git", "cj", "run", "p.py", "local", "--sweep", "x=1,2,3")
+    assert "already" not in other.stderr
+
+
+def test_an_experiment_is_extended_with_its_own_code_and_read_as_one(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
+    shell.write("p.py", "raise SystemExit('the code of today')\n")
+    second = shell.lines("extend", first, "--sweep", "x=3,4", "--wait")[0]["package"]
+    third = shell.lines("extend", second, "--sweep", "x=5", "--wait")[0]["package"]
+    assert sorted(row["y"] for row in rows(shell, first)) == ["1", "16", "25", "4", "9"]
+    assert [row["y"] for row in rows(shell, third)] == ["25"]
+    assert shell.git("show", f"{second}:p.py") == PROGRAM.strip()
+    (counted,) = shell.lines("query", "SELECT count(*) AS n FROM results", first)
+    assert counted == {"n": 5}
+    seeds = {shell.lines("show", package)[0]["seed"] for package in (first, second, third)}
+    assert len(seeds) == 3
+
+
+def test_an_extension_has_the_experiment_s_parameters(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    first = shell.launch("run", "p.py", "local", "--sweep", "x=1")
+    assert "has the parameters x" in shell.refused("extend", first, "--sweep", "y=1")
+    assert "--sweep NAME=SPEC" in shell.refused("extend", first)
+
+
+def test_a_loop_nest_is_not_extended(shell: Shell) -> None:
+    shell.write("l.py", "for x in [1, 2]:\n    print(x)\n")
+    package = shell.launch("parrun", "l.py", "local")
+    assert "--reuse" in shell.refused("extend", package, "--sweep", "x=3")
+    shell.cj("harvest")
+    shell.write("l.py", "for x in [1, 2]:\n    print(x)\n")
+    assert "nothing to run" in shell.cj("parrun", "l.py", "local", "--reuse")
