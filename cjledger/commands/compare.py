@@ -95,7 +95,12 @@ def _parameters(manifest: Manifest) -> dict[str, Any]:
 
 
 def _environment(manifest: Manifest) -> dict[str, Any]:
+    environment = manifest.environment
     return {
+        "environment": environment.kind,
+        "id": environment.id,
+        "modules": list(environment.modules),
+        "image": environment.image,
         "python": manifest.python,
         "setup": list(manifest.setup),
         **{lock.path: lock.sha256[:12] for lock in manifest.locks},

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from cjledger import gitrepo, package
+from cjledger import gitrepo, ledger, package
 from cjledger.commands import harvest, state
 from cjledger.errors import CjError
 from cjledger.languages import script
@@ -21,7 +21,19 @@ def manifest(project: Project, target: Target) -> dict[str, Any]:
     blob = next(gitrepo.read_blobs(project.repo, [f"{target.package_id}:{package.FOLDER}/package.json"]))
     package.read_manifest(project.repo, target.package_id)
     content: dict[str, Any] = json.loads(blob or b"{}")
+    if content.get("data"):
+        content["data"] = _found_data(project, target) or content["data"]
     return {"package": target.package_id, **content}
+
+
+def _found_data(project: Project, target: Target) -> list[dict[str, Any]]:
+    """What the first submission found of the package's data on the cluster."""
+    entries = (
+        entry
+        for name in ledger.chains(project.repo)
+        for entry in ledger.of_package(project.repo, name, target.package_id)
+    )
+    return next((entry.data["data"] for entry in entries if entry.data.get("data")), [])
 
 
 def tasks(project: Project, target: Target) -> list[dict[str, Any]]:

@@ -73,10 +73,22 @@ def _baked_head(manifest: Manifest, point: Point, package_id: str) -> list[str]:
         f"#   launched  {manifest.created} by {_line(manifest.author)}",
         f"#   message   {_line(manifest.message)}",
         f"#   task      {point.task} of {manifest.tasks}: {_line(params) or 'no parameters'}",
+        *_environment(manifest),
         f"#   seed      {task_seed(manifest.seed, point.task)}",
         "#",
         "# Run it without arguments in the package's files, or anywhere in the git repository that holds the",
         "# package: then it writes them into a temporary folder first.",
+    ]
+
+
+def _environment(manifest: Manifest) -> list[str]:
+    """Where the task ran, for whoever has to make the same again."""
+    kind, source = manifest.environment.kind, manifest.environment.lock or manifest.environment.image
+    lines = [f"#   runs in   {kind} of {_line(source)}"] if source else []
+    if manifest.environment.modules:
+        lines.append(f"#   modules   {_line(' '.join(manifest.environment.modules))}")
+    return lines + [
+        f"#   data      {_line(data.local)} is {_line(data.path)} there" for data in manifest.data
     ]
 
 

@@ -12,6 +12,7 @@ from cjledger.model import Lock
 
 _NAME = (
     rb"(?:^|/)(?:uv\.lock|poetry\.lock|requirements[^/\0]*\.txt|environment\.ya?ml|conda-lock\.yml|pixi\.lock"
+    rb"|requirements\.lock|pylock\.toml|conda-linux-[a-z0-9_]+\.lock"
     rb"|Pipfile\.lock|renv\.lock|Manifest\.toml|pyproject\.toml)$"
 )
 # A search for bytes passes 100,000 lines in a millisecond; only lines with one of these meet the pattern.

@@ -203,3 +203,7 @@ def _warn(package: Package, tree: str) -> None:
     for name in package.manifest["unlinked"]:
         if os.path.lexists(os.path.join(tree, name)):
             sys.stderr.write("cj: note: %s of an earlier run is here; the task did not see it\n" % name)
+    for data in package.manifest.get("data") or []:
+        if not os.path.exists(os.path.join(tree, data["local"])):
+            words = (data["local"], package.manifest["cluster"], data["path"])
+            sys.stderr.write("cj: note: data %s is not here; on %s it is %s\n" % words)

@@ -68,20 +68,20 @@ def submit_package(root: str, request: Request) -> Dict[str, Any]:
     folder = layout.submission_path(root, request.package, request.submission)
     os.makedirs(os.path.join(folder, "blocks"), 0o700, exist_ok=True)
     os.makedirs(os.path.join(folder, "cancel"), 0o700, exist_ok=True)
-    data = _require(root, folder, fields)
+    data = _require(root, request.package, folder, fields)
     reply = _submit(root, request, fields, folder)
     if data:
         reply["data"] = data
     return reply
 
 
-def _require(root: str, folder: str, fields: Dict[str, Any]) -> List[Dict[str, Any]]:
+def _require(root: str, package: str, folder: str, fields: Dict[str, Any]) -> List[Dict[str, Any]]:
     """Refuse what could not run for want of its environment or data; what is there of the data."""
     wanted = fields.get("environment") or {"kind": "none"}
     if wanted["kind"] in BUILT and not is_ready(root, wanted["id"]):
         raise NodeError(
             "environment %s (%s) is not on this cluster" % (wanted["id"], wanted["kind"]),
-            "git cj submit, which builds it first",
+            "git cj submit %s, which builds it first" % package[:8],
         )
     if not fields.get("data"):
         return []
