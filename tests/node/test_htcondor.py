@@ -255,7 +255,7 @@ def test_the_site_tells_its_limits(site: Replay) -> None:
     assert htcondor.limits(root(site)) == Limits(20000, 100000, 6)
     site.says("condor_config_val", err="Not defined: MAX_JOBS_PER_SUBMISSION\n", code=1)
     site.says("condor_config_val", "2147483647\n")
-    assert htcondor.limits(root(site)) == Limits(None, None, 0)
+    assert htcondor.limits(root(site)) == Limits(None, None, 6)
 
 
 def test_reasons_are_put_plainly() -> None:

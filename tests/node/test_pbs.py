@@ -320,4 +320,5 @@ def test_the_site_tells_its_limits(site: Replay) -> None:
     site.says("qstat", recording("pbs_array.txt"))
     assert pbs.limits(root(site)) == Limits(500, 300, 3)
     site.says("qstat", "Server: srv\n    server_state = Active\n")
-    assert pbs.limits(root(site)) == Limits(10000, None, 0)
+    site.says("qstat", recording("pbs_array.txt") + recording("pbs_plain.txt"))
+    assert pbs.limits(root(site)) == Limits(10000, None, 5)

@@ -249,10 +249,8 @@ def _tell(root: str, argv: List[str]) -> None:
 def limits(root: str) -> Limits:
     """MAX_JOBS_PER_SUBMISSION and MAX_JOBS_PER_OWNER, where the site has set them."""
     array, queued = _number(root, "MAX_JOBS_PER_SUBMISSION"), _number(root, "MAX_JOBS_PER_OWNER")
-    present = 0
-    if queued is not None:
-        present = len(_ads(run(root, ["condor_q", "-json", "-attributes", "ClusterId"]), "condor_q"))
-    return Limits(array, queued, present)
+    present = _ads(run(root, ["condor_q", "-json", "-attributes", "ClusterId"]), "condor_q")
+    return Limits(array, queued, len(present))
 
 
 def _number(root: str, name: str) -> Optional[int]:

@@ -226,12 +226,12 @@ def limits(root: str) -> Limits:
 
 
 def _person(text: str) -> Tuple[Any, int]:
-    """Limit and number of pending jobs, from the columns MPJOBS and PJOBS of busers -w."""
+    """Limit and number of pending jobs, from busers -w: MPJOBS and PJOBS, of which older ones have NJOBS."""
     rows = [line.split() for line in text.strip().split("\n")]
     if len(rows) < 2 or len(rows[0]) != len(rows[1]):
         return None, 0
     row = dict(zip(rows[0], rows[1]))
-    limit, pending = row.get("MPJOBS", "-"), row.get("PJOBS", "0")
+    limit, pending = row.get("MPJOBS", "-"), row.get("PJOBS", row.get("NJOBS", "0"))
     return (int(limit) if limit.isdigit() else None), (int(pending) if pending.isdigit() else 0)
 
 

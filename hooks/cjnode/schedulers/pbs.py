@@ -220,8 +220,7 @@ def limits(root: str) -> Limits:
     server = fields[0].fields if fields else {}
     array = server.get("max_array_size", "")
     queued = _per_person(server.get("max_queued", ""))
-    present = _present(root) if queued is not None else 0
-    return Limits(int(array) if array.isdigit() else ARRAY_LIMIT, queued, present)
+    return Limits(int(array) if array.isdigit() else ARRAY_LIMIT, queued, _present(root))
 
 
 def _per_person(text: str) -> Optional[int]:
