@@ -38,7 +38,7 @@ def ask(root: str, scheduler: str, jobs: List[str], fresh: bool) -> Answer:
     with files.locked(path + ".lock", True):
         known = _read(path)
         # One that began after us is as new as ours would be.
-        if known is not None and (known.at >= began or (not fresh and age_s(known.at) < EVERY_S)):
+        if known and age_s(known.at) < EVERY_S and (known.at >= began or not fresh):
             return known
         there = [job for job, word in (known.words or {}).items() if word.state != "ENDED"] if known else []
         answer = _poll(root, scheduler, sorted(set(jobs).union(there)))

@@ -117,7 +117,7 @@ def _learn(
     before = ends.remember(submission)
     if scheduler == "local" or not where:
         return before
-    of_interest = {holder.element for holder in held.values() if holder.now.task in where}
+    of_interest = {holder.element for holder in held.values()}
     of_interest |= {natural(submission, block) for block in set(where.values()) - set(held)}
     ended, unseen, accounted = dict(before.ended), dict(before.unseen), list(before.accounted)
     for part in sight.parts:
@@ -244,7 +244,9 @@ def _open(
 
 
 def _ending(known: Open, end: End) -> Open:
-    note = "the scheduler says %s" % end.state + (": " + end.reason if end.reason else "")
+    note = "the scheduler says %s" % end.state
+    if end.reason not in ("", "None"):
+        note += ": " + end.reason
     if end.state == "LOST":
         note = end.reason
     return known._replace(state=end.state, exit_code=end.exit_code, note=note or None)
