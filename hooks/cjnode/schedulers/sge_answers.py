@@ -110,6 +110,7 @@ def _status(rows: List[Row], errors: Dict[int, str]) -> Status:
     waiting: List[int] = []
     reasons: Dict[str, str] = {}
     states = set()
+    kept: Dict[int, Element] = {}
     for row in rows:
         state = glossary(row.state)
         states.add(state)
@@ -119,6 +120,8 @@ def _status(rows: List[Row], errors: Dict[int, str]) -> Status:
             continue
         if "R" not in row.state:
             waiting += row.tasks
+        if state == "HELD":
+            kept.update((task, Element(state, row.state)) for task in row.tasks)
         if "E" in row.state or "R" in row.state or not row.array:
             for task in row.tasks:
                 said = errors.get(task) or next(iter(errors.values()), "")
@@ -128,6 +131,9 @@ def _status(rows: List[Row], errors: Dict[int, str]) -> Status:
         reasons.setdefault(state, row.state)
     whole = next((state for state in ("RUNNING", "PENDING", "HELD") if state in states), "ENDED")
     reason = next((reasons[key] for key in ("E", "PENDING", "HELD") if key in reasons), "")
+    if whole in ("RUNNING", "PENDING"):
+        kept.update(elements)
+        elements = kept  # the others of the job are not held
     return Status(whole, reason, format_tasks(sorted(waiting)), elements)
 
 

@@ -119,6 +119,7 @@ def statuses(rows: List[Row], jobs: List[str]) -> Dict[str, Status]:
 def _status(rows: List[Row]) -> Status:
     elements: Dict[int, Element] = {}
     states, waits, waiting = set(), {}, []
+    kept: Dict[int, Element] = {}
     for row in rows:
         state = glossary(row.state, row.reason)
         states.add(state)
@@ -130,6 +131,8 @@ def _status(rows: List[Row]) -> Status:
             continue
         if row.waiting:
             waiting.append(row.waiting)
+            if state != "PENDING":
+                kept.update((index, Element(state, row.reason)) for index in indices(row.waiting))
             continue
         index = 1 if row.index is None else row.index
         # The last that waits is listed as a started one is; one that was put back has this reason.
@@ -142,6 +145,8 @@ def _status(rows: List[Row]) -> Status:
     whole = next((state for state in ("RUNNING", "PENDING", "WAITING", "HELD") if state in states), "ENDED")
     reason = next((waits[state] for state in ("PENDING", "WAITING", "HELD") if state in waits), "")
     shown = ",".join(waiting)
+    if whole in ("RUNNING", "PENDING"):
+        elements.update(kept)  # the others of the job are not held
     return Status(whole, reason, "" if "..." in shown else shown, elements)
 
 
