@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from cjnode import environment, gitbare, processes
 from cjnode.environment import NOTE, Wanted
@@ -151,17 +151,19 @@ def _run(root: str, folder: str, number: int) -> int:
             os.utime(claim_path(folder, number))
 
 
-def _python_version(target: str) -> str:
-    """What the environment's interpreter says it is; empty when it does not run."""
+def _python_version(target: str, said: Optional[int] = None) -> str:
+    """What the environment's interpreter says it is; empty when it does not run, and then the log has why."""
     try:
         process = subprocess.Popen(
             [os.path.join(target, "bin", "python"), "-I", "-c", _VERSION],
             env=gitbare.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=said,
         )
     except OSError as problem:
-        sys.stderr.write("cj: error: %s\n" % problem)
+        if said is None:
+            sys.stderr.write("cj: error: %s\n" % problem)
         return ""
     out = process.communicate()[0].decode("utf-8", "replace").strip()
     return out if process.returncode == 0 else ""
@@ -181,7 +183,7 @@ def is_stale(folder: str, wanted: Wanted, note: Dict[str, Any]) -> bool:
     target = os.path.realpath(os.path.join(folder, "ready"))
     if wanted.kind == "container":
         return _image_mark(target) != note.get("image_mark")
-    return bool(note.get("python")) and _python_version(target) != note["python"]
+    return bool(note.get("python")) and _python_version(target, subprocess.DEVNULL) != note["python"]
 
 
 def _give_up(folder: str, number: int, target: str, problem: str) -> None:
