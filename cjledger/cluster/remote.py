@@ -149,10 +149,13 @@ class Remote:
         return self._read().offered
 
     def install(self, node: bytes, request: Mapping[str, Any]) -> None:
-        """Bring the node half and run its ``init``; a newer one that is there stays, which is said."""
+        """Bring the node half and run its ``init``; a newer one that is there stays, which is said.
+
+        What was brought already is brought once more only if the request says ``again``.
+        """
         digest = hashlib.sha256(node).hexdigest()
         with self._alone():
-            if self._read().offered == digest:
+            if self._read().offered == digest and not request.get("again"):
                 return  # another command has done it meanwhile
             reply = self._patiently(lambda: self._bring(node, request))
             version = int(reply.get("version", VERSION))

@@ -78,7 +78,7 @@ def init(project: Project, name: str, announce: Announce) -> Site:
     there = way(project, name, announce)
     where = there.cluster
     before = there.installed()
-    there.install(cluster.node_zip(), cluster.init_request(where, project.repo))
+    there.install(cluster.node_zip(), {**cluster.init_request(where, project.repo), "again": True})
     found = there.call("site", {"cluster": where.name, "scheduler": where.scheduler})[0]
     was = "set up" if before is None else "checked" if before == there.installed() else "upgraded"
     try:

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 
 from cjledger import cluster, config, gitrepo
-from cjledger.cluster import Contact, Transport
+from cjledger.cluster import Contact
 from cjledger.cluster.transport import printable
 from cjledger.commands import control, harvest, launch, state
 from cjledger.commands.plan import LaunchRequest
@@ -97,19 +97,6 @@ def of_cluster(project: Project, name: str) -> Iterator[Check]:
     """Look at a cluster. Asks nobody for a password: a login that needs one is a failure with advice."""
     where = config.cluster(project.config, name, project.repo.cj_dir)
     way = cluster.transport(where, project.repo.cj_dir, Contact())
-    try:
-        installed = way.installed()
-    except CjError as problem:
-        yield Check(name, "login", FAILURE, problem.message, problem.hint)
-        return
-    if installed is None:
-        yield Check(name, "set up", FAILURE, f"not yet, in {where.root}", f"git cj init {name}")
-        return
-    yield from _asked(project, way)
-
-
-def _asked(project: Project, way: Transport) -> Iterator[Check]:
-    where = way.cluster
     request = {
         **cluster.init_request(where, project.repo),
         "sources": node.sources(BytesIO(cluster.node_zip())),
@@ -120,9 +107,9 @@ def _asked(project: Project, way: Transport) -> Iterator[Check]:
     try:
         lines = way.call("doctor", request)
     except CjError as problem:
-        yield Check(
-            where.name, "node half", FAILURE, problem.message, problem.hint or f"git cj init {where.name}"
-        )
+        is_reached = "is not set up" in problem.message
+        advice = problem.hint or f"git cj init {name}"
+        yield Check(name, "set up" if is_reached else "login", FAILURE, problem.message, advice)
         return
     after = time.time()
     yield Check(
