@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,25 @@ def test_of_many_pools_at_once_one_takes_a_dead_ones_job_and_ends_its_elements(s
     assert not processes.alive(orphan)
     cancel("local", str(site.root), name)
     assert done(site, name) == {"1": 143}
+
+
+def test_of_many_who_take_a_dead_ones_job_at_once_one_has_it(tmp_path: Path) -> None:
+    """One who saw the dead owner late took the job from the living one: elements were started twice."""
+    dead = {"format": 1, **processes.identity(os.getpid())._asdict(), "start": "1"}
+    for number in range(40):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "owner-1.json").write_text(json.dumps(dead))
+        ready = threading.Barrier(8)
+
+        def take(folder: str = str(folder), ready: threading.Barrier = ready) -> bool:
+            ready.wait()
+            return pool.take(folder)
+
+        with ThreadPoolExecutor(8) as many:
+            took = [each.result() for each in [many.submit(take) for _ in range(8)]]
+        assert sorted(took) == [False] * 7 + [True]
+        assert sorted(path.name for path in folder.iterdir()) == ["owner-1.json", "owner-2.json"]
 
 
 def test_a_held_job_waits_and_a_released_one_starts(site: Site) -> None:

@@ -130,11 +130,13 @@ def _open_files() -> List[int]:
 def take(folder: str) -> bool:
     """Own a job that no living pool owns. False when another does."""
     while not is_done(folder):
-        before = owner(folder)
+        # The next number after the owner that was looked at: after a later look it could be one that follows
+        # another's who lives.
+        last = max(_numbers(_OWNER, folder) or [0])
+        before = _identity(os.path.join(folder, "owner-%d.json" % last)) if last else None
         if before is not None and processes.alive(before):
             return False
-        number = max(_numbers(_OWNER, folder) or [0]) + 1
-        path = os.path.join(folder, "owner-%d.json" % number)
+        path = os.path.join(folder, "owner-%d.json" % (last + 1))
         if create_json(path, processes.identity(os.getpid())._asdict()):
             return True
     return False
