@@ -6,6 +6,7 @@ and may ask there; then it says so in one line, leaves the terminal, and serves 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -108,13 +109,21 @@ class _Holder:
                     if not self.clients and time.monotonic() - self.last > IDLE_S:
                         return
                 continue
+            except OSError:
+                break
             client.settimeout(None)
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-        # Those that are served hear that the connection is lost.
+        self._close()
         self.listener.close()
+        # Those that are served hear that the connection is lost.
         deadline = time.monotonic() + _LOOK_S * 4
-        while not self.over and self.clients and time.monotonic() < deadline:
+        while self.clients and time.monotonic() < deadline:
             time.sleep(_LOOK_S / 10)
+
+    def _close(self) -> None:
+        self.over = True
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, client: socket.socket) -> None:
         with self.alone:
@@ -123,9 +132,11 @@ class _Holder:
             with client:
                 asked = pieces.receive(client)
                 if asked and asked.kind == pieces.QUIT:
-                    self.over = True
+                    # The one who asked hears of it when nobody can find a connection any more.
+                    self._close()
+                    self.session.close()
                 elif asked and asked.kind == pieces.RUN:
-                    serve(self.session, client, asked.json())
+                    serve(self.session, client, asked.json(), self._close)
         finally:
             with self.alone:
                 self.clients -= 1

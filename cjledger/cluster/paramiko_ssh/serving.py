@@ -16,18 +16,31 @@ from cjledger.cluster.paramiko_ssh import pieces
 _PATIENCE_S = 60
 
 
-def serve(session: paramiko.Transport, client: socket.socket, asked: dict[str, Any]) -> None:
-    """Run what a client asked for, until it ends or the client is gone."""
+def serve(
+    session: paramiko.Transport, client: socket.socket, asked: dict[str, Any], close: Callable[[], None]
+) -> None:
+    """Run what a client asked for, until it ends or the client is gone.
+
+    ``close`` is called before a client is told that the session is lost: it shall not find it again.
+    """
+
+    def lost(words: str) -> None:
+        if not session.is_active():
+            close()
+        with contextlib.suppress(OSError):
+            pieces.send(client, pieces.LOST, words.encode())
+
     try:
         channel = session.open_session(timeout=_PATIENCE_S)
     except (paramiko.SSHException, EOFError, OSError) as problem:
-        _lost(client, f"no session is opened there: {problem or type(problem).__name__}")
+        lost(f"no session is opened there: {problem or type(problem).__name__}")
         return
     try:
         _start(channel, asked)
-        _flow(session, channel, client)
+        if not _flow(session, channel, client):
+            lost("")
     except (paramiko.SSHException, EOFError, OSError) as problem:
-        _lost(client, str(problem) or type(problem).__name__)
+        lost(str(problem) or type(problem).__name__)
     finally:
         channel.close()
 
@@ -42,7 +55,8 @@ def _start(channel: paramiko.Channel, asked: dict[str, Any]) -> None:
         channel.exec_command(asked["command"])
 
 
-def _flow(session: paramiko.Transport, channel: paramiko.Channel, client: socket.socket) -> None:
+def _flow(session: paramiko.Transport, channel: paramiko.Channel, client: socket.socket) -> bool:
+    """Move all bytes. True when the command ended, and not the connection."""
     alone = threading.Lock()
 
     def tell(kind: bytes, data: bytes) -> None:
@@ -68,11 +82,11 @@ def _flow(session: paramiko.Transport, channel: paramiko.Channel, client: socket
     pump(pieces.OUTPUT, channel.recv)
     errors.join()
     channel.status_event.wait()
-    if channel.exit_status >= 0 or session.is_active():
-        # A command that a signal ended has no status: its shell would say 128 and the signal.
-        tell(pieces.STATUS, json.dumps(channel.exit_status if channel.exit_status >= 0 else 128).encode())
-    else:
-        tell(pieces.LOST, b"")
+    if channel.exit_status < 0 and not session.is_active():
+        return False
+    # A command that a signal ended has no status: its shell would say 128 and the signal.
+    tell(pieces.STATUS, json.dumps(channel.exit_status if channel.exit_status >= 0 else 128).encode())
+    return True
 
 
 def _take(channel: paramiko.Channel, piece: pieces.Piece) -> None:
@@ -82,8 +96,3 @@ def _take(channel: paramiko.Channel, piece: pieces.Piece) -> None:
         channel.shutdown_write()
     elif piece.kind == pieces.SIZE:
         channel.resize_pty(*piece.json())
-
-
-def _lost(client: socket.socket, words: str) -> None:
-    with contextlib.suppress(OSError):
-        pieces.send(client, pieces.LOST, words.encode())
