@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from dataclasses import dataclass
@@ -64,12 +65,12 @@ def recording(name: str) -> str:
     return (RECORDINGS / name).read_text()
 
 
-def install(tmp_path: Path, patch: pytest.MonkeyPatch, scheduler: str, programs: list[str]) -> Replay:
+def install(tmp_path: Path, patch: pytest.MonkeyPatch, scheduler: str) -> Replay:
     """Put a family of programs in front of PATH."""
     root, scene, folder = tmp_path / "root", tmp_path / "scene", tmp_path / "programs"
     for made in (root, scene, folder):
-        made.mkdir()
-    for program in programs:
+        made.mkdir(exist_ok=True)
+    for program in importlib.import_module(f"tests.node.replay.{scheduler}").CHECKS:
         text = _PROGRAM.format(
             python=sys.executable,
             top=str(Path(__file__).parents[2]),

@@ -23,22 +23,13 @@ from cjnode.schedulers import (
 from .replay_kit import PACKAGE, Replay, install, recording
 
 NAME = "cj-8ab7a5aa0123-1"
-PROGRAMS = [
-    "condor_submit",
-    "condor_q",
-    "condor_history",
-    "condor_rm",
-    "condor_hold",
-    "condor_release",
-    "condor_config_val",
-]
 HELD = "The job attribute OnExitHold expression '(ExitBySignal == true) || (ExitCode != 0)' evaluated to TRUE"
 DOWN = "\n-- Failed to fetch ads from: <10.0.0.5:9618?addrs=10.0.0.5-9618> : submit.example.org\n"
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replay:
-    return install(tmp_path, monkeypatch, "htcondor", PROGRAMS)
+    return install(tmp_path, monkeypatch, "htcondor")
 
 
 def root(site: Replay) -> str:

@@ -24,14 +24,13 @@ from cjnode.schedulers import (
 from .replay_kit import PACKAGE, Replay, install, recording
 
 NAME = "cj-8ab7a5aa0123-1"
-PROGRAMS = ["bsub", "bjobs", "bkill", "bstop", "bresume", "bhist", "bparams", "busers"]
 TAKEN = "Job <123> is submitted to queue <normal>.\n"
 ALL = "jobid jobindex stat exit_code max_mem exit_reason pend_reason job_name"
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replay:
-    return install(tmp_path, monkeypatch, "lsf", PROGRAMS)
+    return install(tmp_path, monkeypatch, "lsf")
 
 
 def root(site: Replay) -> str:

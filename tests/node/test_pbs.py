@@ -29,7 +29,7 @@ NO_HISTORY = "qstat: PBS is not configured to maintain job history {job}\n"
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replay:
-    return install(tmp_path, monkeypatch, "pbs", ["qsub", "qstat", "qselect", "qdel", "qhold", "qrls"])
+    return install(tmp_path, monkeypatch, "pbs")
 
 
 def root(site: Replay) -> str:
