@@ -59,6 +59,19 @@ def pushed(root: str, package: str) -> bool:
     return bool(gitbare.run(layout.repo_path(root), "for-each-ref", "--count=1", *names))
 
 
+def purged(root: str, package: str) -> str:
+    """What to say of a package whose folder a site removed, and which can be made again; else empty."""
+    if os.path.isdir(layout.checked_package(root, package)):
+        return ""
+    try:
+        known = pushed(root, package)
+    except (NodeError, OSError):
+        known = False
+    if not known:
+        return ""
+    return "package %s was purged on the cluster: its folder is gone" % package[:12]
+
+
 def _move(repo: str, steps: List[str]) -> None:
     script = "".join(step + "\n" for step in steps).encode("ascii")
     gitbare.run(repo, "update-ref", "--stdin", stdin=script)

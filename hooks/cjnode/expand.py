@@ -39,6 +39,29 @@ def ensure_expanded(root: str, package: str) -> str:
     return code
 
 
+def ensure_whole(root: str, package: str) -> str:
+    """As ``ensure_expanded``, but a tree from which a site's purge took files is made again."""
+    code = layout.code_path(root, package)
+    if os.path.isdir(code) and not _is_whole(root, package, os.fsencode(code)):
+        aside = "%s.%d-%d.tmp" % (code, os.getpid(), int(time.time() * 1e6))
+        try:
+            os.rename(code, aside)
+        except FileNotFoundError:
+            pass  # another is at it
+        else:
+            remove(aside)
+    return ensure_expanded(root, package)
+
+
+def _is_whole(root: str, package: str, code: bytes) -> bool:
+    listing = gitbare.run(layout.repo_path(root), "ls-tree", "-r", "-z", "--full-tree", package)
+    return all(
+        os.path.lexists(os.path.join(code, entry.path))
+        for entry in tree.entries(listing)
+        if entry.mode in tree.FILES or entry.mode == tree.LINK
+    )
+
+
 def _fill(root: str, package: str, folder: bytes) -> None:
     repo = layout.repo_path(root)
     listing = gitbare.run(repo, "ls-tree", "-r", "-z", "--full-tree", package)

@@ -4,7 +4,7 @@ import os
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from cjnode import attempts, blocks, files, layout, parts
-from cjnode.adopt import pushed
+from cjnode.adopt import purged
 from cjnode.attempts import Attempt
 from cjnode.errors import NodeError
 from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission
@@ -56,7 +56,7 @@ def look(root: str, package: str, lines: bool) -> Progress:
     numbers = blocks.list_submissions(path) if tasks else []
     submissions = [read_submission(path, number) for number in numbers]
     if not os.path.isdir(path):
-        problems.append(_absence(root, package))
+        problems.append(purged(root, package) or "there is no package %s on this cluster" % package[:12])
     elif not tasks:
         problems.append("its package.json is missing or cannot be read: it was not received whole")
     elif not submissions:
@@ -67,19 +67,6 @@ def look(root: str, package: str, lines: bool) -> Progress:
         progress.cancelled[submission.number] = read_cancelled(submission)
         read_records(progress, submission)
     return progress
-
-
-def _absence(root: str, package: str) -> str:
-    try:
-        purged = pushed(root, package)
-    except (NodeError, OSError):
-        purged = False
-    if purged:
-        return (
-            "package %s was purged on the cluster: its folder is gone, git cj submit brings it back"
-            % (package[:12])
-        )
-    return "there is no package %s on this cluster" % package[:12]
 
 
 def _count(root: str, package: str) -> int:

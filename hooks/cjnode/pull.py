@@ -1,5 +1,6 @@
 """Verbs ``pull`` and ``fetch``: the new bytes of a package's blocks, as they lie in their files."""
 
+import importlib
 import json
 import os
 from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -20,10 +21,18 @@ Piece = NamedTuple("Piece", [("start", int), ("records", bytes), ("data", List[R
 
 def pull(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """Write a frame for each block that has records beyond the positions, up to the limit."""
-    package_path = _package(root, request.get("package"))
+    package_path = layout.checked_package(root, request.get("package"))
+    if not os.path.isdir(package_path):
+        # Loaded when needed: it takes as long as all else of a small pull.
+        gone = importlib.import_module("cjnode.adopt").purged(root, request["package"])
+        if gone:  # what came home stays there, and no more will come
+            out.write(canonical({"done": True, "more": False, "problems": [gone]}) + b"\n")
+            return
+    _package(root, request["package"])
     positions = request.get("positions") or {}
     limit = int(request.get("limit") or DEFAULT_LIMIT)
     sent, more = 0, False
+    problems: List[str] = []
     for found in _blocks(package_path):
         name = blocks.block_id_text(found.id)
         start = int((positions.get(name) or [0])[0])
@@ -31,10 +40,15 @@ def pull(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         more = more or rest
         if piece is not None:
             _send(package_path, found.id, piece, out)
+            if not piece.data and not found.data and _span(piece.records.split(b"\n")[:-1]):
+                problems.append("the outputs of block %s were deleted on the cluster" % name)
             sent += len(piece.records) + sum(size for _, size in piece.data)
         if more:
             break
-    out.write(canonical({"done": True, "more": more}) + b"\n")
+    last: Dict[str, Any] = {"done": True, "more": more}
+    if problems:
+        last["problems"] = problems
+    out.write(canonical(last) + b"\n")
 
 
 def _package(root: str, package: object) -> str:

@@ -9,7 +9,7 @@ from cjnode.adopt import adopt, pushed
 from cjnode.blocks import canonical
 from cjnode.environment import BUILT, is_ready
 from cjnode.errors import NodeError
-from cjnode.expand import ensure_expanded
+from cjnode.expand import ensure_whole
 from cjnode.files import create_json, forget, json_bytes, now, read_json, replace
 from cjnode.parts import MOST_ELEMENTS, Part, divide, jobs, read_parts, receipt
 from cjnode.points import format_tasks, parse_tasks
@@ -101,7 +101,7 @@ def _submit(root: str, request: Request, fields: Dict[str, Any], folder: str) ->
         return {"package": request.package, "submission": request.submission, "job": job}
     parts, why = read_parts(folder, intent), ""
     if any(part.job is None for part in parts):
-        ensure_expanded(root, request.package)
+        ensure_whole(root, request.package)
         # Loaded when needed: a launch on `local` waits for each module.
         bring = importlib.import_module("cjnode.backlog").bring
         parts, why = bring(root, request.package, request.submission, True)
