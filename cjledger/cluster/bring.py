@@ -19,7 +19,7 @@ from cjledger.model import Cluster
 # csh, tcsh and fish read this as sh does: no newline, no exclamation mark, nothing to expand outside quotes.
 COMMAND = "sh -c 'IFS= read -r line && eval \"$line\"'"
 
-_PYTHONS = (
+PYTHONS = (
     *(
         "python3",
         "python3.13",
@@ -43,7 +43,7 @@ def plain_program(name: str | None) -> str | None:
 def payload(node: bytes, request: Mapping[str, Any], root: str, python: str | None, nonce: str) -> bytes:
     """What the command reads."""
     given = plain_program(python)
-    candidates = " ".join((*((given,) if given else ()), *_PYTHONS))
+    candidates = " ".join((*((given,) if given else ()), *PYTHONS))
     absent = json.dumps(
         {
             "error": "there is no Python 3.6 or newer on the cluster",

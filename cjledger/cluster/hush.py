@@ -22,8 +22,11 @@ def main(mark: bytes, argv: list[str]) -> int:
             # The mark may come in two parts; what is before it may be long.
             seen = seen[-len(mark) - 2 :] + part
         rest = seen[at + len(mark) + 2 :]
-        while rest or (rest := os.read(source, _CHUNK)):
-            rest = rest[os.write(1, rest) :]
+        try:
+            while rest or (rest := os.read(source, _CHUNK)):
+                rest = rest[os.write(1, rest) :]
+        except BrokenPipeError:
+            process.kill()  # git is gone
     return process.returncode
 
 

@@ -42,6 +42,11 @@ def notes_path(cj_dir: Path, where: Cluster) -> Path:
     return cj_dir / "clusters" / f"{where.name}.json"
 
 
+def noise_path(notes: Path) -> Path:
+    """The file whose presence says that logins there print something."""
+    return notes.with_suffix(".noisy")
+
+
 def read_notes(path: Path, where: Cluster) -> Notes:
     """The notes; empty ones when there are none, or when they are of another place."""
     empty = Notes(address(where))

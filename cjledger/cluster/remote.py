@@ -21,7 +21,7 @@ from typing import IO, Any, Protocol, TypeVar
 
 from cjledger.cluster import bring
 from cjledger.cluster.node import hooks, node_zip
-from cjledger.cluster.notes import Notes, address, notes_path, read_notes, write_notes
+from cjledger.cluster.notes import Notes, address, noise_path, notes_path, read_notes, write_notes
 from cjledger.cluster.outbox import Pushed
 from cjledger.cluster.transport import Contact, Frame, Json, LostReplyError, frames, printable
 from cjledger.errors import CjError
@@ -182,7 +182,7 @@ class Remote:
         payload = bring.payload(node, request, self._root(), self.cluster.python, nonce)
         with self.line.run(bring.COMMAND, payload) as running:
             try:
-                return next(frames(running.stdout, nonce)).head
+                return next(frames(running.stdout, nonce, self._heard)).head
             except LostReplyError as problem:
                 ended = running.ended()
                 raise bring.diagnosis(self.cluster, ended.returncode, ended.words) from problem
@@ -256,7 +256,14 @@ class Remote:
                 return reply
         return done.words
 
+    def _heard(self, greeting: Json) -> None:
+        # git reads what a login prints as its own protocol: a push has to know.
+        if greeting.get("noise"):
+            noise_path(self.notes).parent.mkdir(parents=True, exist_ok=True)
+            noise_path(self.notes).touch()
+
     def _greeted(self, greeting: Json) -> None:
+        self._heard(greeting)
         notes = self._read()
         if notes.offered is None or greeting.get("cjnode") == notes.installed:
             return

@@ -67,7 +67,8 @@ class LostReplyError(CjError):
 def frames(source: IO[bytes], nonce: str, greeted: Callable[[Json], None] = _silence) -> Iterator[Frame]:
     """The frames between the nonce's lines; raises CjError on a refusal, LostReplyError on a torn reply.
 
-    What the first of these lines says of the node half there goes to ``greeted``.
+    What the first of these lines says of the node half there goes to ``greeted``, with ``noise``: whether the
+    login printed something before it.
     """
     begin, end = f"cj {nonce} begin".encode(), f"cj {nonce} end".encode()
     noise = b""
@@ -77,8 +78,8 @@ def frames(source: IO[bytes], nonce: str, greeted: Callable[[Json], None] = _sil
         noise = (noise + line)[-500:]
     if not line.endswith(b"\n"):
         raise LostReplyError("the cluster's reply ended early")
-    if greeting := line.removeprefix(begin).strip():
-        greeted(_parsed(greeting))
+    greeting = line.removeprefix(begin).strip()
+    greeted({**(_parsed(greeting) if greeting else {}), "noise": bool(noise.strip())})
     while (line := source.readline(_LONGEST_LINE)).rstrip(b"\n") != end:
         if not line.endswith(b"\n"):
             raise LostReplyError("the cluster's reply ended early")
