@@ -27,7 +27,8 @@ JSON: dict[str, tuple[str, ...]] = {
     ),
     "submit": ('{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',),
     "state": (
-        '{"package":…,"cluster":…,"program":…,"tasks":N,"counts":{"COMPLETED":…},"final":true}',
+        '{"package":…,"cluster":…,"program":…,"tasks":N,"counts":{"COMPLETED":…},"final":true,'
+        '"reasons":{"why tasks wait":N}}',
         'with --tasks or --state, instead, for each task {"task":…,"attempt":…,"state":…,"job":…,'
         '"exit_code":…,"started":…,"ended":…,"host":…,"max_rss_mb":…,"params":{…},"error":…,"note":…}',
     ),
@@ -45,11 +46,29 @@ JSON: dict[str, tuple[str, ...]] = {
     "cancel": ('{"package":…,"cancelled":N}',),
     "retry": ('{"package":…,"submission":n,"attempt":a,"tasks":"3,5-9","count":N,"job":…}',),
     "rerun": ('{"package":…,"submission":n,"attempt":a,"tasks":"3,5-9","count":N,"job":…}',),
+    "hold": ('{"package":…,"jobs":[…]}',),
+    "release": ('{"package":…,"jobs":[…]}',),
+    "init": (
+        '{"cluster":…,"was":"set up", "upgraded" or "checked","host":…,"root":…,"scheduler":…,'
+        '"versions":{…},"limits":{"array":…,"queued":…,"present":N},"path":[…],"environment":{…},'
+        '"modules":bool}',
+    ),
+    "doctor": (
+        '{"where":"here" or the cluster,"check":…,"state":"ok", "warning" or "failure","found":…,'
+        '"advice":…} for each point',
+    ),
+    "avail": ('{"cluster":…,"command":… or null,"modules":[…]}',),
+    "summary": (
+        '{"package":…,"jobs":[…],"counts":{"PENDING":…},"reasons":{…}} for each package',
+        'last {"other":N or null,"backlog":N,"limits":{…}}',
+    ),
+    "sync": ('{"remote":…,"brought":{"packages":N,"results":N,"ledgers":N},"sent":{…},"refused":["why",…]}',),
     "clean": ('{"package":…,"freed":bytes,"lost":[…]}',),
     "checkout": ('{"package":…,"path":…}',),
     "diff": ('{"section":…,"name":…,"before":…,"after":…} for each difference',),
     "fsck": ('{"kind":…,"where":…,"what":…} for each problem',),
-    "config": ("the configuration in one object",),
+    "config": ("the configuration in one object", 'with import {"file":…,"clusters":[…],"notes":[…]}'),
+    "connect": ('{"cluster":…,"state":…,"host":…}',),
     "who": ('{"author":…,"agent":…,"version":…,"python":…,"git":…,"repository":…}',),
 }
 for _same in ("parrun", "deploy", "pardeploy"):

@@ -17,7 +17,14 @@ from .cluster_kit import Site, new_site
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
-    names = ("cluster.json", "python", "repo.git/config", "repo.git/cj.config", "repo.git/info/attributes")
+    names = (
+        "cluster.json",
+        "site.json",
+        "python",
+        "repo.git/config",
+        "repo.git/cj.config",
+        "repo.git/info/attributes",
+    )
     kept = [root / name for name in names]
     kept += sorted((root / "hooks").iterdir())
     return {str(path): path.read_bytes() for path in kept}
@@ -34,6 +41,7 @@ def test_init_can_be_repeated_and_changes_nothing(tmp_path: Path, node_python: s
         "cluster": "local",
         "scheduler": "local",
         "cjnode": reply["cjnode"],
+        "version": 1,
     }
 
 
@@ -116,7 +124,7 @@ def test_a_request_that_is_no_json_is_refused(tmp_path: Path) -> None:
         capture_output=True,
     )
     lines = done.stdout.splitlines()
-    assert (done.returncode, lines[1], lines[3]) == (1, b"cj n1 begin", b"cj n1 end")
+    assert (done.returncode, lines[1][:12], lines[3]) == (1, b"cj n1 begin ", b"cj n1 end")
     assert json.loads(lines[2])["error"].startswith("the request is not JSON")
 
 
