@@ -17,6 +17,7 @@ from cjledger.model import STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport, write_whole
 
 KEPT_TASKS = 10_000
+LONGEST_PAUSE_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,19 @@ def package_ids(project: Project) -> list[str]:
 
 
 def follow(project: Project, target: Target, period_s: float = 0.5) -> Iterator[PackageState]:
-    """The state again and again until it is final."""
+    """The state again and again until it is final.
+
+    Each look is a process on the login node, so another machine is asked less often the longer it takes.
+    """
+    far = package.read_manifest(project.repo, target.package_id).scheduler != "local"
+    began = time.monotonic()
     while True:
         found, _ = state(project, target)
         yield found
         if found.final:
             return
-        time.sleep(period_s)
+        waited = time.monotonic() - began if far else 0.0
+        time.sleep(max(period_s, min(LONGEST_PAUSE_S, waited / 20)))
 
 
 def last_known(project: Project, package_id: str) -> PackageState | None:

@@ -63,10 +63,10 @@ def test_what_is_asked_for_stands_in_the_script() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"PBS_JOBID": "12.srv"}, "11 0 12.srv n1,n2"),
+        ({"PBS_JOBID": "12.srv"}, "11 + 12.srv n1,n2"),
         (
             {"PBS_JOBID": "12[3].srv", "PBS_ARRAY_ID": "12[].srv", "PBS_ARRAY_INDEX": "3"},
-            "13 0 12[].srv n1,n2",
+            "13 + 12[].srv n1,n2",
         ),
     ],
 )

@@ -49,8 +49,9 @@ def batch_script(spec: JobSpec) -> str:
         lines.append("#PBS -l walltime=%s" % clock(asked["walltime_s"]))
     lines += flag_lines("#PBS ", asked.get("alloc") or [])
     nodes = '$([ -r "$PBS_NODEFILE" ] && sort -u "$PBS_NODEFILE" | paste -s -d , -)'
-    # Elements of arrays are started again after a node's death, always; no variable tells.
-    variables = index_lines("${PBS_ARRAY_INDEX:-1}", "0", "${PBS_ARRAY_ID:-$PBS_JOBID}", nodes)
+    # Elements of arrays are started again after a node's death, always, and no variable tells: each start
+    # looks whether there was one before it.
+    variables = index_lines("${PBS_ARRAY_INDEX:-1}", "+", "${PBS_ARRAY_ID:-$PBS_JOBID}", nodes)
     return job_script(spec, lines, variables)
 
 
