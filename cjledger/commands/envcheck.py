@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cjledger import environments, gitrepo, package
 from cjledger.commands import harvest
@@ -16,7 +16,6 @@ from cjledger.harvest.manifest import RECORDS
 from cjledger.model import Environment, Manifest
 from cjledger.project import Project, Target, check_tasks
 from cjledger.shards import parquet
-from cjnode.environment import BUILT
 from cjnode.observed import OUTPUT
 from cjnode.points import format_tasks
 
@@ -93,31 +92,45 @@ def _compared(
         return EnvironmentCheck(name, listed, "", (), None, why)
     observed = environments.observed_from_bytes(content)
     python, modules = str(observed.get("python", "")), tuple(map(str, observed.get("modules") or ()))
+    found, note = _missing_modules(manifest, modules), ""
     environment = _locked(manifest)
-    if environment is None:
+    locked = (
+        {} if environment is None else environments.pins(environment, _texts(project, target, environment))
+    )
+    if environment is not None and locked:
+        found += tuple(environments.differences(locked, environments.had(environment, observed)))
+        note = "" if environment is manifest.environment else f"compared with {environment.lock}"
+        if manifest.environment.id and observed.get("environment") != manifest.environment.id:
+            note = f"it ran outside the environment {manifest.environment.id}"
+    elif manifest.environment.kind != "modules":
         kind = manifest.environment.kind
-        why = f'environment = "{kind}" has no lock to compare with'
-        missing = tuple(
-            EnvironmentDifference(wanted, wanted, None)
-            for wanted in manifest.environment.modules
-            if not any(loaded == wanted or loaded.startswith(wanted + "/") for loaded in modules)
-        )
-        return EnvironmentCheck(
-            name, listed, python, modules, missing or (None if kind != "modules" else ()), why
-        )
-    files = _texts(project, target, environment)
-    locked = environments.pins(environment, files)
-    found = environments.differences(locked, environments.had(environment, observed))
-    note = "" if locked else f"{environment.lock} pins nothing"
-    if manifest.environment.id and observed.get("environment") != manifest.environment.id:
-        note = f"it ran outside the environment {manifest.environment.id}"
-    return EnvironmentCheck(name, listed, python, modules, tuple(found), note)
+        note = f"{environment.lock} pins nothing" if environment else f'environment = "{kind}" has no lock'
+        return EnvironmentCheck(name, listed, python, modules, found or None, note)
+    return EnvironmentCheck(name, listed, python, modules, found, note)
+
+
+def _missing_modules(manifest: Manifest, loaded: tuple[str, ...]) -> tuple[EnvironmentDifference, ...]:
+    """Modules that were asked for and not loaded; a name without its version stands for any."""
+    return tuple(
+        EnvironmentDifference(wanted, wanted, None)
+        for wanted in manifest.environment.modules
+        if not any(name == wanted or name.startswith(wanted + "/") for name in loaded)
+    )
 
 
 def _locked(manifest: Manifest) -> Environment | None:
-    """What was to be compared with: the environment's lock; None where there is none."""
-    environment = manifest.environment
-    return environment if environment.kind in BUILT and environment.lock else None
+    """What to compare with: the environment's lock, or else the package's nearest one; None: there is none."""
+    if manifest.environment.kind != "none":
+        return manifest.environment if manifest.environment.lock else None
+    found = {lock.path: lock for lock in manifest.locks}
+    folders = [manifest.program.workdir, *map(str, PurePosixPath(manifest.program.workdir).parents)]
+    for folder in folders:
+        for kind, names in environments.LOCKS.items():
+            for name in names:
+                lock = found.get(str(PurePosixPath(folder, name)))
+                if lock and not name.startswith(("pylock", "environment.y")):
+                    return Environment(kind, lock=lock.path, files=(lock,))
+    return None
 
 
 def _texts(project: Project, target: Target, environment: Environment) -> dict[str, str]:
