@@ -36,8 +36,9 @@ class Terminal:
         """Ask and return the line that was typed; raises CjError at the end of input."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
         try:
-            os.write(descriptor, printable(prompt).encode(errors="replace"))
             with _echo_off(descriptor, not echo):
+                # What was typed before the question is no answer to it, and not kept.
+                os.write(descriptor, printable(prompt).encode(errors="replace"))
                 return _line(descriptor)
         finally:
             os.close(descriptor)

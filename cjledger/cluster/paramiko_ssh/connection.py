@@ -33,6 +33,7 @@ def connect(where: Settings, terminal: Terminal | None, jumps: int = 0) -> param
     """A session, logged in. Raises CjError for what a person can mend."""
     timeout = where.number("connecttimeout", 15)
     road = _road(where, terminal, jumps, timeout)
+    session = None
     try:
         session = paramiko.Transport(road)
         session.banner_timeout = session.handshake_timeout = timeout
@@ -42,6 +43,8 @@ def connect(where: Settings, terminal: Terminal | None, jumps: int = 0) -> param
         keys.check(session.get_remote_server_key(), terminal)
         log_in(session, where, terminal)
     except BaseException:
+        if session:
+            session.close()
         road.close()
         raise
     _watch(session, where.number("serveraliveinterval", 0) or 15, where.number("serveralivecountmax", 3))
