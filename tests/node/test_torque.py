@@ -1,4 +1,4 @@
-"""Torque: strict programs that replay answers in its form; its commands over Slurm are in the contract suite."""
+"""Torque: strict programs that replay answers; its commands over Slurm are in the contract suite."""
 
 from __future__ import annotations
 
