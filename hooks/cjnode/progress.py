@@ -1,10 +1,10 @@
 """How far a package is: its records, and what its claims and cancellations say of the rest."""
 
+import importlib
 import os
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from cjnode import attempts, blocks, files, layout, parts
-from cjnode.adopt import purged
 from cjnode.attempts import Attempt
 from cjnode.errors import NodeError
 from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission
@@ -56,6 +56,7 @@ def look(root: str, package: str, lines: bool) -> Progress:
     numbers = blocks.list_submissions(path) if tasks else []
     submissions = [read_submission(path, number) for number in numbers]
     if not os.path.isdir(path):
+        purged = importlib.import_module("cjnode.adopt").purged
         problems.append(purged(root, package) or "there is no package %s on this cluster" % package[:12])
     elif not tasks:
         problems.append("its package.json is missing or cannot be read: it was not received whole")

@@ -1,34 +1,29 @@
 """What becomes of a submission's open tasks: by its claims, and by what the scheduler says of its jobs."""
 
-import os
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
-from cjnode import backlog, ends, parts
-from cjnode.acting import being_submitted
+from cjnode import ends
 from cjnode.asked import Answer, between_s
 from cjnode.ends import End, Memory
 from cjnode.parts import Part
-from cjnode.points import parse_tasks
-from cjnode.progress import Holder, Open, Progress, began, holders, jobs_of, positions, read_records, waits
-from cjnode.schedulers import Status, explain
+from cjnode.progress import (
+    Holder,
+    Open,
+    Progress,
+    began,
+    holders,
+    jobs_of,
+    positions,
+    read_records,
+    unsettled,
+    waits,
+)
+from cjnode.schedulers import Status
+from cjnode.sight import WAITING, Sight, ask, elements_of, indices, look_at, why_waiting
 from cjnode.submissions import Submission, log_tails
 
-WAITING = ("PENDING", "HELD", "WAITING")
 # A task whose worker was asked to end has the record NODE_FAIL; why it was asked the scheduler alone knows.
 OUTRANKS = ("CANCELLED", "TIMEOUT", "OUT_OF_MEMORY")
-
-# What is known of a submission's jobs.
-Sight = NamedTuple(
-    "Sight",
-    [
-        ("parts", List[Part]),
-        ("alive", Dict[int, Optional[Status]]),  # parts not known to be gone; None: not listed, not answered
-        ("waiting", str),  # why parts wait for their submission; empty: none does
-        ("gone", bool),  # every job is out of sight
-        ("lost", bool),  # and was so for the grace period
-        ("held", bool),  # what is not submitted is held
-    ],
-)
 
 Settled = NamedTuple(
     "Settled",
@@ -40,9 +35,26 @@ Settled = NamedTuple(
 )
 
 
+def settle_all(root: str, looked: List[Progress], fresh: bool) -> List[Settled]:
+    """What the open tasks of each package are now, by one query."""
+    scheduler, answer = ask(root, looked, fresh)
+    found = []
+    for progress in looked:
+        together = Settled({}, False, {})
+        for submission in progress.submissions:
+            if unsettled(progress, submission):
+                one = settle(root, scheduler, progress, submission, answer)
+                together.opened.update(one.opened)
+                together = together._replace(busy=together.busy or one.busy)
+                for words, elements in one.reasons.items():
+                    together.reasons[words] = together.reasons.get(words, 0) + elements
+        found.append(together)
+    return found
+
+
 def settle(root: str, scheduler: str, progress: Progress, submission: Submission, answer: Answer) -> Settled:
     """What the submission's open tasks are now."""
-    sight = _look(root, scheduler, progress, submission, answer)
+    sight = look_at(root, scheduler, progress, submission, answer)
     if sight.gone:
         # What the job wrote between our reading and the scheduler's answer counts.
         read_records(progress, submission)
@@ -55,53 +67,7 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
     held = holders(submission, set(where.values()))
     memory = _learn(root, scheduler, submission, sight, answer, held, where)
     opened, busy = _open(progress, submission, sight, held, where, _ended(memory, answer, scheduler))
-    return Settled(opened, busy, _reasons(scheduler, sight))
-
-
-def _look(root: str, scheduler: str, progress: Progress, submission: Submission, answer: Answer) -> Sight:
-    listed = submission.parts
-    if not parts.jobs(listed):  # the receipt was cut off, and elements are at work
-        claimed = jobs_of(submission)
-        if claimed:
-            listed = [Part(1, 1, submission.elements, claimed[0])]
-    alive: Dict[int, Optional[Status]] = {}
-    fading = False
-    for part in listed:
-        if part.job is None or ends.seen_gone(submission, part.number)[1]:
-            continue
-        status = (answer.words or {}).get(part.job)
-        if status is not None and status.state != "ENDED":
-            alive[part.number] = status
-            ends.forget_gone(submission, part.number)
-        elif answer.words is None or part.job not in answer.jobs:
-            alive[part.number] = None
-        else:
-            fading = _fades(progress, submission, part, answer, scheduler) or fading
-    waiting = _waiting(root, progress, submission, listed)
-    jobs = parts.jobs(listed)
-    gone = bool(jobs) and not alive and not waiting
-    held = os.path.exists(os.path.join(submission.path, "held"))
-    return Sight(listed, alive, waiting, gone, gone and not fading, held)
-
-
-def _fades(progress: Progress, submission: Submission, part: Part, answer: Answer, scheduler: str) -> bool:
-    """Note that a part is not to be seen; whether that may still be an error."""
-    try:
-        return not ends.note_gone(submission, part.number, answer.at, ends.grace_s(scheduler))
-    except OSError as problem:
-        progress.problems.append("gone.json cannot be written: %s" % problem.strerror)
-        return True
-
-
-def _waiting(root: str, progress: Progress, submission: Submission, listed: List[Part]) -> str:
-    """Why parts are not with the scheduler, when they are to come there."""
-    rest = [part for part in listed if part.job is None]
-    if not rest:
-        return ""
-    why = backlog.why_waiting(root, progress.package, submission.number)
-    if being_submitted(submission.path, rest[0].number):
-        why = "it is being submitted"
-    return "" if why is None else why or "it is not submitted yet"
+    return Settled(opened, busy, why_waiting(scheduler, sight))
 
 
 def _learn(
@@ -125,7 +91,7 @@ def _learn(
         if status is not None:
             _see(part, status, answer, of_interest, held, ended, unseen)
     late = [each for each in unseen if _late(unseen[each], answer, scheduler) and each not in ended]
-    asked = [part for part in sight.parts if any(each in _elements(part) for each in late)]
+    asked = [part for part in sight.parts if any(each in elements_of(part) for each in late)]
     if sight.lost:
         asked += [part for part in sight.parts if part.job is not None and part.job not in accounted]
         accounted += [part.job for part in asked if part.job is not None and part.job not in accounted]
@@ -150,9 +116,9 @@ def _see(
 ) -> None:
     """Take in what the scheduler lists of a part's elements."""
     found = ends.listed_ends(part, status)
-    waiting = _indices(status.waiting)
+    waiting = indices(status.waiting)
     at_work = {holder.element for holder in held.values() if holder.now.task and holder.job == part.job}
-    for element in of_interest.intersection(_elements(part)):
+    for element in of_interest.intersection(elements_of(part)):
         index = element - part.first + 1
         if element in found:
             ended[element] = found[element]
@@ -183,17 +149,6 @@ def _ended(memory: Memory, answer: Answer, scheduler: str) -> Dict[int, End]:
             else:
                 del found[element]
     return found
-
-
-def _elements(part: Part) -> range:
-    return range(part.first, part.first + part.elements)
-
-
-def _indices(waiting: str) -> Set[int]:
-    try:
-        return set(parse_tasks(waiting)) if waiting else set()
-    except ValueError:
-        return set()
 
 
 def natural(submission: Submission, block: int) -> int:
@@ -254,7 +209,7 @@ def _ending(known: Open, end: End) -> Open:
 
 def _at_rest(sight: Sight, element: int, attempt: int, holder: Optional[Holder]) -> Open:
     """A task that nobody runs now, as the element waits that would run it."""
-    part = next((each for each in sight.parts if element in _elements(each)), None)
+    part = next((each for each in sight.parts if element in elements_of(each)), None)
     state, job = "PENDING", part.job if part else None
     if part is not None and part.job is None and sight.held:
         state = "HELD"
@@ -264,31 +219,3 @@ def _at_rest(sight: Sight, element: int, attempt: int, holder: Optional[Holder])
         word = alone.state if alone else status.state
         state = word if word in WAITING else "PENDING"
     return Open(state, attempt, holder.job if holder else job, None, None, None, None)
-
-
-def _reasons(scheduler: str, sight: Sight) -> Dict[str, int]:
-    """How many elements wait for what."""
-    found: Dict[str, int] = {}
-
-    def add(words: str, elements: int) -> None:
-        if words and elements:
-            found[words] = found.get(words, 0) + elements
-
-    for part in sight.parts:
-        if part.job is None and sight.waiting:
-            add("not submitted yet: " + sight.waiting, part.elements)
-        status = sight.alive.get(part.number)
-        if status is None:
-            continue
-        alone = {
-            index: each for index, each in status.elements.items() if each.state in WAITING and each.reason
-        }
-        for each in alone.values():
-            add(explain(scheduler, each.reason), 1)
-        rest = _indices(status.waiting) - set(alone)
-        if status.reason:
-            count = len(rest)
-            if not status.waiting and status.state in WAITING and not alone:
-                count = part.elements - len(status.elements)
-            add(explain(scheduler, status.reason), count)
-    return found

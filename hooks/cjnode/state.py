@@ -1,13 +1,12 @@
 """Verb ``state``: what became of every task of packages, by their records and one scheduler query."""
 
-from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
+import importlib
+import os
+from typing import Any, BinaryIO, Dict
 
-from cjnode import asked, backlog, ends, layout
+from cjnode import layout
 from cjnode.blocks import canonical
-from cjnode.errors import NodeError
-from cjnode.files import now
 from cjnode.progress import Open, Progress, jobs_of, look, unsettled
-from cjnode.settle import settle
 from cjnode.submissions import Submission
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
@@ -35,51 +34,34 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     packages = request.get("packages", [])
     for package in packages:
         layout.checked_package(root, package)
-    backlog.drain(root, packages)
+    if os.path.isdir(layout.backlog_path(root)):
+        importlib.import_module("cjnode.backlog").drain(root, packages)
     looked = [look(root, package, lines) for package in packages]
-    jobs = sorted({job for progress in looked for job in _jobs_to_ask(progress)})
-    scheduler, answer = _ask(root, jobs, bool(request.get("fresh")))
+    settled = {}
+    unfinished = [
+        progress for progress in looked if any(unsettled(progress, s) for s in progress.submissions)
+    ]
+    if unfinished:
+        # Loaded when needed: of packages that are at their end nobody is asked.
+        found = importlib.import_module("cjnode.settle").settle_all(
+            root, unfinished, bool(request.get("fresh"))
+        )
+        settled = dict(zip(map(id, unfinished), found))
     for progress in looked:
         opened: Dict[int, Open] = {}
-        busy = False
-        reasons: Dict[str, int] = {}
         for submission in progress.submissions:
-            if not progress.missing[submission.number] and not progress.retried[submission.number]:
-                continue
             if not unsettled(progress, submission):  # its job was not asked after
                 opened.update(_cancelled(progress, submission))
-                continue
-            found = settle(root, scheduler, progress, submission, answer)
-            opened.update(found.opened)
-            busy = busy or found.busy
-            for words, elements in found.reasons.items():
-                reasons[words] = reasons.get(words, 0) + elements
-        _write(progress, opened, busy, reasons, out)
+        now = settled.get(id(progress))
+        if now is not None:
+            opened.update(now.opened)
+        _write(progress, opened, bool(now and now.busy), now.reasons if now else {}, out)
 
 
 def _cancelled(progress: Progress, submission: Submission) -> Dict[int, Open]:
     jobs = jobs_of(submission)
     known = Open("CANCELLED", submission.attempt, jobs[0] if jobs else None, None, None, None, None)
     return dict.fromkeys(progress.missing[submission.number], known)
-
-
-def _jobs_to_ask(progress: Progress) -> Iterator[str]:
-    for submission in progress.submissions:
-        if not unsettled(progress, submission):
-            continue
-        gone = {part.job for part in submission.parts if ends.seen_gone(submission, part.number)[1]}
-        for job in jobs_of(submission):
-            if job not in gone:
-                yield job
-
-
-def _ask(root: str, jobs: List[str], fresh: bool) -> Tuple[str, asked.Answer]:
-    try:
-        scheduler = layout.scheduler(root)
-        return scheduler, asked.ask(root, scheduler, jobs, fresh)
-    except (NodeError, OSError, KeyError) as problem:
-        trouble = "the scheduler did not answer: %s" % problem
-        return "", asked.Answer(None, jobs, trouble, now())
 
 
 def _write(
