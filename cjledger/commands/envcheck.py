@@ -119,7 +119,7 @@ def _missing_modules(manifest: Manifest, loaded: tuple[str, ...]) -> tuple[Envir
 
 
 def _locked(manifest: Manifest) -> Environment | None:
-    """What to compare with: the environment's lock, or else the package's nearest one; None: there is none."""
+    """What to compare with: the environment's lock, or else the package's nearest; None: there is none."""
     if manifest.environment.kind != "none":
         return manifest.environment if manifest.environment.lock else None
     found = {lock.path: lock for lock in manifest.locks}
