@@ -95,8 +95,10 @@ def _checks(name: str | None, submit: bool, timeout: int) -> Iterator[Check]:
     yield from looking.laptop(Path.cwd(), found)
     if name is None:
         return
+    if problem:
+        return  # which was said
     if project is None:
-        raise problem or CjError("a cluster is looked at from inside a repository", "cd to one, or git init")
+        raise CjError("a cluster is looked at from inside a repository", "cd to one, or git init")
     failures = False
     for check in looking.of_cluster(project, name):
         failures |= check.state == "failure"

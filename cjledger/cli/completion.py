@@ -97,6 +97,14 @@ def _clusters(_: str) -> Iterator[Offer]:
         yield name, (where.host or where.scheduler) if where else "this machine"
 
 
+def _remotes(_: str) -> Iterator[Offer]:
+    try:
+        names = gitrepo.text(gitrepo.discover(Path.cwd()), "remote").splitlines()
+    except CjError:
+        return
+    yield from ((name, "a git remote") for name in names)
+
+
 def _packages(current: str) -> Iterator[Offer]:
     """Packages by the first digits of their IDs, newest first; no object but theirs is read."""
     if current and not all(char in "0123456789abcdef" for char in current):
@@ -123,6 +131,8 @@ _KINDS: dict[str, Callable[[str], Iterator[Offer]]] = {
     "package": _packages,
     "state": lambda _: ((state, "") for state in STATES),
     "check": lambda _: iter([("exists", "tasks without the file"), ("lines", "tasks with odd line counts")]),
+    "remote": _remotes,
+    "import": lambda _: iter([("import", "read clusters from ClusterJob's ssh_config")]),
     "shell": lambda _: ((shell, "") for shell in SHELLS),
 }
 
@@ -133,6 +143,10 @@ _POSITIONS: dict[str, tuple[str, ...]] = {
         "submit state log show ls get harvest plot cancel retry rerun clean checkout fsck".split(),  # noqa: SIM905
         ("package",),
     ),
+    **dict.fromkeys(("hold", "release"), ("package",)),
+    **dict.fromkeys(("init", "doctor", "avail", "summary", "connect"), ("cluster",)),
+    "sync": ("remote",),
+    "config": ("import",),
     "diff": ("package", "package"),
     "gather": ("", "", "package"),
     "reduce": ("", "package"),

@@ -148,15 +148,30 @@ def _packages(repo: Repo, where: Remote, came: Refs, tally: _Tally) -> list[RefM
         else b""
     )
     parents = {words[0]: words[1:] for words in (line.split() for line in lines.decode().splitlines())}
+    unread = _unread(repo, list(came.values()))
     for ref, value in came.items():
-        try:
-            if ref != package.ref(value) or parents.get(value) != []:
-                raise CjError("it is no commit without parents of that name")
-            package.read_manifest(repo, value)
+        why = unread.get(value, "")
+        if not why and (ref != package.ref(value) or parents.get(value) != []):
+            why = "it is no commit without parents of that name"
+        if why:
+            tally.refuse(f"{ref} of {where.name} is no package: {why}")
+        else:
             moves.append(RefMove(ref, value, repo.zero))
-        except CjError as problem:
-            tally.refuse(f"{ref} of {where.name} is no package: {problem.message}")
     return moves
+
+
+def _unread(repo: Repo, ids: Sequence[str]) -> dict[str, str]:
+    """Those of some commits whose manifests cannot be read, and why; one question where all can."""
+    wrong: dict[str, str] = {}
+    try:
+        package.read_manifests(repo, ids)
+    except CjError:
+        for package_id in ids:
+            try:
+                package.read_manifest(repo, package_id)
+            except CjError as problem:
+                wrong[package_id] = problem.message
+    return wrong
 
 
 def _bring_results(project: Project, where: Remote, package_id: str, came: str, tally: _Tally) -> bool:
