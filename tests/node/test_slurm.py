@@ -59,7 +59,7 @@ QUEUE = """\
 25|PENDING|BeginTime|cj-8ab7a5aa0123-4
 13|PENDING|JobHeldUser|cj-8ab7a5aa0123-5
 17|PENDING|DependencyNeverSatisfied|cj-8ab7a5aa0123-6
-35_[4-5]|CANCELLED|None|cj-8ab7a5aa0123-7
+35_[4-5]|CANCELLED|JobArrayTaskLimit|cj-8ab7a5aa0123-7
 35_3|CANCELLED|None|cj-8ab7a5aa0123-7
 40_[1-3,7-9...]|PENDING|Priority|cj-8ab7a5aa0123-8
 41|SUSPENDED|None|cj-8ab7a5aa0123-9
@@ -71,7 +71,7 @@ slurm_load_jobs: noise
 
 # sacct -n -P -o JobID,State,ExitCode,MaxRSS,Reason,JobName of 22.05.8 with slurmdbd, names changed.
 ACCOUNTS = """\
-1|COMPLETED|0:0||None|cj-8ab7a5aa0123-1
+1|COMPLETED|0:0||Priority|cj-8ab7a5aa0123-1
 1.batch|COMPLETED|0:0|10488K||batch
 1.0|COMPLETED|0:0|1692K||srun
 2|FAILED|3:0||None|cj-8ab7a5aa0123-2
@@ -210,18 +210,18 @@ def test_each_job_of_the_queue_has_its_status() -> None:
     jobs = ["1", "2", "23", "25", "13", "17", "35", "40", "41", "42", "43", "44", "99"]
     found = slurm_answers.statuses(rows, jobs)
     assert found == {
-        "1": Status("ENDED", "", "", {1: Element("COMPLETED", "None")}),
+        "1": Status("ENDED", "", "", {1: Element("COMPLETED", "")}),
         "2": Status("ENDED", "", "", {1: Element("FAILED", "NonZeroExitCode")}),
         "23": Status(
             "RUNNING",
             "JobArrayTaskLimit",
             "9-17,20",
             {
-                1: Element("COMPLETED", "None"),
+                1: Element("COMPLETED", ""),
                 2: Element("TIMEOUT", "TimeLimit"),
                 3: Element("OUT_OF_MEMORY", "OutOfMemory"),
-                4: Element("RUNNING", "None"),
-                5: Element("RUNNING", "None"),
+                4: Element("RUNNING", ""),
+                5: Element("RUNNING", ""),
                 6: Element("NODE_FAIL", "NodeDown"),
                 7: Element("NODE_FAIL", "Preempted"),
                 8: Element("PENDING", "BeginTime"),
@@ -232,10 +232,10 @@ def test_each_job_of_the_queue_has_its_status() -> None:
         "17": Status(
             "WAITING", "DependencyNeverSatisfied", "1", {1: Element("WAITING", "DependencyNeverSatisfied")}
         ),
-        "35": Status("ENDED", "", "", {index: Element("CANCELLED", "None") for index in (3, 4, 5)}),
+        "35": Status("ENDED", "", "", {index: Element("CANCELLED", "") for index in (3, 4, 5)}),
         # A list that was cut short says nothing of which.
         "40": Status("PENDING", "Priority", "", {}),
-        "41": Status("RUNNING", "", "", {1: Element("RUNNING", "None")}),
+        "41": Status("RUNNING", "", "", {1: Element("RUNNING", "")}),
         "44": Status(
             "PENDING",
             "ReqNodeNotAvail, UnavailableNodes:n[1-4]",
@@ -255,7 +255,7 @@ def test_elements_that_have_not_ended_are_counted() -> None:
 def test_ten_thousand_elements_are_read() -> None:
     text = "".join(f"7_{index}|RUNNING|None|cj-8ab7a5aa0123-1\n" for index in range(1, 10_001))
     status = slurm_answers.statuses(slurm_answers.queue(text), ["7"])["7"]
-    assert status.elements == {index: Element("RUNNING", "None") for index in range(1, 10_001)}
+    assert status.elements == {index: Element("RUNNING", "") for index in range(1, 10_001)}
 
 
 def test_accounts_are_read_by_job_and_index() -> None:

@@ -26,6 +26,11 @@ ENDED = {
     # Only jobs that are not put back into the queue stay PREEMPTED: the site took the node away.
     "PREEMPTED": "NODE_FAIL",
 }
+# Why something ended. Other reasons of an ended job are those for which it once waited.
+_CAUSES = (
+    *("NonZeroExitCode", "TimeLimit", "OutOfMemory", "NodeDown", "JobLaunchFailure", "RaisedSignal"),
+    *("Preempted", "Deadline", "BootFail", "DependencyNeverSatisfied"),
+)
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_FED")
 _HELD = ("REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 _HELD_REASONS = ("JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch_failed_requeued_held")
@@ -103,8 +108,15 @@ def queue(out: str) -> List[Row]:
         found = _ID.match(fields[0]) if len(fields) == 4 and fields[3].startswith("cj-") else None
         if found:
             index = None if found.group(2) is None else int(found.group(2))
-            rows.append(Row(found.group(1), index, found.group(3) or "", fields[1], fields[2], fields[3]))
+            reason = _reason(fields[1], fields[2])
+            rows.append(Row(found.group(1), index, found.group(3) or "", fields[1], reason, fields[3]))
     return rows
+
+
+def _reason(state: str, word: str) -> str:
+    if state in _WAITING + _HELD or word in _CAUSES:
+        return word
+    return ""
 
 
 def statuses(rows: List[Row], jobs: List[str]) -> Dict[str, Status]:
@@ -192,7 +204,7 @@ def accounts(out: str, jobs: List[str]) -> Dict[str, Dict[int, Account]]:
             memory[key] = max(used, memory.get(key, 0.0))
         state = ENDED.get(fields[1].split(" ")[0])
         if not step and state and fields[5].startswith("cj-"):
-            account = Account(state, exit_code(fields[2]), "" if fields[4] == "None" else fields[4], None)
+            account = Account(state, exit_code(fields[2]), _reason(fields[1], fields[4]), None)
             found.setdefault(key[0], {})[key[1]] = account
     for (job, index), used in memory.items():
         if index in found.get(job, {}):
