@@ -183,6 +183,12 @@ def test_a_match_that_cannot_be_asked_does_not_match_and_is_told(tmp_path: Path)
     assert not (tmp_path / "ran").exists()
 
 
+def test_settings_that_are_not_done_are_told() -> None:
+    at_home("Host n1\n  Ciphers aes256-ctr\n  PKCS11Provider none\nHost n2\n  KexAlgorithms +x\n")
+    source = Path.home() / ".ssh" / "config"
+    assert settings("n1", system=NONE).notes == (f"{source} line 2: ciphers is not known to this transport",)
+
+
 def test_the_system_s_file_comes_after_the_person_s(tmp_path: Path) -> None:
     at_home("Host n1\n  Port 2201\n")
     system = tmp_path / "ssh_config"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 import re
@@ -174,7 +175,7 @@ class _Keys:
     def check(self, key: paramiko.PKey, terminal: Terminal | None) -> None:
         """Refuse a key that is not the host's; ask about one that is new."""
         kind, blob, file = key.get_name(), key.asbytes(), (self.files or [Path("~/.ssh/known_hosts")])[0]
-        if any(known.blob == blob and known.revoked for known in self.known):
+        if any(known.blob == blob and known.revoked for known in self.known) or self._is_revoked(blob):
             raise CjError(f"the key of {_name(self.where)} is revoked", "ask the host's administrators")
         if any(known.blob == blob for known in self.known):
             return
@@ -187,6 +188,22 @@ class _Keys:
                 f"ask the host's administrators; if they changed it: ssh-keygen -R '{self.name}' -f {file}",
             )
         self._ask(kind, blob, file, terminal)
+
+    def _is_revoked(self, blob: bytes) -> bool:
+        for file in self.where.paths("revokedhostkeys"):
+            try:
+                text = file.read_bytes()
+            except OSError as problem:
+                # As ssh: what cannot be read may name any key.
+                raise CjError(f"{file} cannot be read: {problem.strerror}", f"ls -l {file}") from problem
+            if text.startswith(b"SSHKRL"):
+                raise CjError(
+                    f"{file} is in a form that only ssh itself reads",
+                    'transport = "openssh" for this cluster in .cjledger.toml',
+                )
+            if base64.b64encode(blob) in text.split():
+                return True
+        return False
 
     def _ask(self, kind: str, blob: bytes, file: Path, terminal: Terminal | None) -> None:
         unknown = f"the key of {_name(self.where)} is not known: {kind} {fingerprint(blob)}"

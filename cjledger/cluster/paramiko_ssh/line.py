@@ -138,7 +138,7 @@ class ParamikoLine:
                 "write host and user plainly, or as a Host of ~/.ssh/config",
             )
         # Another home has another configuration: the same name may be another host.
-        return master((host, user, "paramiko", os.path.expanduser("~")))
+        return master((host, user, f"paramiko-{pieces.VERSION}", os.path.expanduser("~")))
 
 
 def quit_holder(found: Master) -> bool:

@@ -13,6 +13,9 @@ RUN, INPUT, END, SIZE, QUIT = b"R", b"I", b"E", b"W", b"Q"
 # From the holder: output, errors, the exit status, and that there is none since the connection ended.
 OUTPUT, ERRORS, STATUS, LOST = b"O", b"X", b"Z", b"L"
 
+# A holder of another version is not asked: it serves its own until its session ends.
+VERSION = 1
+
 CHUNK = 1 << 15
 _LARGEST = 1 << 24
 _HEAD = struct.Struct(">cI")

@@ -23,6 +23,11 @@ SYSTEM_FILE = Path("/etc/ssh/ssh_config")
 _DEEPEST_INCLUDE = 16
 # These add up; of all others the first value counts.
 _LISTS = ("identityfile", "certificatefile")
+# What would change where a connection leads or how safe it is: not done, and not passed over in silence.
+_NOT_DONE = (
+    *("canonicalizehostname", "certificatefile", "knownhostscommand", "pkcs11provider"),
+    *("ciphers", "macs", "kexalgorithms", "hostkeyalgorithms", "addressfamily", "bindaddress"),
+)
 _WHOLE_LINE = ("proxycommand", "localcommand", "remotecommand", "knownhostscommand")
 
 
@@ -210,6 +215,8 @@ def _read(lines: Iterable[Line], reading: _Reading, enclosing: bool = True) -> N
 def _keep(line: Line, reading: _Reading) -> None:
     # ssh takes ProxyJump and ProxyCommand for one setting: the first of them counts.
     other = {"proxyjump": "proxycommand", "proxycommand": "proxyjump"}.get(line.keyword)
+    if line.keyword in _NOT_DONE and line.words[0].lower() not in ("no", "none"):
+        reading.notes.append(f"{line.source}: {line.keyword} is not known to this transport")
     if line.keyword in _LISTS:
         listed = reading.lists.setdefault(line.keyword, [])
         listed.extend(word for word in line.words if word not in listed)
