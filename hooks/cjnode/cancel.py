@@ -74,10 +74,10 @@ def all_jobs(root: str, scheduler: str, path: str, package: str, intent: Dict[st
 
 
 def _recorded(path: str, number: int) -> Set[int]:
-    """The tasks of a submission that have a record."""
+    """The tasks of a submission that are at their end; one whose worker died may run again."""
     found: Dict[int, Attempt] = {}
     for block in blocks.list_blocks(path, number):
         if block.records:
             name = blocks.block_path(path, block.id.block, block.id.generation, "records")
             read_attempts(name, LARGEST_TASK, False, found)
-    return set(found)
+    return {task for task, ended in found.items() if ended.state != "NODE_FAIL"}

@@ -146,6 +146,22 @@ def test_an_element_put_back_into_the_queue_runs_its_task_again(site: Site) -> N
     ]
 
 
+def test_a_task_that_runs_again_can_be_cancelled(site: Site) -> None:
+    main = f"import time\nopen({str(site.root)!r} + '/tally', 'a').write('1')\ntime.sleep(100)\n"
+    package = sent(site, main, 1)
+    tally = site.root / "tally"
+    process = start(site, package, 1)
+    wait_for(tally.exists)
+    process.terminate()
+    process.wait()
+    process = start(site, package, 1, restarts=1)
+    wait_for(lambda: tally.read_text() == "11")
+    assert site.verb("cancel", {"package": package, "tasks": None, "token": "t"})["cancelled"] == 1
+    process.terminate()
+    process.wait()
+    assert [record.state for record in records(site, package)] == ["NODE_FAIL", "CANCELLED"]
+
+
 def test_a_cancelled_task_is_cancelled_although_its_element_was_asked_to_end(site: Site) -> None:
     main = f"import time\nopen({str(site.root)!r} + '/tally', 'a').write('1')\ntime.sleep(100)\n"
     package = sent(site, main, 1)
@@ -190,3 +206,18 @@ def test_which_start_of_an_element_it_is(tmp_path: Path, variables: dict[str, st
         assert fd is not None
         os.close(fd)
     assert incarnation(str(folder), 2, "7", variables) == start
+
+
+@pytest.mark.parametrize(("job", "number", "start"), [("7", 2, 3), ("8", 2, 1), ("7", 3, 1)])
+def test_an_element_that_is_told_nothing_looks_at_its_first_block(
+    tmp_path: Path, job: str, number: int, start: int
+) -> None:
+    folder = tmp_path / "1"
+    (folder / "blocks").mkdir(parents=True)
+    (folder / "intent.json").write_text('{"format":1,"tasks":"1-4","elements":4,"block":1}')
+    for block, (element_number, last) in ((2, (2, 2)), (3, (2, 1))):
+        path = blocks.block_path(str(folder), block, 1, "claim")
+        fd = blocks.create_claim(path, Claim("7", element_number, last, "n1", 9))
+        assert fd is not None
+        os.close(fd)
+    assert incarnation(str(folder), number, job, {"CJ_RESTARTS": "?"}) == start
