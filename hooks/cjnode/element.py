@@ -6,6 +6,8 @@ import time
 from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 from cjnode import blocks
+from cjnode.files import read_json
+from cjnode.points import parse_tasks
 
 # A block is begun when it would be done in this much less than the time left, by the longest task so far.
 MARGIN = 1.5
@@ -59,15 +61,25 @@ def incarnation(submission_path: str, element: int, job: str, variables: Mapping
     """Which start of the element this is, from 1.
 
     ``local`` counts itself. Other schedulers tell how often they started it again in CJ_RESTARTS, or by
-    ``+`` only that they did: then it is the one after the last that left a claim.
+    ``+`` only that they did: then it is the one after the last that left a claim. One that may, and tells
+    nothing, sets ``?``: then the element's first block says whether it was here before.
     """
     restarts = variables.get("CJ_RESTARTS") or ""
     if not restarts:
         return int(variables.get("CJ_INCARNATION") or 1)
-    if restarts == "0":
+    if restarts == "0" or (restarts == "?" and not _was_here(submission_path, element, job)):
         return 1
     last = newest(submission_path, element, job)
     return max(last + 1, int(restarts) + 1 if restarts.isdigit() else 0)
+
+
+def _was_here(submission_path: str, element: int, job: str) -> bool:
+    """Whether the block that the element begins with is its own. One look: there may be 10,000 elements."""
+    intent = read_json(os.path.join(submission_path, "intent.json")) or {}
+    count = -(-len(parse_tasks(str(intent["tasks"]))) // int(intent["block"]))
+    block = (element - 1) * count // int(intent["elements"]) + 1
+    claim = blocks.read_claim(blocks.block_path(submission_path, block, 1, "claim"))
+    return claim is not None and (claim[0].job, claim[0].element) == (job, element)
 
 
 def newest(submission_path: str, element: int, job: str) -> int:

@@ -67,7 +67,7 @@ def test_what_is_asked_for_stands_in_the_script() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"LSB_JOBID": "12", "LSB_JOBINDEX": "0", "LSB_HOSTS": "a"}, "11 0 12 a"),
+        ({"LSB_JOBID": "12", "LSB_JOBINDEX": "0", "LSB_HOSTS": "a"}, "11 ? 12 a"),
         ({"LSB_JOBID": "12", "LSB_JOBINDEX": "3", "LSB_HOSTS": "a a b", "LSB_RESTART": "Y"}, "13 + 12 a,b"),
     ],
 )

@@ -63,10 +63,10 @@ def test_what_is_asked_for_stands_in_the_script() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"PBS_JOBID": "12.srv"}, "11 + 12.srv n1,n2"),
+        ({"PBS_JOBID": "12.srv"}, "11 ? 12.srv n1,n2"),
         (
             {"PBS_JOBID": "12[3].srv", "PBS_ARRAY_ID": "12[].srv", "PBS_ARRAY_INDEX": "3"},
-            "13 + 12[].srv n1,n2",
+            "13 ? 12[].srv n1,n2",
         ),
     ],
 )
@@ -86,14 +86,16 @@ def test_a_part_is_an_array(site: Replay) -> None:
     site.says("qsub", "1234[].srv\n")
     job = site.job(elements=10, cpus=2, walltime_s=60, alloc=["-q short"], nodes=2, jobs=3)
     assert pbs.submit(root(site), job) == "1234[].srv"
-    assert site.calls() == [["qsub", "-N", NAME, "-j", "oe", "-o", "/dev/null", "-J", "1-10%3", job.script]]
+    assert site.calls() == [
+        ["qsub", "-f", "-N", NAME, "-j", "oe", "-o", "/dev/null", "-J", "1-10%3", job.script]
+    ]
 
 
 def test_a_part_of_one_element_is_no_array(site: Replay) -> None:
     site.says("qsub", "a site's greeting\n1235.srv\n")
     job = site.job(elements=1, jobs=3)
     assert pbs.submit(root(site), job) == "1235.srv"
-    assert site.calls() == [["qsub", "-N", NAME, "-j", "oe", "-o", "/dev/null", "-r", "n", job.script]]
+    assert site.calls() == [["qsub", "-f", "-N", NAME, "-j", "oe", "-o", "/dev/null", "-r", "n", job.script]]
 
 
 def test_a_job_gets_nothing_of_the_secrets_here(site: Replay, monkeypatch: pytest.MonkeyPatch) -> None:

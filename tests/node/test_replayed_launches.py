@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -34,10 +35,25 @@ def variables(scheduler: str, index: int) -> dict[str, str]:
     }[scheduler]
 
 
-def launched(site: Site, scheduler: str, tasks: int) -> str:
+# Ends its worker as a node's death would, the first time.
+DEADLY = """import os, signal
+if os.environ['CJ_ATTEMPT'] == '1':
+    os.kill(os.getppid(), signal.SIGKILL)
+print('again')
+"""
+
+
+def launched(site: Site, scheduler: str, tasks: int, main: str = MAIN) -> str:
     asked = resources(jobs=None, walltime_s=600, memory_mb=500)
     job = batch_script(scheduler, JobSpec(sys.executable, [], asked))
-    return site.package(scheduler=scheduler, job=job, tasks=tasks, resources=asked, main=MAIN)
+    return site.package(scheduler=scheduler, job=job, tasks=tasks, resources=asked, main=main)
+
+
+def run_element(site: Site, scheduler: str, package: str, index: int) -> int:
+    environ = {"PATH": "/usr/bin:/bin", "HOME": "/", **variables(scheduler, index)}
+    argv = ("sh", str(site.submission(package) / "job-1.sh"))
+    # A group of its own: what ends its parents must not end the tests.
+    return subprocess.run(argv, env=environ, cwd="/", start_new_session=True).returncode
 
 
 def submissions(replay: Replay, program: str) -> int:
@@ -63,10 +79,7 @@ def test_a_package_is_submitted_runs_and_is_recorded(far: tuple[Site, Replay]) -
     assert site.send(sent) == [{"package": sent, "submission": 1, "job": job}]
     assert submissions(replay, program) == 1
     for index in (1, 2, 3):
-        environ = {"PATH": "/usr/bin:/bin", "HOME": "/", **variables(replay.scheduler, index)}
-        argv = ("sh", str(site.submission(sent) / "job-1.sh"))
-        done = subprocess.run(argv, env=environ, cwd="/", capture_output=True)
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        assert run_element(site, replay.scheduler, sent, index) == 0
     state = site.verb("state", {"packages": [sent], "tasks": False})
     assert (state["counts"], state["final"], state["jobs"]) == ({"COMPLETED": 3}, True, [job])
     data = b"\n".join(path.read_bytes() for path in sorted(site.submission(sent).glob("blocks/*.data")))
@@ -90,3 +103,24 @@ def test_a_submission_without_a_receipt_is_found_by_its_name(far: tuple[Site, Re
     asked = {"package": sent, "submission": 1, "token": sent}
     assert site.verb("submit", asked) == {"package": sent, "submission": 1, "job": job}
     assert submissions(replay, program) == 1
+
+
+@pytest.mark.parametrize("far", ["pbs", "lsf"], indirect=True)
+def test_an_element_that_is_started_again_without_a_word_goes_on(far: tuple[Site, Replay]) -> None:
+    site, replay = far
+    program, said, job = SCHEDULERS[replay.scheduler]
+    replay.says(program, said)
+    sent = launched(site, replay.scheduler, tasks=2, main=DEADLY)
+    site.send(sent)
+    assert [run_element(site, replay.scheduler, sent, 2) for _ in range(2)] == [-9, 0]
+    blocks = [path.name for path in sorted(site.submission(sent).glob("blocks/*.claim"))]
+    assert blocks == ["000002-01.claim", "000002-02.claim"]
+    records = [
+        json.loads(line)
+        for path in sorted(site.submission(sent).glob("blocks/*.records"))
+        for line in path.read_text().splitlines()
+    ]
+    assert [(record["task"], record["attempt"], record["state"], record["job"]) for record in records] == [
+        (2, 1, "NODE_FAIL", job),
+        (2, 2, "COMPLETED", job),
+    ]

@@ -155,8 +155,8 @@ def limits(scheduler: str, root: str) -> Limits:
 def index_lines(index: str, restarts: str, job: str, nodes: str) -> Tuple[str, ...]:
     """Shell lines that set the element's variables; each argument is a shell word in double quotes.
 
-    ``index`` counts from 1; ``restarts`` is how often the scheduler started this element again, or ``+``
-    where it tells only that it did.
+    ``index`` counts from 1; ``restarts`` is how often the scheduler started this element again, ``+`` where
+    it tells only that it did, ``?`` where it may have and does not tell.
     """
     return (
         "CJ_ELEMENT=$((FIRST + %s - 1))" % index,

@@ -47,7 +47,8 @@ def batch_script(spec: JobSpec) -> str:
     lines += flag_lines("#BSUB ", spec.resources.get("alloc") or [])
     variables = index_lines(
         "(${LSB_JOBINDEX:-0} > 0 ? ${LSB_JOBINDEX:-0} : 1)",
-        '$([ -n "$LSB_RESTART" ] && echo + || echo 0)',
+        # brequeue, and queues that requeue by exit codes, start it again without a word.
+        '$([ -n "$LSB_RESTART" ] && echo + || echo "?")',
         "$LSB_JOBID",
         "$(echo $LSB_HOSTS | tr ' ' '\\n' | sort -u | paste -s -d , -)",
     )

@@ -49,9 +49,8 @@ def batch_script(spec: JobSpec) -> str:
         lines.append("#PBS -l walltime=%s" % clock(asked["walltime_s"]))
     lines += flag_lines("#PBS ", asked.get("alloc") or [])
     nodes = '$([ -r "$PBS_NODEFILE" ] && sort -u "$PBS_NODEFILE" | paste -s -d , -)'
-    # Elements of arrays are started again after a node's death, always, and no variable tells: each start
-    # looks whether there was one before it.
-    variables = index_lines("${PBS_ARRAY_INDEX:-1}", "+", "${PBS_ARRAY_ID:-$PBS_JOBID}", nodes)
+    # Elements of arrays are started again after a node's death, always, and no variable tells.
+    variables = index_lines("${PBS_ARRAY_INDEX:-1}", "?", "${PBS_ARRAY_ID:-$PBS_JOBID}", nodes)
     return job_script(spec, lines, variables)
 
 
@@ -102,7 +101,8 @@ def submit(root: str, job: Job) -> str:
 
 def submit_command(job: Job) -> List[str]:
     """The words that submit a job. Pure."""
-    words = ["qsub", "-N", job.name]
+    # -f: else qsub leaves a process behind that serves later ones, and looks like one still at work.
+    words = ["qsub", "-f", "-N", job.name]
     # What is printed goes to the log by the script itself: a path here would be a file an element, and one
     # file for all would be written over by each. /dev/null is copied nowhere (src/resmom/stage_func.c).
     words += ["-j", "oe", "-o", "/dev/null"]
