@@ -46,6 +46,14 @@ def claims(folder: str) -> List[int]:
     return [int(match.group(1)) for match in map(_CLAIM.match, os.listdir(folder)) if match]
 
 
+def ready(folder: str) -> int:
+    """The generation that is whole; 0 when there is none."""
+    try:
+        return int(os.readlink(os.path.join(folder, "ready")))
+    except (OSError, ValueError):
+        return 0
+
+
 def log_tail(folder: str, number: int, lines: int) -> List[str]:
     """The last lines of a build's log that say anything."""
     try:

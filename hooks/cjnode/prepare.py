@@ -55,12 +55,14 @@ def ensure(root: str, wanted: Wanted, say: Say) -> Dict[str, Any]:
     note = _ready(folder)
     if note is not None and not building.is_stale(folder, wanted, note):
         return _answer(wanted, note, False)
-    stale = os.path.realpath(os.path.join(folder, "ready")) if note is not None else ""
     number = _join_or_start(root, folder, wanted, say)
     _wait(folder, wanted, number, say)
     note = _ready(folder)
-    if note is None or os.path.realpath(os.path.join(folder, "ready")) == stale:
-        raise NodeError("environment %s was not built: its builder died" % wanted.id, "run it again")
+    if note is None or building.ready(folder) < number:
+        words = " ".join(
+            ["environment %s was not built: its builder died." % wanted.id] + _last(folder, number)
+        )
+        raise NodeError(words, "run it again; the whole log is %s" % building.log_path(folder, number))
     return _answer(wanted, note, True)
 
 
@@ -85,10 +87,12 @@ def _join_or_start(root: str, folder: str, wanted: Wanted, say: Say) -> int:
 
 
 def _ended(folder: str, number: int) -> bool:
-    return any(
-        os.path.exists(path)
-        for path in (building.failed_path(folder, number), os.path.join(folder, "%d" % number, NOTE))
-    )
+    return building.ready(folder) >= number or os.path.exists(building.failed_path(folder, number))
+
+
+def _last(folder: str, number: int) -> List[str]:
+    """The last line of a build's log, not too long."""
+    return [line[:200] for line in building.log_tail(folder, number, 1)]
 
 
 def _lives(folder: str, number: int, signs: List[Sign]) -> bool:
@@ -119,8 +123,8 @@ def _wait(folder: str, wanted: Wanted, number: int, say: Say) -> None:
         time.sleep(LOOK_S)
         if time.monotonic() - told >= TELL_S:
             told = time.monotonic()
-            last = "".join(building.log_tail(folder, number, 1))
-            say({"progress": "environment %s, %d s: %s" % (wanted.id, told - began, last[:200])})
+            words = "".join(_last(folder, number)) or "no word yet"
+            say({"progress": "environment %s, %d s: %s" % (wanted.id, told - began, words)})
     failed = read_json(building.failed_path(folder, number))
     if failed is not None:
         raise NodeError(

@@ -169,15 +169,34 @@ def test_a_builder_that_is_killed_is_succeeded(builder: Builder) -> None:
     first = builder.start(conda())
     wait_for(lambda: builder.calls() == 1)
     os.kill(builder.builder_of(1), signal.SIGKILL)
-    words = {
-        "error": f"environment {ID} was not built: its builder died",
-        "hint": "run it again",
+    assert builder.ended(first)[-1] == {
+        "error": f"environment {ID} was not built: its builder died. Solving environment",
+        "hint": f"run it again; the whole log is {builder.folder}/1.log",
     }
-    assert builder.ended(first)[-1] == words
     assert not environment.is_ready(str(builder.root), ID)
     builder.go()  # what it left behind may still write: nobody looks at it
     assert builder.prepare(conda())[-1] == done(True)
     assert (builder.folder / "ready").resolve().name == "2"
+
+
+def test_a_builder_that_is_killed_before_it_says_that_all_is_there_is_succeeded(builder: Builder) -> None:
+    assert builder.prepare(conda())[-1] == done(True)
+    wait_for(lambda: not Path(f"/proc/{builder.builder_of(1)}").exists())
+    (builder.folder / "ready").unlink()
+    assert builder.prepare(conda()) == [FIRST, done(True)]
+    assert (builder.folder / "ready").resolve().name == "2"
+
+
+def test_a_builder_on_another_machine_is_waited_for_while_it_shows_life(builder: Builder) -> None:
+    builder.folder.mkdir(parents=True)
+    elsewhere = {"format": 1, "pid": 1, "start": "1", "boot": "b", "machine": "another"}
+    (builder.folder / "claim-1.json").write_text(json.dumps(elsewhere))
+    waiting = builder.start(conda())
+    assert waiting.stdout
+    assert "another launch builds" in json.loads(waiting.stdout.readline())["progress"]
+    (builder.folder / "1.failed.json").write_text(json.dumps({"format": 1, "error": "no space", "at": ""}))
+    assert builder.ended(waiting)[-1]["error"].endswith("could not be built: no space")
+    assert builder.calls() == 0
 
 
 def test_a_build_that_fails_says_why_and_leaves_nothing_to_be_used(builder: Builder) -> None:
