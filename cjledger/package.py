@@ -170,6 +170,13 @@ def read_manifests(repo: Repo, package_ids: Sequence[str]) -> dict[str, Manifest
     return found
 
 
+def _made_of(manifest: Manifest) -> str:
+    """The Python of the tasks, or what their environment was made of."""
+    environment = manifest.environment
+    source = environment.lock or environment.image
+    return f"a {environment.kind} of {source}" if source else manifest.python
+
+
 def readme(manifest: Manifest, script: str) -> bytes:
     """``.cj/README``: how a stranger runs the package again."""
     return f"""This folder was made by cjledger {manifest.version} at launch. The commit that holds it is the
@@ -177,7 +184,7 @@ package: the code exactly as it stood, and all that is needed to run its {manife
 
     program    {manifest.program.name}
     launched   {manifest.created} by {manifest.author}
-    on         {manifest.cluster} ({manifest.scheduler}) with {manifest.python}
+    on         {manifest.cluster} ({manifest.scheduler}) with {_made_of(manifest)}
     root seed  {manifest.seed}
 
 To run task 1 again, check the commit out and type, at its top:

@@ -10,7 +10,7 @@ import pytest
 from cjledger import config
 from cjledger.config import Config, Limits
 from cjledger.errors import CjError
-from cjledger.model import Cluster, Resources
+from cjledger.model import Cluster, Data, Resources
 
 EXAMPLE = Path(__file__).parent.parent / ".cjledger.toml.example"
 
@@ -171,6 +171,37 @@ def test_a_root_that_a_shell_there_would_read_is_refused(tmp_path: Path) -> None
     written = _load(tmp_path, "[cluster.far]\nhost = 'login'\nroot = '/x;id'\n")
     with pytest.raises(CjError, match="characters other than"):
         config.cluster(written, "far", tmp_path)
+
+
+def test_data_is_merged_path_by_path_and_a_cluster_has_its_own(tmp_path: Path) -> None:
+    written = _load(
+        tmp_path,
+        '[data]\n"in/a" = "/a"\n"in/b" = { path = "~/b", hash = true }\n'
+        '[cluster.far]\nhost = "far"\n[cluster.far.data]\n"in/a" = "/far/a"\n',
+    )
+    assert written.data == (Data("in/a", "/a"), Data("in/b", "~/b", True))
+    assert config.cluster(written, "far", tmp_path).data == (Data("in/a", "/far/a"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"../x" = "/x"', "'data.../x' is not a path inside the repository"),
+        ('"/x" = "/x"', "is not a path inside the repository"),
+        ('"a//b" = "/x"', "is not a path inside the repository"),
+        ('".git/x" = "/x"', "is not a path inside the repository"),
+        ('"a\\nb" = "/x"', "is not a path inside the repository"),
+        ('x = "relative"', "data.x must be an absolute path"),
+        ("x = 3", "data.x must be a path on the cluster, or"),
+        ('x = { path = "/x", hsh = true }', "data.x must be a path on the cluster, or"),
+        ('x = { path = "/x", hash = "yes" }', "data.x must be a path on the cluster, or"),
+        ("x = { hash = true }", "data.x must be a text"),
+    ],
+)
+def test_data_that_could_escape_is_a_fault(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(CjError) as refused:
+        _load(tmp_path, f"[data]\n{text}\n")
+    assert words in refused.value.message
 
 
 def _keys(schema: config.Schema, at: str = "") -> set[str]:
