@@ -3,6 +3,7 @@
 import os
 import pwd
 import select
+import signal
 import subprocess
 import time
 from typing import Dict, List, NamedTuple, Optional
@@ -113,6 +114,8 @@ def run(
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # Sites wrap such programs in scripts: all of a group can be ended.
+            preexec_fn=os.setpgrp,
         )
     except OSError as problem:
         raise MissingError("%s: %s" % (argv[0], problem.strerror), "git cj doctor")
@@ -121,7 +124,7 @@ def run(
     try:
         out, err = process.communicate(stdin, timeout=max(0.0, start + timeout_s - time.monotonic()))
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise SilentError("%s gave no answer in %g s" % (argv[0], timeout_s), "git cj state in a while")
     return Done(process.returncode, out.decode("utf-8", "replace"), (said + err).decode("utf-8", "replace"))
@@ -136,7 +139,7 @@ def _said(process: "subprocess.Popen[bytes]", until: bytes, timeout_s: float) ->
         piece = os.read(fd, 65536) if ready else b""
         said += piece
         if until in said:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             return said
         if not piece:
             return said
