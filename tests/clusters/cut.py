@@ -60,7 +60,8 @@ def main(host: str, port: str, file: str) -> None:
         plan = (kind, int(size))
     for kind in ("made", "open"):
         open(f"{file}.{kind}.{os.getpid()}", "w").close()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    for number in (signal.SIGTERM, signal.SIGHUP):  # ssh hangs up on its proxy when it ends
+        signal.signal(number, lambda *_: sys.exit())
     with contextlib.suppress(OSError, SystemExit), socket.create_connection((host, int(port))) as server:
         relay(server, plan, f"{file}.count")
     os.unlink(f"{file}.open.{os.getpid()}")
