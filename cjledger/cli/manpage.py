@@ -28,7 +28,7 @@ JSON: dict[str, tuple[str, ...]] = {
     "submit": ('{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',),
     "state": (
         '{"package":…,"cluster":…,"program":…,"tasks":N,"counts":{"COMPLETED":…},"final":true,'
-        '"reasons":{"why tasks wait":N}}',
+        '"reasons":{"why tasks wait":N},"problems":[…]}',
         'with --tasks or --state, instead, for each task {"task":…,"attempt":…,"state":…,"job":…,'
         '"exit_code":…,"started":…,"ended":…,"host":…,"max_rss_mb":…,"params":{…},"error":…,"note":…}',
     ),

@@ -132,6 +132,7 @@ def _package(found: PackageState) -> dict[str, Any]:
         "counts": found.counts,
         "final": found.final,
         "reasons": found.reasons,
+        "problems": list(found.problems),
     }
 
 

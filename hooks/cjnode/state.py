@@ -35,7 +35,9 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     for package in packages:
         layout.checked_package(root, package)
     if os.path.isdir(layout.backlog_path(root)):
-        importlib.import_module("cjnode.backlog").drain(root, packages)
+        # Who watches asks often: a site that is full is not tried more often for that.
+        about = packages if request.get("fresh") else ()
+        importlib.import_module("cjnode.backlog").drain(root, about)
     looked = [look(root, package, lines) for package in packages]
     settled = {}
     unfinished = [
@@ -75,8 +77,13 @@ def _write(
             counts[attempt.state] = counts.get(attempt.state, 0) + 1
     for known in opened.values():
         counts[known.state] += 1
-    counts["PENDING"] += progress.tasks - sum(counts.values())  # in no submission
+    rest = progress.tasks - sum(counts.values())  # in no submission
     problems = list(progress.problems)
+    if rest and _was_deleted(progress):
+        counts["LOST"] += rest
+        problems.append("a submission was deleted on the cluster: what became of its tasks is lost there")
+    else:
+        counts["PENDING"] += rest
     for number in sorted(progress.damage):
         problems += progress.damage[number]
     line = {
@@ -95,13 +102,18 @@ def _write(
             out.write(_task_line(progress, opened, number))
 
 
+def _was_deleted(progress: Progress) -> bool:
+    """Whether a site removed submissions: those that there are do not count from 1."""
+    return any(each.number != number for number, each in enumerate(progress.submissions, 1))
+
+
 def _task_line(progress: Progress, opened: Dict[int, Open], task: int) -> bytes:
     known = opened.get(task)
     if known is None:
         ended = progress.ended.get(task)
         if ended is not None:
             return ended.line
-        known = NOT_SUBMITTED
+        known = NOT_SUBMITTED._replace(state="LOST") if _was_deleted(progress) else NOT_SUBMITTED
     fields: Dict[str, Any] = dict.fromkeys(TASK_KEYS)
     fields.update(known._asdict(), task=task)
     return canonical(fields) + b"\n"
