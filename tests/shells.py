@@ -19,11 +19,18 @@ class Shell:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    timeout_s: float = 120
 
     def run(self, *words: str, code: int | None = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
         env = self._environment()
         done = subprocess.run(
-            words, cwd=self.folder, env=env, input=stdin, capture_output=True, text=True, timeout=120
+            words,
+            cwd=self.folder,
+            env=env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=self.timeout_s,
         )
         assert code is None or done.returncode == code, (
             f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
