@@ -32,7 +32,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 def connect(where: Settings, terminal: Terminal | None, jumps: int = 0) -> paramiko.Transport:
     """A session, logged in. Raises CjError for what a person can mend."""
-    timeout = where.number("connecttimeout", 15)
+    timeout = where.number("connecttimeout", 15) or 15
     road = _road(where, terminal, jumps, timeout)
     session = None
     try:
@@ -48,7 +48,7 @@ def connect(where: Settings, terminal: Terminal | None, jumps: int = 0) -> param
             session.close()
         road.close()
         raise
-    _watch(session, where.number("serveraliveinterval", 0) or 15, where.number("serveralivecountmax", 3))
+    _watch(session, where.number("serveraliveinterval", 0) or 10, where.number("serveralivecountmax", 3))
     return session
 
 
@@ -174,7 +174,7 @@ class _Keys:
 
     def check(self, key: paramiko.PKey, terminal: Terminal | None) -> None:
         """Refuse a key that is not the host's; ask about one that is new."""
-        kind, blob, file = key.get_name(), key.asbytes(), (self.files or [Path("~/.ssh/known_hosts")])[0]
+        kind, blob = key.get_name(), key.asbytes()
         if any(known.blob == blob and known.revoked for known in self.known) or self._is_revoked(blob):
             raise CjError(f"the key of {_name(self.where)} is revoked", "ask the host's administrators")
         if any(known.blob == blob for known in self.known):
@@ -185,9 +185,9 @@ class _Keys:
             raise CjError(
                 f"the key of {_name(self.where)} has changed: it shows {kind} {fingerprint(blob)}, known is "
                 f"{other.kind} {other.fingerprint} ({other.source}). Someone may be listening in",
-                f"ask the host's administrators; if they changed it: ssh-keygen -R '{self.name}' -f {file}",
+                f"ask the host's administrators; if they changed it: ssh-keygen -R '{self.name}' -f {other.file}",
             )
-        self._ask(kind, blob, file, terminal)
+        self._ask(kind, blob, terminal)
 
     def _is_revoked(self, blob: bytes) -> bool:
         for file in self.where.paths("revokedhostkeys"):
@@ -205,7 +205,7 @@ class _Keys:
                 return True
         return False
 
-    def _ask(self, kind: str, blob: bytes, file: Path, terminal: Terminal | None) -> None:
+    def _ask(self, kind: str, blob: bytes, terminal: Terminal | None) -> None:
         unknown = f"the key of {_name(self.where)} is not known: {kind} {fingerprint(blob)}"
         if terminal is None or self.where.first("stricthostkeychecking", "ask").lower() in ("yes", "true"):
             raise CjError(
@@ -214,7 +214,8 @@ class _Keys:
         terminal.say(f"{unknown[0].upper()}{unknown[1:]}.")
         if terminal.ask("Is it the one that the site publishes (yes/no)? ", echo=True).strip() != "yes":
             raise CjError("the host's key was not confirmed", "ask the host's administrators for it")
-        remember(file, self.name, kind, blob, self.where.says_yes("hashknownhosts"))
+        for file in self.files[:1]:
+            remember(file, self.name, kind, blob, self.where.says_yes("hashknownhosts"))
 
 
 def _watch(session: paramiko.Transport, interval: int, count: int) -> None:

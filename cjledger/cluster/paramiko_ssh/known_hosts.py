@@ -28,6 +28,11 @@ class KnownKey:
     revoked: bool = False
 
     @property
+    def file(self) -> str:
+        """The file that it stands in."""
+        return self.source.rpartition(":")[0]
+
+    @property
     def fingerprint(self) -> str:
         """The key's digest as ssh shows it."""
         return fingerprint(self.blob)

@@ -44,6 +44,7 @@ class _Login:
     keys: Iterator[paramiko.PKey]
     told: list[str] = field(default_factory=list)
     needs_terminal: bool = False
+    greeted: bool = False
 
     @property
     def tries(self) -> int:
@@ -69,6 +70,13 @@ def log_in(session: paramiko.Transport, settings: Settings, terminal: Terminal |
         else:
             # A part of it is done: what remains is asked for anew.
             allowed, given_up = left, set()
+
+
+def _greet(login: _Login, terminal: Terminal) -> None:
+    """Show the server's banner before its first question: it may say what to answer."""
+    banner, login.greeted = not login.greeted and login.session.get_banner(), True
+    if banner:
+        terminal.say(banner.decode(errors="replace"))
 
 
 def _methods(settings: Settings) -> list[str]:
@@ -221,6 +229,7 @@ def _questions(login: _Login, terminal: Terminal, asked: list[bool]) -> list[str
     threading.Thread(target=act, daemon=True).start()
     while isinstance(event := events.get(), tuple):
         title, instructions, prompts = event
+        _greet(login, terminal)
         for text in (title, instructions):
             if text.strip():
                 terminal.say(text)
@@ -242,6 +251,7 @@ def _with_password(login: _Login) -> list[str] | None:
         login.needs_terminal = True
         return None
     user = login.settings.user
+    _greet(login, login.terminal)
     for attempt in range(login.tries):
         if attempt:
             login.terminal.say("Permission denied, please try again.")
