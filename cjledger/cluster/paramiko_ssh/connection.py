@@ -185,7 +185,7 @@ class _Keys:
             raise CjError(
                 f"the key of {_name(self.where)} has changed: it shows {kind} {fingerprint(blob)}, known is "
                 f"{other.kind} {other.fingerprint} ({other.source}). Someone may be listening in",
-                f"ask the host's administrators; if they changed it: ssh-keygen -R '{self.name}' -f {other.file}",
+                f"ask its administrators; if they changed it: ssh-keygen -R '{self.name}' -f {other.file}",
             )
         self._ask(kind, blob, terminal)
 
