@@ -112,7 +112,7 @@ def forked(package: Package, number: int, folder: Path) -> tuple[int, str, str, 
             sys.excepthook = sys.__excepthook__
             os.environ.update(task_environment(package, here, 1))
             os.chdir(working_directory(package, package.tree))
-            os._exit(run_to_exit(package, here, package.tree, keep))
+            os._exit(run_to_exit(package, here, package.tree, keep, lambda trace: None))
         finally:
             os._exit(99)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
