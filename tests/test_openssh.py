@@ -110,6 +110,7 @@ def test_a_master_that_was_killed_is_made_anew(far: Remote, repo: Repo, line: la
     assert line.connections() == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_connection_cut_anywhere_submits_once(
     far: Remote, repo: Repo, line: laptops.Line, direction: str, tmp_path: Path
@@ -127,26 +128,31 @@ def test_a_connection_cut_anywhere_submits_once(
         line.cut_now()
 
 
+def down_to_state(far: Remote, package_id: str, line: laptops.Line) -> int:
+    """How many bytes come on a new connection until a state is there; no connection is left."""
+    far.line.close()
+    line.ended()
+    state(far, package_id)
+    return line.ended()[1]
+
+
 def test_a_state_cut_off_is_asked_again(repo: Repo, line: laptops.Line, tmp_path: Path) -> None:
     said: list[str] = []
     far = at(tmp_path, said)
     ensure_ready(far, repo)
     package_id = package(repo)
     far.push(repo, package_id)
-    far.line.close()
-    line.ended()
-    line.cut_next("down", 4000)
+    line.cut_next("down", down_to_state(far, package_id, line) - 200)
     assert state(far, package_id)["tasks"] == 1
-    assert all("trying again" in words for words in said)
+    assert any("trying again" in words for words in said)
 
 
 def test_a_host_that_falls_silent_is_given_up(far: Remote, repo: Repo, line: laptops.Line) -> None:
     package_id = package(repo)
     far.push(repo, package_id)
-    far.line.close()
-    line.ended()
+    size = down_to_state(far, package_id, line) - 200
     impatient = replace(far, line=replace(ssh_of(far), patience=Patience(2, 1)), pauses_s=())
-    line.cut_next("hole", 4000)
+    line.cut_next("hole", size)
     with pytest.raises((LostLineError, CjError)):
         state(impatient, package_id)
     line.cut_now()

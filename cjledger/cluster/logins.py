@@ -32,6 +32,11 @@ class Patience:
     alive_s: int = 10
 
     @property
+    def login_s(self) -> int:
+        """For the whole login: ssh's own limits end with the first words and begin after the login."""
+        return 4 * self.connect_s
+
+    @property
     def options(self) -> tuple[str, ...]:
         """As ssh has it."""
         return (
@@ -49,7 +54,7 @@ def escaped(path: str) -> str:
 def log_in(where: Cluster, ssh: tuple[str, ...], contact: Contact, patience: Patience) -> None:
     """Make the master. Without a key that suffices the person is asked, if the contact allows it."""
     argv = (*ssh, *_LOGIN, *patience.options)
-    words = _try(where, argv)
+    words = _try(where, argv, patience)
     if words is None:
         return
     problem = refusal(where, words)
@@ -62,19 +67,23 @@ def log_in(where: Cluster, ssh: tuple[str, ...], contact: Contact, patience: Pat
         raise CjError(f"the login to {where.name} failed", f"git cj connect {where.name}")
 
 
-def _try(where: Cluster, ssh: tuple[str, ...]) -> str | None:
+def _try(where: Cluster, ssh: tuple[str, ...], patience: Patience) -> str | None:
     """Log in by what needs no answer. None when that did it, else ssh's words."""
     # A file, not a pipe: the master keeps it open for hours where ssh is old.
     with tempfile.TemporaryFile() as errors:
         argv = (*ssh, "-o", "BatchMode=yes", "-o", "LogLevel=INFO", "--", str(where.host))
-        code = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            env=persons_environment(),
-            cwd="/",
-        ).returncode
+        try:
+            code = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env=persons_environment(),
+                cwd="/",
+                timeout=patience.login_s,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return f"the login timed out after {patience.login_s} s"
         if code == 0:
             return None
         errors.seek(0)
