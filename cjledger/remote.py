@@ -140,7 +140,11 @@ def push(repo: Repo, remote: Remote, values: Mapping[str, str], chain: Sequence[
     names = list(values)
     for at in range(0, len(names), _MANY):
         some = [f"{values[name]}:{name}" for name in names[at : at + _MANY]]
-        refused += _push(repo, remote, some, chain)
+        found = _push(repo, remote, some, chain)
+        if chain and any("unpack" in refusal.why for refusal in found):
+            # What the remote shows it has, it lacks in part: all is sent.
+            found = _push(repo, remote, some, ())
+        refused += found
     return refused
 
 

@@ -45,8 +45,13 @@ def outbox(repo: Repo) -> Path:
     """The outbox, made when it is not there."""
     path = repo.cj_dir / "outbox.git"
     alternates = path / "objects" / "info" / "alternates"
-    if alternates.exists():
-        return path
+    lender = _quoted(os.fsencode(repo.common_dir / "objects")) + b"\n"
+    try:
+        if alternates.read_bytes() == lender:
+            return path
+    except FileNotFoundError:
+        pass
+    # New, or the repository was moved or copied, and what is there lends from where it was.
     subprocess.run(
         ("git", "init", "-q", "--bare", "--template=", f"--object-format={repo.hash_name}", str(path)),
         env=gitrepo.clean_environment(),
@@ -55,7 +60,7 @@ def outbox(repo: Repo) -> Path:
     )
     alternates.parent.mkdir(parents=True, exist_ok=True)
     aside = alternates.with_name(f"alternates.{os.getpid()}")
-    aside.write_bytes(_quoted(os.fsencode(repo.common_dir / "objects")) + b"\n")
+    aside.write_bytes(lender)
     aside.replace(alternates)
     return path
 

@@ -33,7 +33,15 @@ def test_a_package_is_read_in_every_way(done: Shell) -> None:
     first = done.lines("state", "@/1", "--tasks")[0]
     keys = "task attempt state job exit_code started ended host max_rss_mb params"
     assert set(first) >= set(keys.split())
-    assert set(done.lines("state")[0]) == {"package", "cluster", "program", "tasks", "counts", "final"}
+    assert set(done.lines("state")[0]) == {
+        "package",
+        "cluster",
+        "program",
+        "tasks",
+        "counts",
+        "final",
+        "reasons",
+    }
 
 
 def test_the_script_of_a_task_runs_on_its_own(done: Shell) -> None:
