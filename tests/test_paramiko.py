@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from cjledger.cluster import transport
 from cjledger.cluster.paramiko_ssh import ParamikoLine
-from cjledger.cluster.remote import LostLineError
+from cjledger.cluster.remote import LostLineError, Remote
+from cjledger.model import Cluster
 from tests.clusters.ports import free
 from tests.clusters.sshd import Sshd, alias
 from tests.paramiko_kit import at_home, line, output, refused
@@ -175,3 +177,10 @@ def test_a_host_or_user_is_never_more_than_a_name(host: str, tmp_path: Path) -> 
     assert "is no user and host" in refused(host).message
     assert "is no user and host" in refused("n1", user=host or "-l").message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_the_way_where_there_is_no_ssh_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    way = transport(Cluster("mine", "local", "root", host="loop"), tmp_path)
+    assert isinstance(way, Remote)
+    assert isinstance(way.line, ParamikoLine)
