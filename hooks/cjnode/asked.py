@@ -35,15 +35,19 @@ def ask(root: str, scheduler: str, jobs: List[str], fresh: bool) -> Answer:
         return _poll(root, scheduler, jobs)
     path = layout.asked_path(root, "asked.json")
     began = files.now()
-    with files.locked(path + ".lock", True):
-        known = _read(path)
-        # One that began after us is as new as ours would be.
-        if known and age_s(known.at) < EVERY_S and (known.at >= began or not fresh):
-            return known
-        there = [job for job, word in (known.words or {}).items() if word.state != "ENDED"] if known else []
-        answer = _poll(root, scheduler, sorted(set(jobs).union(there)))
-        files.replace(path, files.json_bytes(answer._asdict()))
-    return answer
+    try:
+        with files.locked(path + ".lock", True):
+            known = _read(path)
+            # One that began after us is as new as ours would be.
+            if known and age_s(known.at) < EVERY_S and (known.at >= began or not fresh):
+                return known
+            words = (known.words or {}) if known else {}
+            there = [job for job, word in words.items() if word.state != "ENDED"]
+            answer = _poll(root, scheduler, sorted(set(jobs).union(there)))
+            files.replace(path, files.json_bytes(answer._asdict()))
+            return answer
+    except OSError:  # a full disk does not hide what the scheduler says
+        return _poll(root, scheduler, jobs)
 
 
 def outdate(root: str) -> None:

@@ -7,7 +7,7 @@ Every later call submits as much as fits.
 import os
 import re
 import time
-from typing import Any, Collection, Dict, List, NamedTuple, Optional
+from typing import Any, Collection, Dict, List, NamedTuple, Optional, Tuple
 
 from cjnode import asked, layout, manifest, schedulers
 from cjnode.acting import BusyError, submit_part
@@ -22,8 +22,10 @@ EVERY_S = 30.0
 
 _MARK = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?)-([1-9][0-9]{0,9})\.json\Z")
 
-# What came of submitting: all its parts, and why some are not with the scheduler.
-Outcome = NamedTuple("Outcome", [("parts", List[Part]), ("why", str)])
+# What came of submitting: all its parts, why some are not with the scheduler, and whether for want of room.
+Outcome = NamedTuple("Outcome", [("parts", List[Part]), ("why", str), ("full", bool)])
+# Why parts wait (empty: none does), and whether for want of room.
+_Why = Tuple[str, bool]
 
 
 def mark(root: str, package: str, submission: int) -> None:
@@ -47,7 +49,10 @@ def why_waiting(root: str, package: str, submission: int) -> Optional[str]:
 
 
 def drain(root: str, about: Collection[str] = ()) -> None:
-    """Submit what waits, as much as fits: at most every 30 s, unless a call is about a package that waits."""
+    """Submit what waits, as much as fits: at most every 30 s, unless a call is about a package that waits.
+
+    What goes wrong is noted with what waits, and never the caller's trouble.
+    """
     folder = layout.backlog_path(root)
     try:
         names = os.listdir(folder)
@@ -57,10 +62,13 @@ def drain(root: str, about: Collection[str] = ()) -> None:
     last = os.path.join(folder, ".last")
     if not found or not ((about and {match.group(1) for match in found} & set(about)) or _is_due(last)):
         return
-    with locked(os.path.join(folder, ".lock"), False) as mine:
-        if mine:
-            replace(last, b"")
-            _drain(root, [(match.group(1), int(match.group(2))) for match in found])
+    try:
+        with locked(os.path.join(folder, ".lock"), False) as mine:
+            if mine:
+                replace(last, b"")
+                _drain(root, [(match.group(1), int(match.group(2))) for match in found])
+    except OSError:
+        pass  # a full disk: what waits goes on waiting
 
 
 def _is_due(path: str) -> bool:
@@ -73,9 +81,8 @@ def _is_due(path: str) -> bool:
 def _drain(root: str, waiting: List[Any]) -> None:
     for package, submission in sorted(waiting, key=lambda each: _since(root, *each)):
         try:
-            bring(root, package, submission, False)
-        except FullError:
-            break
+            if bring(root, package, submission, False).full:
+                break
         except (NodeError, OSError, ValueError, KeyError) as problem:
             _say(root, package, submission, getattr(problem, "error", str(problem)))
 
@@ -110,20 +117,20 @@ def bring(root: str, package: str, submission: int, patient: bool) -> Outcome:
         unmark(root, package, submission)
         parts = read_parts(folder, intent)
         if jobs(parts):
-            return Outcome(parts, "")
+            return Outcome(parts, "", False)
         raise NodeError(
             "submission %d of %s was cancelled" % (submission, package[:12]), "git cj retry " + package[:8]
         )
     with open(layout.manifest_path(root, package), "rb") as file:
         fields = manifest.parse(file.read())
     mark(root, package, submission)
-    why = _bring_all(_Bringing(root, folder, intent, fields, patient))
+    why, full = _bring_all(_Bringing(root, folder, intent, fields, patient))
     if why:
         _say(root, package, submission, why)
         replace(os.path.join(layout.backlog_path(root), ".last"), b"")  # it was tried just now
     else:
         unmark(root, package, submission)
-    return Outcome(read_parts(folder, intent), why)
+    return Outcome(read_parts(folder, intent), why, full)
 
 
 _Bringing = NamedTuple(
@@ -138,10 +145,10 @@ _Bringing = NamedTuple(
 )
 
 
-def _bring_all(what: _Bringing) -> str:
-    """Submit part after part; why some wait, empty when none does."""
+def _bring_all(what: _Bringing) -> _Why:
+    """Submit part after part, as many as it takes."""
     if os.path.exists(os.path.join(what.folder, "held")):
-        return "it is held"
+        return "it is held", False
     parts = read_parts(what.folder, what.intent)
     most = what.fields.get("max_jobs")
     # The first of a launch is simply tried: asking for the limits takes longer, and the scheduler says no.
@@ -151,19 +158,20 @@ def _bring_all(what: _Bringing) -> str:
             continue
         if room is None and part.number > 1:
             room = _room(what)
-        if room is not None and room.free is not None and part.elements > room.free and room.present:
-            return "the site takes %d elements of yours at once, and has %d" % (room.most, room.present)
+        if room is not None and part.elements > room.free and room.present:
+            words = "the site takes %d elements of yours at once, and has %d"
+            return words % (room.most, room.present), True
         try:
             _bring_one(what, parts, part)
         except FullError as problem:
-            return problem.error
+            return problem.error, True
         except BusyError as problem:
             if what.patient:
                 raise
-            return problem.error
+            return problem.error, False
         if room is not None:
             room = room.taken(part.elements)
-    return ""
+    return "", False
 
 
 class _Room:

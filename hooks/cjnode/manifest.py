@@ -34,6 +34,8 @@ def parse(content: bytes) -> Dict[str, Any]:
     problems += [name for name, holds in _LATER.items() if name in fields and not holds(fields[name])]
     if not problems:
         problems = _sweep_problems(fields)
+    if fields.get("max_jobs") is not None and not _count(fields["max_jobs"]):
+        problems.append("max_jobs")
     if problems:
         raise NodeError("the manifest is wrong in: %s" % ", ".join(problems))
     return dict(fields)

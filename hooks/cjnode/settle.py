@@ -101,7 +101,10 @@ def _learn(
         for element in late:
             ended.setdefault(element, End("LOST", None, ""))
     memory = Memory(ended, unseen, accounted)
-    ends.write_down(submission, before, memory)
+    try:
+        ends.write_down(submission, before, memory)
+    except OSError:
+        pass  # a full disk: it is asked again
     return memory
 
 

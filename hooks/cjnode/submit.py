@@ -104,7 +104,7 @@ def _submit(root: str, request: Request, fields: Dict[str, Any], folder: str) ->
         ensure_whole(root, request.package)
         # Loaded when needed: a launch on `local` waits for each module.
         bring = importlib.import_module("cjnode.backlog").bring
-        parts, why = bring(root, request.package, request.submission, True)
+        parts, why, _ = bring(root, request.package, request.submission, True)
     return _reply(request, parts, why)
 
 

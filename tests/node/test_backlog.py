@@ -40,7 +40,7 @@ def package(site: Site, tasks: int, **changes: Any) -> str:
 
 
 def state(site: Site, sent: str, **more: Any) -> dict[str, Any]:
-    return site.verb("state", {"packages": [sent], **more})
+    return site.verb("state", {"packages": [sent], "fresh": True, **more})
 
 
 def limit_arrays(site: Site, slurm: FakeSlurm, size: int) -> None:
@@ -163,6 +163,17 @@ def test_any_later_verb_submits_what_waits_but_not_more_often_than_every_30_s(
     due(site)
     site.verb("pull", {"package": other, "positions": {}})
     assert sorted(called for _, called, _ in slurm.jobs()) == sorted(names(sent, 1) + names(other, 1))
+
+
+def test_who_watches_does_not_try_a_full_site_again_and_again(site: Site, slurm: FakeSlurm) -> None:
+    slurm.will("full")
+    sent = package(site, 3)
+    site.send(sent)
+    for _ in range(3):
+        assert state(site, sent, fresh=False)["reasons"] == {f"not submitted yet: {FULL}": 3}
+    assert len(slurm.calls("sbatch")) == 1
+    due(site)
+    assert state(site, sent, fresh=False)["jobs"] == ["7"]
 
 
 def test_max_jobs_bounds_what_is_there_at_once(site: Site, slurm: FakeSlurm) -> None:

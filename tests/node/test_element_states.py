@@ -112,7 +112,7 @@ def test_a_task_takes_the_word_of_the_element_that_ended_at_it(
         "host": "n1",
         "max_rss_mb": None,
         "error": None,
-        "note": f"the scheduler says {word}: SomeReason",
+        "note": f"the scheduler says {word}",
     }
 
 

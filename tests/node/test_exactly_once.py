@@ -98,7 +98,7 @@ def test_a_hook_killed_around_sbatch_is_finished_by_the_next_call(
     slurm.will(word)
     sent = package(site)
     assert site.send(sent) == []
-    (line,) = [site.verb("state", {"packages": [sent]})]
+    (line,) = [site.verb("state", {"packages": [sent], "fresh": True})]
     assert line["counts"] == {"PENDING": 3}
     assert site.verb("submit", asked(sent))["job"] == "7"
     assert slurm.jobs() == [("7", name(sent), 3)]
@@ -110,7 +110,7 @@ def test_an_sbatch_that_outlives_its_hook_is_waited_for(site: Site, slurm: FakeS
     assert site.send(sent) == []
     lingers = slurm.folder / "lingers"
     wait_for(lingers.exists)
-    line = site.verb("state", {"packages": [sent]})
+    line = site.verb("state", {"packages": [sent], "fresh": True})
     assert line["reasons"] == {
         "not submitted yet: the scheduler's program of a submission that was cut off still runs": 3
     }
@@ -137,12 +137,24 @@ def test_a_scheduler_that_does_not_answer_gets_no_second_job(
     site.send(sent)
     slurm.say("queue", "down")
     unclear = "not submitted yet: it is not clear whether the scheduler has it: "
-    wait_for(lambda: next(iter(site.verb("state", {"packages": [sent]})["reasons"])).startswith(unclear))
-    assert site.verb("state", {"packages": [sent]})["counts"] == {"PENDING": 3}
+    wait_for(
+        lambda: next(iter(site.verb("state", {"packages": [sent], "fresh": True})["reasons"])).startswith(
+            unclear
+        )
+    )
+    assert site.verb("state", {"packages": [sent], "fresh": True})["counts"] == {"PENDING": 3}
     assert len(slurm.jobs()) == 1
     slurm.say("queue", "")
-    wait_for(lambda: site.verb("state", {"packages": [sent]})["jobs"] == ["7"])
+    wait_for(lambda: site.verb("state", {"packages": [sent], "fresh": True})["jobs"] == ["7"])
     assert receipt(site, sent) == "7"
+
+
+@pytest.mark.slow
+def test_an_sbatch_that_never_ends_is_ended_and_its_job_found(site: Site, slurm: FakeSlurm) -> None:
+    slurm.will("wait")
+    sent = package(site)
+    assert site.send(sent) == [{"package": sent, "submission": 1, "job": "7"}]
+    assert slurm.jobs() == [("7", name(sent), 3)]
 
 
 def test_a_lost_job_is_found_by_state_too_and_its_twin_is_ended(site: Site, slurm: FakeSlurm) -> None:
@@ -151,7 +163,7 @@ def test_a_lost_job_is_found_by_state_too_and_its_twin_is_ended(site: Site, slur
     site.send(sent)
     with (slurm.folder / "jobs").open("a") as file:
         file.write(json.dumps(["8", name(sent), 3, "twin"]) + "\n")
-    wait_for(lambda: site.verb("state", {"packages": [sent]})["jobs"] == ["7"])
+    wait_for(lambda: site.verb("state", {"packages": [sent], "fresh": True})["jobs"] == ["7"])
     assert slurm.jobs() == [("7", name(sent), 3)]
     assert slurm.calls("scancel") == [["8"]]
 
@@ -170,7 +182,7 @@ def test_two_submits_at_once_make_one_job(site: Site, slurm: FakeSlurm) -> None:
         stdin.write(json.dumps(asked(sent)).encode())
         stdin.close()
     wait_for(lambda: len(slurm.calls("sbatch")) == 2)
-    line = site.verb("state", {"packages": [sent]})
+    line = site.verb("state", {"packages": [sent], "fresh": True})
     assert line["reasons"] == {"not submitted yet: it is being submitted": 3}
     slurm.say("go", "")
     for process in many:
@@ -185,14 +197,14 @@ def test_a_refused_submission_keeps_the_words_and_can_be_tried_again(site: Site,
     sent = package(site)
     (answer,) = site.send(sent)
     assert answer["error"] == "sbatch refused: invalid partition specified: nosuch"
-    line = site.verb("state", {"packages": [sent]})
+    line = site.verb("state", {"packages": [sent], "fresh": True})
     assert (line["counts"], line["jobs"]) == ({"PENDING": 3}, [])
     assert line["problems"] == [
         "the scheduler refused submission 1: sbatch refused: invalid partition specified: nosuch"
     ]
     assert len(slurm.calls("sbatch")) == 1  # by itself it is not tried again
     assert site.verb("submit", asked(sent))["job"] == "7"
-    assert site.verb("state", {"packages": [sent]})["problems"] == []
+    assert site.verb("state", {"packages": [sent], "fresh": True})["problems"] == []
 
 
 def test_a_program_that_is_missing_is_a_refusal(site: Site, slurm: FakeSlurm) -> None:
