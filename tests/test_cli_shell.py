@@ -109,7 +109,7 @@ def test_a_light_command_imports_nothing_heavy(repository: Path, words: list[str
         (["gather", "x"], ["error: missing argument 'DIR'", "hint: git cj gather -h"]),
         (["run"], ["error: which program?"]),
         (["run", "a.py"], ["error: on which cluster?", "hint: git cj run a.py local"]),
-        (["run", "-c", "ls", "a", "b"], ["error: with -c there is no program: what is a?"]),
+        (["run", "-c", "ls", "a", "b"], ["error: with -c or --commands there is no program: what is a?"]),
         (["plot", "@"], ["error: which columns?"]),
         (["sanity", "esists", "f"], ["error: there is no check esists", "hint: git cj sanity exists f"]),
         (["completion", "csh"], ["error: there is no completion for csh", "hint: git cj completion bash"]),

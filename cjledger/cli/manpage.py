@@ -25,6 +25,7 @@ JSON: dict[str, tuple[str, ...]] = {
         '{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',
         'with --dry-run {"tasks":N}, then {"task":k,"params":{…}} for each task',
     ),
+    "extend": ('{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',),
     "submit": ('{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',),
     "state": (
         '{"package":…,"cluster":…,"program":…,"tasks":N,"counts":{"COMPLETED":…},"final":true,'
@@ -37,6 +38,10 @@ JSON: dict[str, tuple[str, ...]] = {
         '"message":…,"forgotten":false}',
     ),
     "show": ("the manifest; for a task its package, task, seed, last record and params",),
+    "errors": (
+        '{"package":…,"state":…,"error":…,"tasks":"3,5-9","count":N,"example":k,"attempt":a,"params":{…},'
+        '"said":"traceback","variables":…} for each group',
+    ),
     "ls": ('{"package":…,"task":…,"attempt":…,"path":…,"bytes":…,"sha256":…} for each file',),
     "get": ('{"path":…,"written":true} for each file; false where one with other content was kept',),
     "gather": ('{"path":…,"written":true} for each file; false where one with other content was kept',),

@@ -22,7 +22,7 @@ class Verb:
 
 
 _NEST = "PROGRAM CLUSTER [OPTIONS] [-- ARGS…]"
-_PROGRAM = "{PROGRAM | -c COMMAND | --commands FILE} CLUSTER [OPTIONS] [-- ARGS…]"
+_PROGRAM = "{PROGRAM | -c COMMAND} CLUSTER [OPTIONS] [-- ARGS…]"
 
 GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
     (
