@@ -19,7 +19,7 @@ _CANONICAL = re.compile(
     rb'\{"task":([0-9]{1,12}),"attempt":([0-9]{1,9}),"state":"([A-Z_]+)","exit_code":(NUMBER),'
     rb'"signal":NUMBER,"started":(TEXT),"ended":(TEXT),"seconds":(NUMBER),"host":(TEXT),"job":(TEXT),'
     rb'"element":NUMBER,"max_rss_mb":(NUMBER),"cpu_s":NUMBER,"seed":NUMBER,"error":(TEXT),"note":(TEXT),'
-    rb'"outputs":\[.*\]\}\Z'.replace(b"NUMBER", _NUMBER).replace(b"TEXT", _TEXT),
+    rb'(?:"environment":TEXT,)?"outputs":\[.*\]\}\Z'.replace(b"NUMBER", _NUMBER).replace(b"TEXT", _TEXT),
     re.DOTALL,
 )
 
