@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def line(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[laptops.Line]:
         found.cut_now()
 
 
-def at(tmp_path: Path, said: list[str] | None = None, **words: str) -> Remote:
+def at(tmp_path: Path, said: list[str] | None = None, **words: Any) -> Remote:
     """A cluster behind ``loop``, its pauses short."""
     where = replace(Cluster("far", "local", str(tmp_path / "root"), host="loop"), **words)
     contact = Contact(say=said.append) if said is not None else Contact()
