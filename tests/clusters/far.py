@@ -75,6 +75,7 @@ def far(
     site: SshdSite | None = None,
     backend: Slurm | Sge | None = None,
     slurm_site: SlurmSite | None = None,
+    sge_slots: int = 32,
 ) -> Iterator[Far]:
     """A machine of its own in a folder; with a backend that runs already only the ssh server is started."""
     keeper = Keeper(folder)
@@ -85,7 +86,7 @@ def far(
             ) as started:
                 backend = started
         elif backend is None and scheduler == "sge":
-            with sge(folder / "sge", keeper=keeper) as engine:
+            with sge(folder / "sge", sge_slots, keeper) as engine:
                 backend = engine
         variables, path = login(scheduler, backend)
         at = site or SshdSite(alias=f"{scheduler}-login")
