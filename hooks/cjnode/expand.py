@@ -13,8 +13,10 @@ from cjnode.errors import NodeError
 from cjnode.files import json_bytes, read_json, replace
 
 _CHUNK = 1 << 20
-# Every expanded file's time: who wrote to one since shows another.
-_STAMP_NS = 946684800 * 10**9
+# The part below a second of every expanded file's time: who wrote to one since shows another. The rest is
+# the time of the expansion, since sites delete what looks old; microseconds, for file systems that keep those.
+_MARK_NS = 271828000
+_SHARED_S = 7 * 24 * 3600  # an older file might be deleted under a package that shares it
 _ASIDE = re.compile(r"code\.([0-9]+)-[0-9]+\.tmp\Z")
 
 
@@ -102,7 +104,9 @@ def _linked(code: bytes, folder: bytes, entry: tree.Entry, folders: Set[bytes]) 
     source = os.path.join(code, entry.path)
     try:
         found = os.lstat(source)
-        if entry.mode not in tree.FILES or found.st_mtime_ns != _STAMP_NS:
+        if entry.mode not in tree.FILES or found.st_mtime_ns % 10**9 != _MARK_NS:
+            return False
+        if time.time() - found.st_mtime > _SHARED_S:
             return False
         if found.st_mode != stat.S_IFREG | tree.FILES[entry.mode]:
             return False
@@ -175,7 +179,8 @@ def _copy(path: bytes, mode: int, size: int, source: IO[bytes], seen: Callable[[
             write_all(fd, chunk)
             size -= len(chunk)
         os.fchmod(fd, mode)  # whatever the umask
-        os.utime(fd, ns=(_STAMP_NS, _STAMP_NS))
+        stamp = int(time.time()) * 10**9 + _MARK_NS
+        os.utime(fd, ns=(stamp, stamp))
     finally:
         os.close(fd)
 
