@@ -23,6 +23,7 @@ from cjnode import tree as node_tree
 from cjnode.environment import BUILT, setup_lines
 from cjnode.errors import NodeError
 from cjnode.schedulers import JobSpec, batch_script
+from cjnode.seeds import hash_seed
 
 Announce = Callable[[str], None]
 
@@ -238,6 +239,9 @@ def commit(
         [data.path for data in manifest.data],
         bool(manifest.resources.gpus),
     )
+    if manifest.program.kind != "command":
+        # A worker that was started without it would have to start anew: tasks are forked from it.
+        setup.insert(0, f"export PYTHONHASHSEED={hash_seed(manifest.seed)}")
     python = "" if manifest.environment.kind in BUILT else manifest.python
     spec = JobSpec(python, setup, asdict(manifest.resources))
     files = {

@@ -94,6 +94,11 @@ def cancel_folder(submission_path: str) -> str:
     return os.path.join(submission_path, "cancel")
 
 
+def exhausted_path(submission_path: str) -> str:
+    """What says that every block of a submission was claimed once. ``.cj/job.sh`` looks for it."""
+    return os.path.join(submission_path, "exhausted")
+
+
 def element_log_path(submission_path: str, element: int) -> str:
     """What an element itself printed, outside its tasks."""
     return os.path.join(submission_path, "element-%d.log" % element)

@@ -14,7 +14,7 @@ from cjnode.cancelling import Cancelled
 from cjnode.children import Signals
 from cjnode.element import has_room, lifetime
 from cjnode.errors import NodeError
-from cjnode.files import read_json
+from cjnode.files import create_once, read_json
 from cjnode.inprocess import Turn
 from cjnode.journal import Journal, Place, UnwritableError, persist
 from cjnode.points import LARGEST_TASK
@@ -126,6 +126,9 @@ def _run(worker: Worker) -> int:
         if ended and life is not None and life.walltime_s is not None:
             longest_s = max(longest_s, _longest_s(worker, block, generation))
         states += ended
+    else:
+        if life is not None:  # the elements that have not started need not start Python to find nothing
+            create_once(blocks.exhausted_path(worker.submission.path), b"")
     if worker.setting.signals.stopping:
         return STOPPED
     return 0 if all(state == "COMPLETED" for state in states) else 1
