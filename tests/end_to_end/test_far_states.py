@@ -1,0 +1,111 @@
+"""F15: what becomes of tasks whose elements the scheduler ends, requeues or loses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.clusters.far import Far
+from tests.clusters.laptops import laptop
+from tests.clusters.ports import wait_until
+from tests.clusters.slurm import Slurm
+from tests.end_to_end.test_clusters import launched, started, states, waiter
+from tests.shells import Shell
+
+
+@pytest.fixture
+def slurm_there(far: Callable[[str], Far]) -> Far:
+    return far("slurm")
+
+
+@pytest.fixture
+def there(slurm_there: Far, tmp_path: Path) -> Shell:
+    return laptop(tmp_path / "work", slurm_there, root=tmp_path / "root")
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Path:
+    return tmp_path / "signals" / "go"
+
+
+def running(there: Shell, go: Path, tasks: int) -> tuple[str, str]:
+    """A package whose tasks all run, and its job."""
+    waiter(there, go)
+    launch = there.lines("run", "wait.py", "slurm", "--sweep", f"x=1:{tasks}")[0]
+    wait_until(lambda: started(go) == list(range(1, tasks + 1)), "running tasks", 60)
+    return str(launch["package"]), str(launch["jobs"][0])
+
+
+def attempts(there: Shell, package: str) -> dict[int, tuple[int, str]]:
+    lines = [line for line in there.lines("state", package, "--tasks") if "task" in line]
+    return {line["task"]: (line["attempt"], line["state"]) for line in lines}
+
+
+def test_an_element_cancelled_behind_our_back_is_cancelled(there: Shell, slurm_there: Far, go: Path) -> None:
+    package, job = running(there, go, 3)
+    slurm_there.slurm.run("scancel", f"{job}_2")
+    wait_until(lambda: states(there, package)[2] != "RUNNING", "its end", 90)
+    go.touch()
+    there.cj("state", package, "--watch")
+    assert states(there, package) == {1: "COMPLETED", 2: "CANCELLED", 3: "COMPLETED"}
+
+
+@pytest.mark.slow
+def test_elements_removed_without_a_trace_are_lost_and_can_be_retried(
+    there: Shell, slurm_there: Far, go: Path
+) -> None:
+    waiter(there, go)
+    launch = there.lines("run", "wait.py", "slurm", "--sweep", "x=1:4", "--jobs", "1")[0]
+    wait_until(lambda: started(go) == [1], "a running task", 60)
+    # Of elements that never started Slurm without accounting forgets that they were there.
+    slurm_there.slurm.run("scancel", f"{launch['jobs'][0]}_[3-4]")
+    go.touch()
+    there.cj("state", launch["package"], "--watch")
+    assert states(there, launch["package"]) == {1: "COMPLETED", 2: "COMPLETED", 3: "LOST", 4: "LOST"}
+    there.cj("retry", launch["package"], "--wait")
+    assert started(go) == [1, 2, 3, 4]
+
+
+def test_a_requeued_element_runs_its_task_again(there: Shell, slurm_there: Far, go: Path) -> None:
+    package, job = running(there, go, 2)
+    slurm_there.slurm.run("scontrol", "requeue", f"{job}_1")
+    wait_until(lambda: started(go).count(1) == 2, "its second start", 90)
+    go.touch()
+    there.cj("state", package, "--watch")
+    assert attempts(there, package) == {1: (2, "COMPLETED"), 2: (1, "COMPLETED")}
+
+
+def test_a_node_that_goes_down_costs_an_attempt(there: Shell, slurm_there: Far, go: Path) -> None:
+    package, job = running(there, go, 1)
+    slurm: Slurm = slurm_there.slurm
+    node = slurm.run("squeue", "-h", "-j", job, "-o", "%N").strip()
+    slurm.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+    try:
+        wait_until(lambda: started(go).count(1) == 2, "its second start", 90)
+    finally:
+        slurm.run("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)
+    go.touch()
+    there.cj("state", package, "--watch")
+    assert attempts(there, package)[1][1] == "COMPLETED"
+
+
+@pytest.mark.slow
+def test_an_element_over_its_time_is_a_timeout(there: Shell, slurm_there: Far, go: Path) -> None:
+    package, job = running(there, go, 2)
+    slurm_there.slurm.run("scontrol", "update", f"JobId={job}_1", "TimeLimit=0")
+    wait_until(lambda: states(there, package)[1] != "RUNNING", "its end", 120)
+    go.touch()
+    there.cj("state", package, "--watch")
+    assert states(there, package) == {1: "TIMEOUT", 2: "COMPLETED"}
+
+
+def test_a_job_that_has_to_wait_says_why(there: Shell, go: Path) -> None:
+    waiter(there, go)
+    package = launched(there, "run", "wait.py", "slurm", "--alloc=--begin=now+1hour")
+    state = there.lines("state", package)[0]
+    assert (state["counts"], list(state["reasons"].values())) == ({"PENDING": 1}, [1])
+    there.cj("cancel", package)
+    wait_until(lambda: bool(there.lines("state", package)[0]["final"]), "the end", 60)
+    assert states(there, package) == {1: "CANCELLED"}
