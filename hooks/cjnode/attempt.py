@@ -14,6 +14,7 @@ from cjnode.element import Lifetime, why_stopped
 from cjnode.journal import Journal
 from cjnode.observed import Observed
 from cjnode.outputs import clean
+from cjnode.relay import Keeper
 from cjnode.reproduce import Package, Task
 from cjnode.running import run_to_exit
 from cjnode.workplace import Collected, Workplace
@@ -58,11 +59,15 @@ Span = NamedTuple("Span", [("started", str), ("ended", str), ("seconds", float)]
 NOTHING = Collected((), "", [], False)
 
 
+_SECOND = [0, "1970-01-01T00:00:00"]
+
+
 def stamp(seconds: float) -> str:
     """A time as every file has it."""
     whole = int(seconds)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-    return "%s.%06dZ" % (text, int((seconds - whole) * 1e6))
+    if whole != _SECOND[0]:  # fast tasks have many times within a second
+        _SECOND[:] = [whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))]
+    return "%s.%06dZ" % (_SECOND[1], int((seconds - whole) * 1e6))
 
 
 class Clock:
@@ -105,7 +110,7 @@ def record(
     )
 
 
-def skip(setting: Setting, journal: Journal, task: Task, attempt: int) -> None:
+def skip(setting: Setting, journal: Keeper, task: Task, attempt: int) -> None:
     """Record a task that was cancelled before it ran."""
     outcome = Outcome("CANCELLED", 0, 0, None, None, ["cancelled before it ran"])
     journal.commit(record(setting, task, attempt, outcome, Clock().span(), NOTHING))
@@ -132,7 +137,7 @@ def run(setting: Setting, journal: Journal, number: int, attempt: int) -> str:
 
 def settle(
     setting: Setting,
-    journal: Journal,
+    journal: Keeper,
     task: Task,
     attempt: int,
     outcome: Outcome,
@@ -144,7 +149,9 @@ def settle(
     told = setting.observed.outputs(journal)
     collected = found._replace(outputs=tuple(rows) + found.outputs + tuple(told))
     journal.commit(record(setting, task, attempt, outcome, span, collected))
-    setting.observed.told()
+    if not setting.observed.was_told:
+        journal.flush()
+        setting.observed.told()
     if found.touched:
         setting.workplace.tidy()
 

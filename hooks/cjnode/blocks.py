@@ -148,8 +148,13 @@ def list_blocks(submission_path: str, submission: int) -> List[Found]:
     ]
 
 
-def _current_line(task: int, attempt: int, started: str) -> bytes:
-    line = canonical(Current(task, attempt, started)._asdict())
+def _current_line(task: int, attempt: int, started: str, to: int = 0) -> bytes:
+    fields: Dict[str, Any] = dict(Current(task, attempt, started)._asdict())
+    if to not in (0, task):
+        fields["to"] = to
+    line = canonical(fields)
+    if to and len(line) >= CURRENT_BYTES:  # then without the fraction of the second
+        line = canonical(dict(fields, started=started[:19] + "Z"))
     if len(line) >= CURRENT_BYTES:
         raise ValueError("too long for a claim's line: %r" % line)
     return line.ljust(CURRENT_BYTES - 1) + b"\n"
@@ -202,9 +207,9 @@ def _create_exclusively(path: str, content: bytes) -> Optional[int]:
     return fd
 
 
-def write_current(fd: int, task: int, attempt: int, started: str) -> None:
+def write_current(fd: int, task: int, attempt: int, started: str, to: int = 0) -> None:
     """Say in the claim what is being run now, in place (task 0: nothing)."""
-    line = _current_line(task, attempt, started)
+    line = _current_line(task, attempt, started, to)
     os.pwrite(fd, line, os.fstat(fd).st_size - CURRENT_BYTES)
 
 
@@ -228,6 +233,16 @@ def read_claim(path: str) -> Optional[Tuple[Claim, Current]]:
         return claim, Current(int(now["task"]), int(now["attempt"]), str(now["started"]))
     except (ValueError, KeyError, TypeError):
         return claim, Current(0, 0, "")
+
+
+def begun_up_to(path: str) -> int:
+    """The last task of a block that a claim's holder may have begun besides the one it is at; 0 for none."""
+    try:
+        with open(path, "rb") as file:
+            now = json.loads(file.read(4096).partition(b"\n")[2].decode("utf-8"))
+        return int(now.get("to") or 0) if now["task"] else 0
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
 
 
 def open_appending(path: str) -> int:

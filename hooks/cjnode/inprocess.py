@@ -1,9 +1,7 @@
-"""A block of function tasks: called one after another in a child that writes their records itself."""
+"""A block of function tasks: called one after another in a child, which hands what it did to its worker."""
 
-import mmap
 import os
 import resource
-import struct
 import sys
 import time
 import traceback
@@ -12,33 +10,22 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from cjnode import attempt as attempts
 from cjnode import children, points, reproduce, running
-from cjnode.attempt import Clock, Outcome, Setting
-from cjnode.blocks import Output, Record
+from cjnode.attempt import Outcome, Setting, Span
+from cjnode.blocks import Output
 from cjnode.journal import Journal, UnwritableError
+from cjnode.quick import Line
+from cjnode.relay import Relay
 from cjnode.reproduce import Package, Task
+from cjnode.scratch import Watch
 from cjnode.seeds import task_seed
 
 # A task that waits for its turn: its number and the attempt it would be.
 Turn = NamedTuple("Turn", [("task", int), ("attempt", int)])
 
-_WORDS = struct.Struct("qqdd")  # task, attempt, began (monotonic), started (wall)
 UNWRITABLE = 74
 
-
-class Present:
-    """What the child is at, in memory that it shares with the worker: it survives the child."""
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _WORDS.size)
-
-    def set(self, turn: Turn, began: float, started: float) -> None:
-        """Say which task is run now; task 0 is none."""
-        _WORDS.pack_into(self._memory, 0, turn.task, turn.attempt, began, started)
-
-    def get(self) -> Tuple[Turn, float, float]:
-        """The task that is run now, and since when."""
-        task, attempt, began, started = _WORDS.unpack_from(self._memory, 0)
-        return Turn(task, attempt), began, started
+# A child may begin as many tasks as it does in about this time before the worker has written their records.
+_AHEAD_S = 2 * children.LOOK_EVERY_S
 
 
 def run_block(setting: Setting, journal: Journal, turns: List[Turn]) -> List[str]:
@@ -47,64 +34,86 @@ def run_block(setting: Setting, journal: Journal, turns: List[Turn]) -> List[str
     A child that dies costs the task it was at; another child runs the rest.
     """
     states: List[str] = []
-    present = Present()
-    while turns and not setting.signals.stopping:
-        present.set(Turn(0, 0), 0.0, 0.0)
-        ended = {
-            Turn(record.task, record.attempt): record.state
-            for record in _one_child(setting, journal, turns, present)
-        }
-        states += [ended[turn] for turn in turns if turn in ended]
-        turns = [turn for turn in turns if turn not in ended]
+    while len(states) < len(turns) and not setting.signals.stopping:
+        states += _one_child(setting, journal, turns[len(states) :])
     return states
 
 
-def _one_child(setting: Setting, journal: Journal, turns: List[Turn], present: Present) -> List[Record]:
-    watched = [Turn(0, 0)]
+class _Minder:
+    """What a worker does every now and then while its child calls functions."""
 
-    def look() -> str:
-        turn, began, started = present.get()
-        if not turn.task:
-            return ""
-        if turn != watched[0]:
-            watched[0] = turn
-            journal.now_at(turn.task, turn.attempt, attempts.stamp(started))
-        return attempts.why_end(setting, turn.task, began)
+    def __init__(self, setting: Setting, journal: Journal, turns: List[Turn], relay: Relay) -> None:
+        self._setting = setting
+        self._journal = journal
+        self._turns = turns
+        self._relay = relay
+        self._allow(0, 1)
 
-    journal.now_at(turns[0].task, turns[0].attempt, attempts.stamp(time.time()))
+    def _allow(self, first: int, count: int) -> None:
+        """Let the child begin turns from ``first`` on. The claim says so before."""
+        last = min(first + count, len(self._turns))
+        turn = self._turns[min(first, last - 1)]
+        began = self._relay.at()
+        started = began.started if began.index == first else time.time()
+        self._journal.now_at(turn.task, turn.attempt, attempts.stamp(started), self._turns[last - 1].task)
+        self._seen = first
+        self._looked = time.monotonic()
+        self._relay.allow(last)
+
+    def look(self) -> str:
+        """Write what was handed over; why the child must end, or empty."""
+        relay = self._relay
+        count, is_full = relay.try_to_drain()
+        if is_full:
+            return "full"
+        if count > self._seen:
+            spent = max(time.monotonic() - self._looked, 1e-6)
+            ahead = int((count - self._seen) / spent * _AHEAD_S)
+            # One that takes over from a worker that died goes task by task: what killed that one may be among
+            # them, and must not take others along.
+            most = 1 if self._journal.place.generation > 1 else 2 * (relay.allowed() - self._seen)
+            if count < len(self._turns):
+                self._allow(count, max(1, min(ahead, most)))
+        at = relay.at()
+        return "" if at.index < 0 else attempts.why_end(self._setting, self._turns[at.index].task, at.began)
+
+
+def _one_child(setting: Setting, journal: Journal, turns: List[Turn]) -> List[str]:
+    relay = Relay(journal, len(turns))
+    minder = _Minder(setting, journal, turns, relay)
     child = children.start(
-        lambda: _in_child(setting, journal, turns, present),
+        lambda: _in_child(setting, relay, turns),
         setting.workplace.streams.fds(),
         setting.signals.private(),
     )
-    ended = children.wait(child, setting.signals, look)
-    if ended.exit_code == UNWRITABLE and not present.get()[0].task:
+    ended = children.wait(child, setting.signals, minder.look)
+    if ended.why == "full" or (ended.exit_code == UNWRITABLE and relay.at().index < 0):
         raise UnwritableError("a record could not be written")
-    return _after(setting, journal, turns, present, ended)
+    relay.finish(lambda: setting.signals.stopping)
+    return relay.states() + _after(setting, journal, turns, relay, ended)
 
 
 def _after(
-    setting: Setting, journal: Journal, turns: List[Turn], present: Present, ended: children.Ended
-) -> List[Record]:
-    """The records of a child that has ended, with that of the task that it did not survive."""
-    records = journal.take_up()
-    done = {Turn(record.task, record.attempt) for record in records}.intersection(turns)
-    turn, began, started = present.get()
-    if not turn.task and not done and turns and not ended.why:
+    setting: Setting, journal: Journal, turns: List[Turn], relay: Relay, ended: children.Ended
+) -> List[str]:
+    """Record the task that a child did not survive. Returns its state, or nothing."""
+    index, began, started = relay.at()
+    done = relay.handed().count
+    if index < 0 and not done and not ended.why:
         # It did not come to its first task: without this, it would be started for ever.
-        turn, began, started = turns[0], time.monotonic(), time.time()
-    if turn.task and turn not in done:
-        seconds = time.monotonic() - began
-        span = attempts.Span(attempts.stamp(started), attempts.stamp(started + seconds), round(seconds, 6))
-        outcome = attempts.outcome_of(setting, turn.task, ended)
-        if outcome.state == "COMPLETED":
-            words = "the function ended its process with exit code 0"
-            outcome = outcome._replace(state="FAILED", notes=outcome.notes + [words])
-        point = next(tasks(setting.package, [turn.task]))
-        attempts.settle(setting, journal, point, turn.attempt, outcome, span, [])
-    else:
+        index, began, started = 0, time.monotonic(), time.time()
+    if index != done:
         setting.workplace.tidy()
-    return records + journal.take_up()
+        return []
+    turn, seconds = turns[index], time.monotonic() - began
+    span = Span(attempts.stamp(started), attempts.stamp(started + seconds), round(seconds, 6))
+    outcome = attempts.outcome_of(setting, turn.task, ended)
+    if outcome.state == "COMPLETED":
+        words = "the function ended its process with exit code 0"
+        outcome = outcome._replace(state="FAILED", notes=outcome.notes + [words])
+    task = next(tasks(setting.package, [turn.task]))
+    attempts.settle(setting, journal, task, turn.attempt, outcome, span, [])
+    return [outcome.state]
 
 
 def tasks(package: Package, numbers: List[int]) -> Iterator[Task]:
@@ -114,20 +123,22 @@ def tasks(package: Package, numbers: List[int]) -> Iterator[Task]:
         yield Task(point.task, point.params, point.index, task_seed(root, point.task))
 
 
-def _in_child(setting: Setting, journal: Journal, turns: List[Turn], present: Present) -> int:
+def _in_child(setting: Setting, relay: Relay, turns: List[Turn]) -> int:
     worker = os.getppid()
     os.environ.update(attempts.variables(setting, reproduce.task(setting.package, turns[0].task), 1))
-    caller = _Caller(setting, journal, present)
+    caller = _Caller(setting, relay)
+    has, getppid = setting.cancelled.has, os.getppid
     try:
-        for turn, task in zip(turns, tasks(setting.package, [turn.task for turn in turns])):
-            if os.getppid() != worker:
+        for index, task in enumerate(tasks(setting.package, [turn.task for turn in turns])):
+            turn = turns[index]
+            if getppid() != worker:
                 return 70  # a successor of the worker runs the rest
-            if setting.cancelled.has(turn.task):
-                attempts.skip(setting, journal, task, turn.attempt)
-            else:
-                caller.run(turn, task)
+            if has(turn.task):
+                attempts.skip(setting, relay, task, turn.attempt)
+            elif not caller.run(index, turn, task):
+                return 70
     except UnwritableError:
-        present.set(Turn(0, 0), 0.0, 0.0)
+        relay.idle()
         return UNWRITABLE
     return 0
 
@@ -135,32 +146,44 @@ def _in_child(setting: Setting, journal: Journal, turns: List[Turn], present: Pr
 class _Caller:
     """Calls the function, task by task, and records each call."""
 
-    def __init__(self, setting: Setting, journal: Journal, present: Present) -> None:
+    def __init__(self, setting: Setting, relay: Relay) -> None:
         self._setting = setting
-        self._journal = journal
-        self._present = present
+        self._relay = relay
         self._process = os.getpid()
+        self._attempt = -1
+        self._watch = Watch(setting.workplace.folders(), setting.workplace.streams.descriptors())
+        self._line = Line(setting)
         self._ran = False  # whether what is the same for all tasks is done
 
-    def run(self, turn: Turn, task: Task) -> None:
-        """Run one task and record it."""
-        os.chdir(self._setting.workplace.workdir)
+    def run(self, index: int, turn: Turn, task: Task) -> bool:
+        """Run one task and record it; False when the worker is gone."""
+        self._watch.enter(self._setting.workplace.workdir)
         os.environ["CJ_TASK"] = "%d" % turn.task
-        os.environ["CJ_ATTEMPT"] = "%d" % turn.attempt
         os.environ["CJ_SEED"] = "%d" % task.seed
-        clock = Clock()
-        self._present.set(turn, clock.began, clock.wall)
+        if turn.attempt != self._attempt:
+            self._attempt = turn.attempt
+            os.environ["CJ_ATTEMPT"] = "%d" % turn.attempt
+        began, wall = time.monotonic(), time.time()
+        if not self._relay.begin(index, began, wall):
+            return False
         cpu = time.process_time()
         code, rows = self._call(task)
         if os.getpid() != self._process:
             os._exit(code)  # the function forked, and this is not the process that goes on
         cpu_s = round(time.process_time() - cpu, 6)
         max_rss = children.rss_mb(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-        outcome = Outcome("FAILED" if code else "COMPLETED", code, 0, max_rss, cpu_s, [])
-        span = clock.span()
-        kept: List[Output] = [self._journal.keep_bytes("cj:rows", rows)] if rows else []
-        attempts.settle(self._setting, self._journal, task, turn.attempt, outcome, span, kept)
-        self._present.set(Turn(0, 0), 0.0, 0.0)
+        seconds = time.monotonic() - began
+        kept: List[Output] = [self._relay.keep_bytes("cj:rows", rows)] if rows else []
+        if code or self._watch.is_touched() or not self._setting.observed.was_told:
+            span = Span(attempts.stamp(wall), attempts.stamp(wall + seconds), round(seconds, 6))
+            outcome = Outcome("FAILED" if code else "COMPLETED", code, 0, max_rss, cpu_s, [])
+            attempts.settle(self._setting, self._relay, task, turn.attempt, outcome, span, kept)
+            self._watch = self._watch.renew(self._setting.workplace.folders())
+        else:
+            line = self._line.of(task, turn.attempt, wall, seconds, max_rss, cpu_s, kept)
+            self._relay.commit_line(line, 0)
+        self._relay.idle()
+        return True
 
     def _call(self, task: Task) -> Tuple[int, bytes]:
         package = self._setting.package

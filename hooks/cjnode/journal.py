@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
 from cjnode import blocks
 from cjnode.blocks import Output, Record
@@ -46,6 +46,39 @@ def persist(act: Callable[[], _T], stopping: Callable[[], bool]) -> _T:
         pause = min(pause * 2, 5.0)
 
 
+def read_pieces(source: int, pieces: Sequence[Piece]) -> bytes:
+    """Spans of an open file, joined. Raises UnreadableError."""
+    try:
+        return b"".join(
+            piece if isinstance(piece, bytes) else os.pread(source, piece[1], piece[0]) for piece in pieces
+        )
+    except OSError as problem:
+        raise UnreadableError(problem.strerror) from problem
+
+
+def _append_whole(fd: int, content: bytes) -> None:
+    before = os.fstat(fd).st_size
+    try:
+        blocks.write_all(fd, content)
+    except OSError:
+        os.ftruncate(fd, before)
+        raise
+
+
+def _whole_bytes(path: str) -> int:
+    """How much of a file is whole lines."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        while size:
+            start = max(0, size - CHUNK)
+            file.seek(start)
+            found = file.read(size - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            size = start
+    return 0
+
+
 class Journal:
     """A block's three files, open. Data is written before the record that names it."""
 
@@ -57,7 +90,6 @@ class Journal:
         self._data: Optional[int] = None  # made when there is something to keep
         self._data_end = 0  # of what records name
         self._written = 0  # end of the data
-        self._read = 0  # how much of the records was taken up
 
     def _path(self, kind: str) -> str:
         return blocks.block_path(self.place.submission_path, self.place.block, self.place.generation, kind)
@@ -66,10 +98,10 @@ class Journal:
         """The descriptors that a task must not have."""
         return (self._claim, self._records) + (() if self._data is None else (self._data,))
 
-    def now_at(self, task: int, attempt: int, started: str) -> None:
-        """Say in the claim what is being run."""
+    def now_at(self, task: int, attempt: int, started: str, to: int = 0) -> None:
+        """Say in the claim what is being run; the block's tasks up to ``to`` may be begun meanwhile."""
         try:
-            blocks.write_current(self._claim, task, attempt, started)
+            blocks.write_current(self._claim, task, attempt, started, to)
         except OSError:
             pass  # it only tells others; a full disk cannot refuse bytes that are there already
 
@@ -120,31 +152,51 @@ class Journal:
         persist(lambda: blocks.append_record(self._records, record), self._stopping)
         self._data_end = self._written
 
+    def flush(self) -> None:
+        """Nothing: what was committed is in the files."""
+
     def forget_uncommitted(self) -> None:
         """Cut off data that no record will name."""
         if self._data is not None and self._written > self._data_end:
             os.ftruncate(self._data, self._data_end)
         self._written = self._data_end
 
-    def take_up(self) -> List[Record]:
-        """The records that a child of this process appended; what it left half done is cut off."""
-        with open(self._path("records"), "rb") as file:
-            file.seek(self._read)
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.ftruncate(self._records, self._read + len(whole))
-        self._read += len(whole)
-        records = [blocks.record_from_line(line) for line in blocks.whole_lines(whole)]
-        for record in records:
-            for output in record.outputs:
-                self._data_end = max(self._data_end, output.offset + output.bytes)
+    # For a child that hands its records over, and for the worker that writes them.
+
+    @property
+    def end(self) -> int:
+        """Where the data ends."""
+        return self._written
+
+    def go_to(self, end: int) -> None:
+        """Take the data to end there: others have written to it."""
+        self._data_end = self._written = end
+
+    def append(self, line: bytes) -> None:
+        """Append a record's line."""
+        persist(lambda: self.append_lines(line), self._stopping)
+        self._data_end = self._written
+
+    def append_lines(self, lines: bytes) -> None:
+        """Append records whole. On failure nothing of them is left, and OSError is raised."""
+        _append_whole(self._records, lines)
+
+    def append_data(self, content: bytes) -> None:
+        """Append data in the same way."""
+        if self._data is None:
+            self._data = blocks.open_appending(self._path("data"))
+        _append_whole(self._data, content)
+
+    def cut_to(self, end: int) -> None:
+        """Cut off data that no record names, and half a record."""
+        whole = _whole_bytes(self._path("records"))
+        if whole < os.fstat(self._records).st_size:
+            os.ftruncate(self._records, whole)
         if self._data is None and os.path.exists(self._path("data")):
             self._data = blocks.open_appending(self._path("data"))
-        if self._data is not None:
-            os.ftruncate(self._data, self._data_end)
-        self._written = self._data_end
-        return records
+        if self._data is not None and os.fstat(self._data).st_size > end:
+            os.ftruncate(self._data, end)
+        self.go_to(end)
 
     def close(self) -> None:
         """Bring all to the disk: network file systems may say only now that it is full."""

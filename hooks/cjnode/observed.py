@@ -11,7 +11,7 @@ import sys
 from typing import Any, Dict, List, Mapping, Sequence
 
 from cjnode.blocks import Output, canonical
-from cjnode.journal import Journal
+from cjnode.relay import Keeper
 
 OUTPUT = "cj:environment"
 
@@ -64,10 +64,15 @@ class Observed:
         self._mark = os.path.join(package_path, "observed-" + self.id)
         self._told = False
 
-    def outputs(self, journal: Journal) -> List[Output]:
+    def outputs(self, journal: Keeper) -> List[Output]:
         """The content as an output of the next record, unless an earlier one has it."""
         self._told = self._told or os.path.exists(self._mark)
         return [] if self._told else [journal.keep_bytes(OUTPUT, self._content)]
+
+    @property
+    def was_told(self) -> bool:
+        """Whether this process knows of a record that has it."""
+        return self._told
 
     def told(self) -> None:
         """The record is written. Before that nobody else may rely on it."""

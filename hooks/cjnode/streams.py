@@ -31,6 +31,10 @@ class Streams:
         """Every one of them."""
         return self.out, self.err, self.locals
 
+    def descriptors(self) -> Tuple[int, int, int]:
+        """The descriptors of all."""
+        return self.out.fd, self.err.fd, self.locals.fd
+
     def empty(self) -> None:
         """Forget what was printed."""
         for stream in self.all():

@@ -4,7 +4,7 @@ import os
 import re
 import socket
 import sys
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from cjnode import attempt, blocks, datalinks, inprocess, layout, observed, preload, prison, reproduce
 from cjnode.attempt import Setting
@@ -176,7 +176,11 @@ def _inherited(worker: Worker) -> Dict[int, int]:
 
 
 def _claim_of(worker: Worker, block: int, generation: int) -> Optional[Tuple[Claim, Current]]:
-    return blocks.read_claim(blocks.block_path(worker.submission.path, block, generation, "claim"))
+    return blocks.read_claim(_claim_path(worker, block, generation))
+
+
+def _claim_path(worker: Worker, block: int, generation: int) -> str:
+    return blocks.block_path(worker.submission.path, block, generation, "claim")
 
 
 def _claim_and_run(worker: Worker, block: int, generation: int) -> List[str]:
@@ -246,11 +250,15 @@ def _what_is_open(
                 records[record.task] = record
     holder = _claim_of(worker, block, last)
     died = holder[1] if holder and holder[1].task else None
+    unwritten = _may_have_run(worker, block, last, turns)
     if died is not None and died.task in records and records[died.task].attempt >= died.attempt:
         died = None
     open_turns = []
     for turn in turns:
-        number = _next_attempt(worker, turn, records.get(turn.task), died)
+        cut_off = died if died is not None and died.task == turn.task else None
+        if turn.task in unwritten and turn.task not in records:
+            cut_off = cut_off or Current(turn.task, turn.attempt, "")
+        number = _next_attempt(worker, turn, records.get(turn.task), cut_off)
         if number:
             open_turns.append(Turn(turn.task, number))
     if died is not None:  # what was cut off goes first: it is what a person waits for
@@ -259,9 +267,21 @@ def _what_is_open(
     return died, open_turns
 
 
+def _may_have_run(worker: Worker, block: int, last: int, turns: List[Turn]) -> Set[int]:
+    """Tasks that earlier holders of a block may have run without their records being written."""
+    order = [turn.task for turn in turns]
+    found: Set[int] = set()
+    for generation in range(1, last + 1):
+        path = _claim_path(worker, block, generation)
+        holder, to = blocks.read_claim(path), blocks.begun_up_to(path)
+        if holder and to in order and holder[1].task in order:
+            found.update(order[order.index(holder[1].task) : order.index(to) + 1])
+    return found
+
+
 def _next_attempt(worker: Worker, turn: Turn, record: Optional[Record], died: Optional[Current]) -> int:
     """The attempt that a task needs next, or 0."""
-    if died is not None and died.task == turn.task:
+    if died is not None:
         last = died.attempt
     elif record is None:
         return turn.attempt

@@ -4,12 +4,13 @@ import os
 import re
 import stat
 from types import TracebackType
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from cjnode import datalinks, outputs, streams, traces
 from cjnode.blocks import Output
-from cjnode.journal import Journal, Piece, UnreadableError
+from cjnode.journal import Piece, UnreadableError
 from cjnode.outputs import Chosen
+from cjnode.relay import Keeper
 from cjnode.reproduce import Package
 from cjnode.scratch import Mirror, discard
 from cjnode.streams import Stream, Streams
@@ -38,7 +39,7 @@ class Workplace:
         self._package = package
         self._folder = folder
         self._number = 1
-        self._remarks = list(remarks)  # what every record here must say
+        self.remarks = list(remarks)  # what every record here must say
         self._workdir = os.path.normpath(package.manifest["program"]["workdir"])
         self._wanted = outputs.pattern(package.manifest["outputs"])
         discard(folder, folder + ".trash")
@@ -65,10 +66,14 @@ class Workplace:
         """The mirror: for a task, the top of the repository."""
         return self._mirror.folder
 
-    def collect(self, journal: Journal, failed: bool) -> Collected:
+    def folders(self) -> Dict[str, Tuple[int, int, int]]:
+        """The mirror's folders, and what they look like untouched."""
+        return self._mirror.marks()
+
+    def collect(self, journal: Keeper, failed: bool) -> Collected:
         """Bring what a task left into the block's data."""
         kept: List[Output] = []
-        notes = list(self._remarks)
+        notes = list(self.remarks)
         for stream in self.streams.all():
             self._keep_stream(journal, stream, kept, notes)
         changed = self._mirror.changed()
@@ -93,7 +98,7 @@ class Workplace:
             finally:
                 os.close(fd)
 
-    def _keep_stream(self, journal: Journal, stream: Stream, kept: List[Output], notes: List[str]) -> None:
+    def _keep_stream(self, journal: Keeper, stream: Stream, kept: List[Output], notes: List[str]) -> None:
         size = os.fstat(stream.fd).st_size
         if size:
             pieces, left_out = streams.pieces(size)
@@ -101,7 +106,7 @@ class Workplace:
             if left_out:
                 notes.append("%s shortened by %d bytes" % (stream.name[3:], left_out))
 
-    def _keep_file(self, journal: Journal, item: Chosen, kept: List[Output], notes: List[str]) -> None:
+    def _keep_file(self, journal: Keeper, item: Chosen, kept: List[Output], notes: List[str]) -> None:
         path = os.path.join(self.root, item.path)
         try:
             fd = _open_regular(path)
