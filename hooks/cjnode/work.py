@@ -127,7 +127,8 @@ def _run(worker: Worker) -> int:
             longest_s = max(longest_s, _longest_s(worker, block, generation))
         states += ended
     else:
-        if life is not None:  # the elements that have not started need not start Python to find nothing
+        if life is not None and _takes_any(worker):
+            # The elements that have not started need not start Python to find nothing.
             create_once(blocks.exhausted_path(worker.submission.path), b"")
     if worker.setting.signals.stopping:
         return STOPPED
@@ -147,13 +148,24 @@ def _todo(worker: Worker) -> Iterator[Tuple[int, int]]:
     if worker.incarnation > 1:
         for block, generation in sorted(_inherited(worker).items()):
             yield generation + 1, block
-    count = -(-len(submission.tasks) // submission.block)
+    count = _blocks(submission)
     start = (element - 1) * count // worker.elements
-    # An element's walltime is for its own block. One that took another's would be ended in the middle of it,
-    # and would go on with a job that is held.
-    local = worker.setting.package.manifest["scheduler"] == "local"
-    for step in range(count if local or count > worker.elements else 1):
+    for step in range(count if _takes_any(worker) else 1):
         yield 1, (start + step) % count + 1
+
+
+def _blocks(submission: Submission) -> int:
+    return -(-len(submission.tasks) // submission.block)
+
+
+def _takes_any(worker: Worker) -> bool:
+    """Whether an element goes on with the blocks of others.
+
+    On a real scheduler an element with a block of its own does not: its walltime is for that one, and it
+    would go on with a job that is held.
+    """
+    local = worker.setting.package.manifest["scheduler"] == "local"
+    return local or _blocks(worker.submission) > worker.elements
 
 
 def _inherited(worker: Worker) -> Dict[int, int]:
