@@ -59,7 +59,8 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
         # What the job wrote between our reading and the scheduler's answer counts.
         read_records(progress, submission)
         if waits(progress, submission) and (sight.lost or not began(submission)):
-            progress.problems.append("job %s is gone" % ", ".join(jobs_of(submission)))
+            advice = ": git cj retry runs again what it left" if sight.lost else ""
+            progress.problems.append("job %s is gone%s" % (", ".join(jobs_of(submission)), advice))
             progress.problems.extend(log_tails(submission))
     if answer.trouble and jobs_of(submission) and not sight.lost:
         progress.problems.append(answer.trouble)

@@ -88,7 +88,10 @@ def _count(
     counts: Dict[str, int], reasons: Dict[str, int], state: str, reason: str, number: int, scheduler: str
 ) -> None:
     counts[state] = counts.get(state, 0) + number
-    words = schedulers.explain(scheduler, reason) if reason and state != "RUNNING" else ""
+    # Slurm lists what ended for minutes more, with a reason too; such an element waits for nothing.
+    words = (
+        schedulers.explain(scheduler, reason) if reason and state in ("PENDING", "HELD", "WAITING") else ""
+    )
     if words:
         reasons[words] = reasons.get(words, 0) + number
 

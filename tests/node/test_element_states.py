@@ -14,6 +14,7 @@ import pytest
 from cjnode import blocks
 from cjnode.blocks import Claim
 from cjnode.state import state
+from cjnode.summary import summary
 
 from .conftest import PACKAGE, STARTED, Root, record
 from .fake_slurm import FakeSlurm, new_slurm
@@ -207,7 +208,16 @@ def test_parts_are_counted_by_themselves(root: Root, slurm: FakeSlurm) -> None:
     age(root, "gone.json")
     head, *lines = ask(root, tasks=True)
     assert [line["state"] for line in lines] == ["LOST"] * 5
-    assert head["problems"] == ["job 7, 8 is gone"]
+    assert head["problems"] == ["job 7, 8 is gone: git cj retry runs again what it left"]
+
+
+def test_summary_gives_no_reason_to_wait_for_elements_that_ended(array: Root, slurm: FakeSlurm) -> None:
+    rows(slurm, "7_[3-5]|PENDING|Resources", "7_1|FAILED|NonZeroExitCode", "7_2|COMPLETED|None")
+    out = io.BytesIO()
+    summary(str(array.path), {}, out)
+    line = json.loads(out.getvalue().splitlines()[0])
+    assert line["counts"] == {"PENDING": 3, "FAILED": 1, "COMPLETED": 1}
+    assert list(line["reasons"].values()) == [3]
 
 
 def test_the_scheduler_is_asked_once_in_30_s(array: Root, slurm: FakeSlurm) -> None:

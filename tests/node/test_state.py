@@ -212,7 +212,7 @@ def test_a_job_seen_gone_twice_has_lost_its_tasks(root: Root) -> None:
     assert states(root) == ["COMPLETED", "LOST", "LOST", "LOST", "LOST"]
     (line,) = ask(root)
     assert line["final"]
-    assert line["problems"] == [f"job {root.job()} is gone"]
+    assert line["problems"] == [f"job {root.job()} is gone: git cj retry runs again what it left"]
     # Nobody needs to be asked again.
     (root.path / "cluster.json").write_text('{"format":1,"scheduler":"none such"}')
     assert counts(root) == {"COMPLETED": 1, "LOST": 4}
