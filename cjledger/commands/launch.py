@@ -104,7 +104,7 @@ def _make(
         planned = smaller
     elif before := reuse.launched_before(project, planned, wanted):
         announce(
-            f"{before[:12]} ran exactly this already: git cj reduce {before[:8]} has its rows, "
+            f"{before[:12]} was exactly this already: git cj state {before[:8]} shows how far it came, "
             "--reuse runs only what it lacks"
         )
     told = replace(taken, report=taken.report + remarks)
