@@ -144,6 +144,8 @@ def _ask(project: Project, target: Target, tasks: bool, fresh: bool) -> tuple[Pa
     lines = transport(project, manifest).call("state", request)
     if theirs and not lines[0]["jobs"]:  # it went to another person's account there
         return _as_harvested(project, target, manifest)
+    if not lines[0]["tasks"]:  # its files were deleted there
+        return _as_harvested(project, target, manifest, "; ".join(lines[0]["problems"]))
     found = _package(manifest, lines[0])
     listed = [_task(line) for line in lines[1:]]
     keep(project, found, listed if found.final and len(listed) <= KEPT_TASKS else [])
@@ -177,6 +179,12 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
                 # It went to another person's account there.
                 found[package_id] = _as_harvested(project, Target(package_id), manifests[package_id])[0]
                 continue
+            if not line["tasks"]:
+                words = "; ".join(line["problems"])
+                found[package_id] = _as_harvested(project, Target(package_id), manifests[package_id], words)[
+                    0
+                ]
+                continue
             found[package_id] = _package(manifests[package_id], line)
             keep(project, found[package_id], [])
     return [found[target.package_id] for target in targets]
@@ -198,13 +206,13 @@ def _package(manifest: Manifest, line: dict[str, Any]) -> PackageState:
 
 
 def _as_harvested(
-    project: Project, target: Target, manifest: Manifest
+    project: Project, target: Target, manifest: Manifest, why: str = ""
 ) -> tuple[PackageState, list[TaskState]]:
-    """What the harvests here tell of a package whose cluster cannot be asked from here."""
+    """What the harvests here tell of a package whose cluster cannot be asked, or has lost it (``why``)."""
     listed = [TaskState(**row) for row in elsewhere.attempts(project, target.package_id)]
     counts = dict(Counter(task.state for task in listed))
     names = ", ".join(elsewhere.senders(project, target.package_id))
-    words = f"as harvested by {names}; for newer states they harvest and sync"
+    words = f"{why}; as harvested before" if why else f"as harvested by {names}; they harvest and sync newer"
     is_final = len(listed) == manifest.tasks
     found = PackageState(
         target.package_id,
