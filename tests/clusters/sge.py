@@ -156,7 +156,7 @@ class Sge:
 
 
 @contextmanager
-def sge(folder: Path, slots: int = 32, keeper: Keeper | None = None) -> Iterator[Sge]:
+def sge(folder: Path, slots: int = 12, keeper: Keeper | None = None) -> Iterator[Sge]:
     """A Grid Engine of its own in a folder, which ends with the block, or with the keeper that is given."""
     home = component("sge")
     own = keeper or Keeper(folder)

@@ -64,7 +64,7 @@ class Site:
     """What a test wants its Slurm to be like; ``extra`` are further lines of slurm.conf."""
 
     nodes: int = 4
-    cpus: int = 16
+    cpus: int = 3
     max_array: int = 1001
     max_jobs: int = 10_000
     min_job_age: int = 300
