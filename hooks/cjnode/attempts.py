@@ -23,6 +23,15 @@ _CANONICAL = re.compile(
     re.DOTALL,
 )
 
+# The same form, for many lines at once, with what sums need: task, attempt, state, seconds.
+SHORT = re.compile(
+    rb'^\{"task":([0-9]{1,12}),"attempt":([0-9]{1,9}),"state":"([A-Z_]+)","exit_code":NUMBER,'
+    rb'"signal":NUMBER,"started":TEXT,"ended":TEXT,"seconds":(NUMBER),"host":TEXT,"job":TEXT,'
+    rb'"element":NUMBER,"max_rss_mb":NUMBER,"cpu_s":NUMBER,"seed":NUMBER,"error":TEXT,"note":TEXT,'
+    rb'(?:"environment":TEXT,)?"outputs":\[[^\n]*\]\}$'.replace(b"NUMBER", _NUMBER).replace(b"TEXT", _TEXT),
+    re.MULTILINE,
+)
+
 _LINE = (
     b'{"task":%b,"attempt":%b,"state":"%b","job":%b,"exit_code":%b,"started":%b,"ended":%b,"host":%b,'
     b'"max_rss_mb":%b,"error":%b,"note":%b}\n'
@@ -40,10 +49,8 @@ def read_attempts(path: str, tasks: int, lines: bool, into: Dict[int, Attempt]) 
     except OSError as problem:
         return Damage(0, False, problem.strerror or str(problem))
     unreadable = 0
-    match = _CANONICAL.match
     for line in blocks.whole_lines(content):
-        found = match(line)
-        groups = found.groups() if found else _parsed(line)
+        groups = pieces(line)
         if groups is None or not 0 < int(groups[0]) <= tasks:
             unreadable += 1
             continue
@@ -52,6 +59,12 @@ def read_attempts(path: str, tasks: int, lines: bool, into: Dict[int, Attempt]) 
         if known is None or number >= known.number:
             into[task] = _attempt(number, groups, lines)
     return Damage(unreadable, bool(content) and not content.endswith(b"\n"), "")
+
+
+def pieces(line: bytes) -> Optional[Tuple[bytes, ...]]:
+    """Twelve pieces of a record's line, as they stand there; None when it is no record."""
+    found = _CANONICAL.match(line)
+    return found.groups() if found else _parsed(line)
 
 
 def _attempt(number: int, groups: Tuple[bytes, ...], lines: bool) -> Attempt:

@@ -2,12 +2,13 @@
 
 import importlib
 import os
-from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
-from cjnode import attempts, blocks, files, layout, parts
+from cjnode import attempts, blocks, files, layout, parts, tally
 from cjnode.attempts import Attempt
 from cjnode.errors import NodeError
 from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission
+from cjnode.tally import Tally
 
 # A task without a record: its state, and what its claim says where there is one.
 Open = NamedTuple(
@@ -43,6 +44,10 @@ Progress = NamedTuple(
         ("cancelled", Dict[int, Set[int]]),  # a submission's number to the tasks that were cancelled
         ("damage", Dict[int, List[str]]),
         ("problems", List[str]),
+        (
+            "tallies",
+            Dict[int, Tally],
+        ),  # of a large package, instead of ``ended``: a submission's number to it
     ],
 )
 
@@ -63,7 +68,7 @@ def look(root: str, package: str, lines: bool) -> Progress:
     elif not submissions:
         problems.append("it was received but not submitted")
     problems += [submission.problem for submission in submissions if submission.problem]
-    progress = Progress(package, tasks, lines, submissions, {}, {}, {}, {}, {}, problems)
+    progress = Progress(package, tasks, lines, submissions, {}, {}, {}, {}, {}, problems, {})
     for submission in submissions:
         progress.cancelled[submission.number] = read_cancelled(submission)
         read_records(progress, submission)
@@ -80,6 +85,13 @@ def _count(root: str, package: str) -> int:
 
 def read_records(progress: Progress, submission: Submission) -> None:
     """Read a submission's records into ``progress``; repeating it adds what was written since."""
+    own = set(submission.tasks)
+    for later in progress.submissions:
+        if later.number > submission.number:  # it answers for its tasks
+            own.difference_update(later.tasks)
+    if progress.tasks > tally.LARGE_TASKS and not progress.lines:
+        _read_tally(progress, submission, own)
+        return
     found: Dict[int, Attempt] = {}
     damage: List[str] = []
     for part in blocks.list_blocks(submission.path, submission.number):
@@ -87,10 +99,6 @@ def read_records(progress: Progress, submission: Submission) -> None:
             path = blocks.block_path(submission.path, part.id.block, part.id.generation, "records")
             bad = attempts.read_attempts(path, progress.tasks, progress.lines, found)
             damage += _damage_words(blocks.block_id_text(part.id), bad)
-    own = set(submission.tasks)
-    for later in progress.submissions:
-        if later.number > submission.number:  # it answers for its tasks
-            own.difference_update(later.tasks)
     progress.damage[submission.number] = damage
     progress.missing[submission.number] = {t for t in own if t <= progress.tasks and t not in found}
     # A worker that died is buried by the next one, which then runs the task again.
@@ -103,6 +111,44 @@ def read_records(progress: Progress, submission: Submission) -> None:
         known = progress.ended.get(task)
         if known is None or attempt.number >= known.number:
             progress.ended[task] = attempt
+
+
+def _read_tally(progress: Progress, submission: Submission, own: Set[int]) -> None:
+    parts = [part for part in blocks.list_blocks(submission.path, submission.number) if part.records]
+    paths = [blocks.block_path(submission.path, p.id.block, p.id.generation, "records") for p in parts]
+    kept = os.path.join(submission.path, "tally")
+    known = progress.tallies.get(submission.number)
+    if known is None:
+        known = progress.tallies[submission.number] = tally.load(kept, progress.tasks, paths)
+    damage: List[str] = []
+    for part, path in zip(parts, paths):
+        damage += _damage_words(blocks.block_id_text(part.id), known.read(path))
+    known.save(kept)
+    progress.damage[submission.number] = damage
+    progress.missing[submission.number] = {task for task in known.missing(own) if task <= progress.tasks}
+    progress.retried[submission.number] = {
+        task: number + 1
+        for task, number in known.in_state("NODE_FAIL")
+        if task in own and number + 1 - submission.attempt < MOST_DEATHS
+    }
+
+
+def sums(progress: Progress, besides: Iterable[int]) -> Tuple[Dict[str, int], float, int]:
+    """How many tasks ended in each state, less those in ``besides``; all their seconds, and their number."""
+    counts: Dict[str, int] = {}
+    if not progress.tallies:
+        for attempt in progress.ended.values():
+            counts[attempt.state] = counts.get(attempt.state, 0) + 1
+        seconds = sum(attempt.seconds for attempt in progress.ended.values())
+        ended: Union[Tally, Dict[int, Attempt]] = progress.ended
+    else:
+        ended = tally.union([progress.tallies[number] for number in sorted(progress.tallies)])
+        counts, seconds = ended.counts(), ended.spent()
+    for task in besides:
+        known = ended.get(task)
+        if known is not None:
+            counts[known.state] -= 1
+    return counts, seconds, len(ended)
 
 
 def _damage_words(block: str, damage: attempts.Damage) -> Iterator[str]:

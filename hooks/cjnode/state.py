@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, Dict
 
 from cjnode import layout
 from cjnode.blocks import canonical
-from cjnode.progress import Open, Progress, jobs_of, look, unsettled
+from cjnode.progress import Open, Progress, jobs_of, look, sums, unsettled
 from cjnode.submissions import Submission
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
@@ -70,11 +70,8 @@ def _write(
     progress: Progress, opened: Dict[int, Open], busy: bool, reasons: Dict[str, int], out: BinaryIO
 ) -> None:
     counts = dict.fromkeys(STATES, 0)
-    seconds = 0.0
-    for task, attempt in progress.ended.items():
-        seconds += attempt.seconds
-        if task not in opened:
-            counts[attempt.state] = counts.get(attempt.state, 0) + 1
+    ended, seconds, number = sums(progress, opened)
+    counts.update(ended)
     for known in opened.values():
         counts[known.state] += 1
     rest = progress.tasks - sum(counts.values())  # in no submission
@@ -84,15 +81,15 @@ def _write(
         problems.append("a submission was deleted on the cluster: what became of its tasks is lost there")
     else:
         counts["PENDING"] += rest
-    for number in sorted(progress.damage):
-        problems += progress.damage[number]
+    for each in sorted(progress.damage):
+        problems += progress.damage[each]
     line = {
         "package": progress.package,
         "tasks": progress.tasks,
-        "counts": {name: number for name, number in counts.items() if number},
+        "counts": {name: many for name, many in counts.items() if many},
         "final": not busy and 0 < progress.tasks == sum(counts[name] for name in FINAL_STATES),
         "jobs": [job for submission in progress.submissions for job in jobs_of(submission)],
-        "seconds": [round(seconds, 6), len(progress.ended)],
+        "seconds": [round(seconds, 6), number],
         "reasons": reasons,
         "problems": problems,
     }
