@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from types import TracebackType
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from cjnode import attempt as attempts
 from cjnode import children, points, reproduce, running
@@ -26,6 +26,10 @@ UNWRITABLE = 74
 
 # A child may begin as many tasks as it does in about this time before the worker has written their records.
 _AHEAD_S = 2 * children.LOOK_EVERY_S
+
+# Tasks a second in this worker's block before. Each time a child has to wait for leave to go on costs two
+# changes of process, and a machine that is busy takes a tenth of a second for that.
+_PACE = [0.0]
 
 
 def run_block(setting: Setting, journal: Journal, turns: List[Turn]) -> List[str]:
@@ -47,7 +51,7 @@ class _Minder:
         self._journal = journal
         self._turns = turns
         self._relay = relay
-        self._allow(0, 1)
+        self._allow(0, self._ahead(_PACE[0]))
 
     def _allow(self, first: int, count: int) -> None:
         """Let the child begin turns from ``first`` on. The claim says so before."""
@@ -60,6 +64,11 @@ class _Minder:
         self._looked = time.monotonic()
         self._relay.allow(last)
 
+    def _ahead(self, pace: float) -> int:
+        # One that takes over from a worker that died goes task by task: what killed that one may be among
+        # them, and must not take others along.
+        return 1 if self._journal.place.generation > 1 else max(1, int(pace * _AHEAD_S))
+
     def look(self) -> str:
         """Write what was handed over; why the child must end, or empty."""
         relay = self._relay
@@ -67,13 +76,9 @@ class _Minder:
         if is_full:
             return "full"
         if count > self._seen:
-            spent = max(time.monotonic() - self._looked, 1e-6)
-            ahead = int((count - self._seen) / spent * _AHEAD_S)
-            # One that takes over from a worker that died goes task by task: what killed that one may be among
-            # them, and must not take others along.
-            most = 1 if self._journal.place.generation > 1 else 2 * (relay.allowed() - self._seen)
+            _PACE[0] = (count - self._seen) / max(time.monotonic() - self._looked, 1e-3)
             if count < len(self._turns):
-                self._allow(count, max(1, min(ahead, most)))
+                self._allow(count, self._ahead(_PACE[0]))
         at = relay.at()
         return "" if at.index < 0 else attempts.why_end(self._setting, self._turns[at.index].task, at.began)
 
@@ -153,7 +158,7 @@ class _Caller:
         self._attempt = -1
         self._watch = Watch(setting.workplace.folders(), setting.workplace.streams.descriptors())
         self._line = Line(setting)
-        self._ran = False  # whether what is the same for all tasks is done
+        self._again: Optional[Callable[[Task], bytes]] = None  # after the first task
 
     def run(self, index: int, turn: Turn, task: Task) -> bool:
         """Run one task and record it; False when the worker is gone."""
@@ -189,11 +194,11 @@ class _Caller:
         package = self._setting.package
         code, rows = 0, b""
         try:
-            if self._ran:
-                rows = running.run_again(package, task)
+            if self._again is not None:
+                rows = self._again(task)
             else:
                 rows = running.run_here(package, task, self._setting.workplace.root)
-                self._ran = True
+                self._again = running.again(package)
         except SystemExit as ending:
             code = _exit_code(ending)
         except BaseException as problem:

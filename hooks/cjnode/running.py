@@ -93,13 +93,20 @@ def _run_function(package: Package, task: Task, path: str) -> bytes:
     return rows_to_bytes(rows_of(function(**arguments)))
 
 
-def run_again(package: Package, task: Task) -> bytes:
-    """A function's task in a process that ran one before: what is the same for all is not done again."""
+def again(package: Package) -> Callable[[Task], bytes]:
+    """What runs a function's tasks after the first in this process: what is the same for all is done here."""
     path = os.path.join(package.tree, package.manifest["program"]["path"])
     function = _function(package, path)
-    arguments = {name: value for name, value in task.params.items() if name in package.sweep.names}
-    sow(task.seed)
-    return rows_to_bytes(rows_of(function(**arguments)))
+    names = frozenset(package.sweep.names)
+
+    def run(task: Task) -> bytes:
+        arguments = task.params
+        if not names.issuperset(arguments):
+            arguments = {name: value for name, value in arguments.items() if name in names}
+        sow(task.seed)
+        return rows_to_bytes(rows_of(function(**arguments)))
+
+    return run
 
 
 def _function(package: Package, path: str) -> Callable[..., Any]:
