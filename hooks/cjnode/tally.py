@@ -124,9 +124,9 @@ class Tally:
                 self._states[task], self._numbers[task] = code, later._numbers[task]
                 self._seconds[task] = later._seconds[task]
 
-    def save(self, path: str) -> None:
+    def save(self, path: str, worth_bytes: int = _WORTH_BYTES) -> None:
         """Keep what was read, when that was much. A tally is derived: nothing depends on its being written."""
-        if self._new < _WORTH_BYTES:
+        if self._new < worth_bytes:
             return
         body = bytes(self._states) + self._numbers.tobytes() + self._seconds.tobytes()
         head = {
