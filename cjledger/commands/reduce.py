@@ -17,6 +17,7 @@ from cjledger.harvest import store
 from cjledger.harvest.manifest import RECORDS, ROWS, Results
 from cjledger.harvest.outputs import outputs as read_outputs
 from cjledger.project import Project, Target, resolve
+from cjledger.shards import parquet
 from cjnode.points import format_tasks, parse_tasks
 
 if TYPE_CHECKING:
@@ -226,6 +227,8 @@ def _report(project: Project, source: _Source, file: str | None) -> list[str]:
     unclear = (wanted & completed) - present - broken
     outputs = read_outputs(source.records, unclear) if unclear else ()
     left = {output.task for output in outputs if output.path == name}
+    # The states are newer than the rows: what ended between the two is said so.
+    read = {row[:2] for path in source.records * bool(unclear) for row in parquet.read_environments(path)}
     lines = [f"{target.short}: {len(present & completed)} of {len(wanted)} tasks are in"]
     reasons: dict[str, list[int]] = {}
     for task in listed:
@@ -233,6 +236,8 @@ def _report(project: Project, source: _Source, file: str | None) -> list[str]:
             continue
         if task.state != "COMPLETED":
             reasons.setdefault(task.state, []).append(task.task)
+        elif (task.task, task.attempt) not in read:
+            reasons.setdefault("COMPLETED only now, git cj reduce once more", []).append(task.task)
         elif task.task in broken:
             reasons.setdefault(f"COMPLETED, but {name} is not a table like the others'", []).append(task.task)
         elif task.task in left:
