@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cjledger.cluster import replies
 from cjledger.cluster.outbox import persons_environment, push
-from cjledger.cluster.transport import Frame, Json, LostReplyError, frames, printable
+from cjledger.cluster.transport import Frame, Json, LostReplyError, frames, most_bytes, printable
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
@@ -45,7 +46,8 @@ class Local:
     def _ask(self, package_id: str, words: str) -> Json:
         # A push may fail after its package arrived, and succeed with its hook cut off.
         try:
-            return self.call("submit", {"package": package_id, "submission": 1, "token": package_id})[0]
+            asked = {"package": package_id, "submission": 1, "token": package_id}
+            return replies.one(self.call("submit", asked), "submit")
         except CjError as problem:
             told = words or problem.message
             raise CjError(f"the push to {self.cluster.name} failed: {told}", problem.hint) from problem
@@ -80,7 +82,7 @@ class Local:
             ) as process:
                 assert process.stdout
                 try:
-                    yield from frames(process.stdout, nonce)
+                    yield from frames(process.stdout, nonce, most=most_bytes(verb, request))
                 except LostReplyError as problem:
                     process.kill()
                     errors.seek(0)

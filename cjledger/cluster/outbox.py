@@ -145,7 +145,7 @@ def pushed(returncode: int, stderr: str) -> Pushed:
         if line.startswith("remote: cj {"):
             try:
                 replies.append(json.loads(text.removeprefix("cj ")))
-            except ValueError:
+            except (ValueError, RecursionError):
                 words.append(text)
         elif text:
             words.append(text)

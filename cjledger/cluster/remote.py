@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
-from cjledger.cluster import bring
+from cjledger.cluster import bring, replies
 from cjledger.cluster.node import hooks, node_zip
 from cjledger.cluster.notes import Notes, address, noise_path, notes_path, read_notes, write_notes
 from cjledger.cluster.outbox import Pushed
-from cjledger.cluster.transport import Contact, Frame, Json, LostReplyError, frames, printable
+from cjledger.cluster.transport import Contact, Frame, Json, LostReplyError, frames, most_bytes, printable
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
@@ -131,7 +131,8 @@ class Remote:
                 return pushed
             before = self._read()
             try:
-                return self.call("submit", {"package": package_id, "submission": 1, "token": package_id})[0]
+                asked = {"package": package_id, "submission": 1, "token": package_id}
+                return replies.one(self.call("submit", asked), "submit")
             except LostLineError:
                 raise
             except CjError as problem:
@@ -158,7 +159,7 @@ class Remote:
             if self._read().offered == digest and not request.get("again"):
                 return  # another command has done it meanwhile
             reply = self._patiently(lambda: self._bring(node, request))
-            version = int(reply.get("version", VERSION))
+            version = replies.count(reply, "version")
             if version > VERSION:
                 self.contact.say(
                     f"cluster {self.cluster.name}: what is there is newer than this git cj; it stays"
@@ -168,9 +169,9 @@ class Remote:
                 Notes(
                     address(self.cluster),
                     digest,
-                    str(reply["cjnode"]),
+                    replies.text(reply, "cjnode"),
                     version,
-                    str(reply["root"]),
+                    replies.text(reply, "root"),
                     str(reply.get("python") or ""),
                     str(request.get("hash", "sha1")),
                     datetime.now(UTC).isoformat(),
@@ -182,7 +183,9 @@ class Remote:
         payload = bring.payload(node, request, self._root(), self.cluster.python, nonce)
         with self.line.run(bring.COMMAND, payload) as running:
             try:
-                return next(frames(running.stdout, nonce, self._heard)).head
+                return replies.one(
+                    [frame.head for frame in frames(running.stdout, nonce, self._heard)], "init"
+                )
             except LostReplyError as problem:
                 ended = running.ended()
                 raise bring.diagnosis(self.cluster, ended.returncode, ended.words) from problem
@@ -194,7 +197,7 @@ class Remote:
         command = f"{python} -I -S {root}/cjnode.pyz {verb} --root {root} --nonce {nonce}"
         with self.line.run(command, json.dumps(request).encode()) as running:
             try:
-                yield from frames(running.stdout, nonce, self._greeted)
+                yield from frames(running.stdout, nonce, self._greeted, most_bytes(verb, request))
             except LostReplyError as problem:
                 ended = running.ended()
                 if ended.returncode in _NOT_THERE:
@@ -268,7 +271,8 @@ class Remote:
         if notes.offered is None or greeting.get("cjnode") == notes.installed:
             return
         # Someone else was there. What is older than ours is replaced by the next launch.
-        is_newer = int(greeting.get("version") or 0) > VERSION
+        version = greeting.get("version")
+        is_newer = type(version) is int and version > VERSION
         found = str(greeting.get("cjnode") or "")
         write_notes(self.notes, replace(notes, installed=found, offered=notes.offered if is_newer else None))
 

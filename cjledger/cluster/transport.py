@@ -14,7 +14,12 @@ from cjledger.model import Cluster
 Json = dict[str, Any]
 
 _CHUNK = 1 << 20
+_REACH = 1 << 42  # no data file is longer
 _LONGEST_LINE = 64 << 20
+# A login that prints for ever, or a reply without end, would keep or fill this machine: 1,000,000 tasks are
+# 250 MB of lines, and a greeting of 1 MB has been seen.
+_MOST_NOISE = 64 << 20
+_MOST_LINES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -64,43 +69,67 @@ class LostReplyError(CjError):
     """The reply ended early: what was asked for may have happened or not."""
 
 
-def frames(source: IO[bytes], nonce: str, greeted: Callable[[Json], None] = _silence) -> Iterator[Frame]:
+def frames(
+    source: IO[bytes], nonce: str, greeted: Callable[[Json], None] = _silence, most: int = _REACH
+) -> Iterator[Frame]:
     """The frames between the nonce's lines; raises CjError on a refusal, LostReplyError on a torn reply.
 
     What the first of these lines says of the node half there goes to ``greeted``, with ``noise``: whether the
-    login printed something before it.
+    login printed something before it. No frame may have more than ``most`` bytes.
     """
     begin, end = f"cj {nonce} begin".encode(), f"cj {nonce} end".encode()
-    noise = b""
+    noise, size = b"", 0
     while not (line := source.readline(_CHUNK)).startswith(begin):
         if not line:
             raise LostReplyError("the cluster gave no reply" + _told(noise))
         noise = (noise + line)[-500:]
+        size += len(line)
+        if size > _MOST_NOISE:
+            raise CjError("a login there prints without end" + _told(noise), "look at ~/.bashrc there")
     if not line.endswith(b"\n"):
         raise LostReplyError("the cluster's reply ended early")
     greeting = line.removeprefix(begin).strip()
     greeted({**(_parsed(greeting) if greeting else {}), "noise": bool(noise.strip())})
+    size = 0
     while (line := source.readline(_LONGEST_LINE)).rstrip(b"\n") != end:
         if not line.endswith(b"\n"):
             raise LostReplyError("the cluster's reply ended early")
+        size += len(line)
+        if size > _MOST_LINES:
+            raise CjError("the cluster's reply has no end", "git cj doctor")
         head = _parsed(line)
-        yield Frame(head, _exactly(source, payload_bytes(head)))
+        there = payload_bytes(head)
+        if there > most:
+            raise CjError(f"the cluster sends {there} bytes, where {most} were asked for", "git cj doctor")
+        yield Frame(head, _exactly(source, there))
+
+
+def most_bytes(verb: str, request: Mapping[str, Any]) -> int:
+    """How many bytes may follow a line of the reply: ``fetch`` brings what was asked for, and no more."""
+    if verb == "fetch":
+        return max((int(item[2]) for item in request["items"]), default=0)
+    return _REACH if verb == "pull" else 0
 
 
 def payload_bytes(head: Mapping[str, Any]) -> int:
     """How many bytes follow a line of a reply."""
     try:
         if "records" in head and "data" in head:
-            return int(head["records"][1]) + sum(int(size) for _, size in head["data"])
-        return int(head["bytes"]) if set(head) == {"bytes"} else 0
-    except (TypeError, ValueError, LookupError) as problem:
+            start, size = head["records"]
+            pairs = [(start, size), *((offset, size) for offset, size in head["data"])]
+        else:
+            pairs = [(0, head["bytes"])] if set(head) == {"bytes"} else []
+    except (TypeError, ValueError) as problem:
         raise CjError("the cluster's reply cannot be read", "git cj doctor") from problem
+    if not all(type(number) is int and 0 <= number < _REACH for pair in pairs for number in pair):
+        raise CjError("the cluster's reply cannot be read: it has a size that is none", "git cj doctor")
+    return sum(size for _, size in pairs)
 
 
 def _parsed(line: bytes) -> Json:
     try:
         head = json.loads(line)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise CjError(f"the cluster's reply is not JSON: {line[:80]!r}", "git cj doctor") from problem
     if not isinstance(head, dict):
         raise CjError(f"the cluster's reply is no object: {line[:80]!r}", "git cj doctor")

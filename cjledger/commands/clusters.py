@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cjledger import cluster, config
-from cjledger.cluster import Transport
+from cjledger.cluster import Transport, replies
 from cjledger.errors import CjError
 from cjledger.project import Project
 
@@ -79,7 +79,8 @@ def init(project: Project, name: str, announce: Announce) -> Site:
     where = there.cluster
     before = there.installed()
     there.install(cluster.node_zip(), {**cluster.init_request(where, project.repo), "again": True})
-    found = there.call("site", {"cluster": where.name, "scheduler": where.scheduler})[0]
+    asked = {"cluster": where.name, "scheduler": where.scheduler}
+    found = replies.one(there.call("site", asked), "site")
     was = "set up" if before is None else "checked" if before == there.installed() else "upgraded"
     try:
         return Site(

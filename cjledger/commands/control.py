@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cjledger import gitrepo, ledger, package
+from cjledger.cluster import replies
 from cjledger.commands import harvest, state
 from cjledger.commands.state import PackageState, TaskState
 from cjledger.errors import CjError
@@ -39,20 +40,18 @@ def cancel(project: Project, target: Target) -> int:
     check_tasks(target, manifest.tasks)
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
     token = _token(target.package_id, "cancel", str(_count(project, target.package_id)), tasks or "all")
-    reply = _one(
-        transport(project, manifest).call(
-            "cancel", {"package": target.package_id, "tasks": tasks, "token": token}
-        )
-    )
+    asked = {"package": target.package_id, "tasks": tasks, "token": token}
+    reply = replies.one(transport(project, manifest).call("cancel", asked), "cancel")
+    cancelled = replies.count(reply, "cancelled")
     state.forget(project, target.package_id)
     ledger.append(
         project.repo,
         "cancelled",
         target.package_id,
         f"cancelled {target.short}" + (f", tasks {tasks}" if tasks else ""),
-        {"tasks": tasks, "cancelled": reply["cancelled"]},
+        {"tasks": tasks, "cancelled": cancelled},
     )
-    return int(reply["cancelled"])
+    return cancelled
 
 
 def hold(project: Project, target: Target) -> tuple[str, ...]:
@@ -71,8 +70,8 @@ def _switch(project: Project, target: Target, verb: str, event: str) -> tuple[st
     manifest = package.read_manifest(project.repo, target.package_id)
     if not state.was_submitted(project, target.package_id):
         raise CjError(f"{target.short} was not submitted", f"git cj submit {target.package_id[:8]}")
-    reply = _one(transport(project, manifest).call(verb, {"package": target.package_id}))
-    jobs = tuple(str(job) for job in reply["jobs"])
+    reply = replies.one(transport(project, manifest).call(verb, {"package": target.package_id}), verb)
+    jobs = replies.texts(reply, "jobs")
     if jobs:
         ledger.append(project.repo, event, target.package_id, f"{event} {target.short}", {"jobs": list(jobs)})
     return jobs
@@ -125,16 +124,16 @@ def _resubmit(
         "attempt": attempt,
         "jobs": jobs or manifest.resources.jobs,
     }
-    reply = _one(transport(project, manifest).call("submit", request))
+    job = replies.text(replies.one(transport(project, manifest).call("submit", request), "submit"), "job")
     state.forget(project, target.package_id)
     ledger.append(
         project.repo,
         "retried",
         target.package_id,
         f"retried {target.short}, tasks {tasks}, attempt {attempt}",
-        {"job": reply["job"], "submission": submission, "tasks": tasks, "attempt": attempt},
+        {"job": job, "submission": submission, "tasks": tasks, "attempt": attempt},
     )
-    return Resubmitted(target.package_id, submission, attempt, tasks, len(again), reply["job"])
+    return Resubmitted(target.package_id, submission, attempt, tasks, len(again), job)
 
 
 def _count(project: Project, package_id: str) -> int:
@@ -149,10 +148,6 @@ def _count(project: Project, package_id: str) -> int:
 
 def _token(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
-
-
-def _one(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return lines[0]
 
 
 @dataclass(frozen=True)
@@ -205,8 +200,8 @@ def _free(project: Project, target: Target, announce: Announce) -> tuple[list[st
         if output.content is None
     ]
     state.state(project, target, tasks=True)  # the last chance to learn it: kept from here on
-    reply = _one(transport(project, manifest).call("clean", {"package": target.package_id}))
-    return lost, int(reply["freed"])
+    reply = replies.one(transport(project, manifest).call("clean", {"package": target.package_id}), "clean")
+    return lost, replies.count(reply, "freed")
 
 
 def _drop(project: Project, package_id: str) -> list[RefMove]:

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 
 from cjledger import cluster, config, gitrepo
-from cjledger.cluster import Contact
+from cjledger.cluster import Contact, replies
 from cjledger.cluster.transport import printable
 from cjledger.commands import control, harvest, launch, state
 from cjledger.commands.plan import LaunchRequest
@@ -117,7 +117,7 @@ def of_cluster(project: Project, name: str) -> Iterator[Check]:
     )
     for line in lines:
         if "time" in line:
-            yield clock(where.name, before, float(line["time"]), after)
+            yield clock(where.name, before, replies.number(line, "time"), after)
             continue
         advice = _of(where.name, printable(str(line.get("advice", ""))))
         found = printable(str(line.get("found", "")))

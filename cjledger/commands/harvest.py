@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cjledger import ledger, package
-from cjledger.cluster import Transport
+from cjledger.cluster import Transport, replies
 from cjledger.commands import elsewhere, state
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
@@ -109,15 +109,17 @@ def _frames(way: Transport, request: dict[str, object], more: list[bool]) -> Ite
     for frame in way.stream("pull", request):
         head = frame.head
         if "block" not in head:
-            more.append(bool(head.get("more")))
+            more.append(head.get("more") is True)
             continue
-        at = int(head["records"][1])
-        pieces = []
-        for offset, size in head["data"]:
-            pieces.append((int(offset), frame.payload[at : at + size]))
-            at += size
+        if set(head) != {"block", "records", "data"}:
+            raise CjError("the cluster's reply cannot be read", "git cj doctor")
         start, size = head["records"]
-        pulled = Frame(str(head["block"]), frame.payload[:size], int(start), tuple(pieces))
+        at = size
+        pieces = []
+        for offset, length in head["data"]:
+            pieces.append((offset, frame.payload[at : at + length]))
+            at += length
+        pulled = Frame(replies.text(head, "block"), frame.payload[:size], start, tuple(pieces))
         yield _with_large_tables(way, str(request["package"]), pulled)
 
 
@@ -127,7 +129,9 @@ def _with_large_tables(way: Transport, package_id: str, pulled: Frame) -> Frame:
     if not wanted:
         return pulled
     items = [[pulled.block, offset, size] for offset, size in wanted]
-    fetched = way.stream("fetch", {"package": package_id, "items": items})
+    fetched = list(way.stream("fetch", {"package": package_id, "items": items}))
+    if len(fetched) != len(wanted):
+        raise CjError(f"the cluster sent {len(fetched)} outputs of {len(wanted)}", "git cj doctor")
     pieces = [(offset, frame.payload) for (offset, _), frame in zip(wanted, fetched, strict=True)]
     return replace(pulled, data=(*pulled.data, *pieces))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cjledger import gitrepo, ledger, package
+from cjledger.cluster import replies
 from cjledger.commands import elsewhere
 from cjledger.errors import CjError
 from cjledger.model import STATES, Manifest
@@ -142,12 +143,12 @@ def _ask(project: Project, target: Target, tasks: bool, fresh: bool) -> tuple[Pa
     listing = tasks or manifest.tasks <= KEPT_TASKS
     request = {"packages": [target.package_id], "tasks": listing, "fresh": fresh}
     lines = transport(project, manifest).call("state", request)
-    if theirs and not lines[0]["jobs"]:  # it went to another person's account there
+    found = _package(manifest, target.package_id, replies.one(lines, "state"))
+    if theirs and not found.jobs:  # it went to another person's account there
         return _as_harvested(project, target, manifest)
-    if not lines[0]["tasks"]:  # its files were deleted there
-        return _as_harvested(project, target, manifest, "; ".join(lines[0]["problems"]))
-    found = _package(manifest, lines[0])
-    listed = [_task(line) for line in lines[1:]]
+    if not replies.count(lines[0], "tasks"):  # its files were deleted there
+        return _as_harvested(project, target, manifest, "; ".join(found.problems))
+    listed = [TaskState(**replies.task_fields(line, manifest.tasks)) for line in lines[1:]]
     keep(project, found, listed if found.final and len(listed) <= KEPT_TASKS else [])
     return found, listed
 
@@ -174,35 +175,31 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
         request = {"packages": [target.package_id for target, _ in pairs], "tasks": False, "fresh": fresh}
         manifests = {target.package_id: manifest for target, manifest in pairs}
         for line in transport(project, pairs[0][1]).call("state", request):
-            package_id = str(line["package"])
-            if not line["jobs"] and elsewhere.is_elsewhere(project, package_id):
+            package_id = replies.text(line, "package")
+            if package_id not in manifests:
+                continue
+            told = _package(manifests[package_id], package_id, line)
+            if not told.jobs and elsewhere.is_elsewhere(project, package_id):
                 # It went to another person's account there.
                 found[package_id] = _as_harvested(project, Target(package_id), manifests[package_id])[0]
                 continue
-            if not line["tasks"]:
-                words = "; ".join(line["problems"])
-                found[package_id] = _as_harvested(project, Target(package_id), manifests[package_id], words)[
-                    0
-                ]
+            if not replies.count(line, "tasks"):
+                where = Target(package_id)
+                words = "; ".join(told.problems)
+                found[package_id] = _as_harvested(project, where, manifests[package_id], words)[0]
                 continue
-            found[package_id] = _package(manifests[package_id], line)
-            keep(project, found[package_id], [])
+            found[package_id] = told
+            keep(project, told, [])
+        for package_id in manifests.keys() - found.keys():
+            raise CjError(
+                f"the cluster says nothing of {package_id[:12]}", f"git cj doctor {pairs[0][1].cluster}"
+            )
     return [found[target.package_id] for target in targets]
 
 
-def _package(manifest: Manifest, line: dict[str, Any]) -> PackageState:
-    return PackageState(
-        str(line["package"]),
-        manifest.cluster,
-        manifest.program.name,
-        manifest.tasks,
-        {key: value for key, value in line["counts"].items() if value},
-        line["final"],
-        tuple(line["jobs"]),
-        (line["seconds"][0], line["seconds"][1]),
-        tuple(line["problems"]),
-        dict(line.get("reasons") or {}),
-    )
+def _package(manifest: Manifest, package_id: str, line: dict[str, Any]) -> PackageState:
+    fields = replies.package_fields(line, package_id, manifest.tasks)
+    return PackageState(package_id, manifest.cluster, manifest.program.name, manifest.tasks, **fields)
 
 
 def _as_harvested(
@@ -226,11 +223,6 @@ def _as_harvested(
     if is_final:  # until a sync brings newer results
         keep(project, found, listed if len(listed) <= KEPT_TASKS else [])
     return found, listed
-
-
-def _task(line: dict[str, Any]) -> TaskState:
-    known = TaskState.__dataclass_fields__
-    return TaskState(**{key: value for key, value in line.items() if key in known})
 
 
 def was_submitted(project: Project, package_id: str) -> bool:
