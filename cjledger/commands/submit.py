@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cjledger import cluster, config, environments, ledger, package
+from cjledger.cluster import replies
 from cjledger.commands import state
 from cjledger.errors import CjError
 from cjledger.ledger import Entry
@@ -64,7 +65,7 @@ def send(
         announce(f"cluster {where.name}: set up in {where.root}")
     try:
         reply = environments.push(way, project.repo, package_id, manifest, announce, ask=entry is None)
-        job = str(reply["job"])
+        job = replies.text(reply, "job")
     except CjError as problem:
         ledger.append(
             project.repo,
