@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from cjnode.points import POINTS_PER_FILE
 Rows = Iterator[list[Any]]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_LONGEST_PLAIN = 300  # as many digits are too many for a number
 _SUFFIXES = ".csv, .tsv, .jsonl, .ndjson, .json, .parquet"
 
 
@@ -45,7 +48,8 @@ def read_points(path: Path) -> tuple[tuple[str, ...], Rows]:
     if not names:
         raise CjError(f"{path} names no parameters", "the first line of a .csv has the names: delta,epsilon")
     check_names(names, str(path))
-    return names, _checked(str(path), names, rows)
+    # Cells have been read as values that can be; json and Parquet may hold anything.
+    return names, rows if suffix in _DELIMITERS else _checked(str(path), names, rows)
 
 
 def read_commands(path: Path) -> tuple[tuple[str, ...], Rows]:
@@ -75,16 +79,11 @@ def explicit(
     if repeat < 1:
         raise CjError(f"--repeat {repeat}: there is nothing to run", "--repeat 10")
     files: list[tuple[str, bytes]] = []
-    lines: list[str] = []
     count = 0
-    for row in rows:
-        lines.append(json.dumps(list(row), ensure_ascii=False, allow_nan=False, separators=(",", ":")))
-        count += 1
-        if len(lines) == POINTS_PER_FILE:
-            files.append(_file(len(files), lines))
-            lines = []
-    if lines:
-        files.append(_file(len(files), lines))
+    rows = iter(rows)
+    while batch := list(itertools.islice(rows, POINTS_PER_FILE)):
+        files.append((f"points/{len(files):05}.jsonl", _lines(batch)))
+        count += len(batch)
     if not count:
         raise CjError("the sweep is empty: the table of points has no row", "one row a task below the names")
     return Sweep("points", (), (), tuple(names), count, repeat, None), files
@@ -97,8 +96,12 @@ def from_rows(rows: Sequence[Mapping[str, Any]], repeat: int) -> tuple[Sweep, It
     return explicit(names, _checked("points", names, values), repeat)
 
 
-def _file(number: int, lines: list[str]) -> tuple[str, bytes]:
-    return f"points/{number:05}.jsonl", "".join(f"{line}\n" for line in lines).encode()
+def _lines(rows: Sequence[Sequence[Any]]) -> bytes:
+    """Rows as JSON lines. All at once takes a fifth of the time of one by one."""
+    whole = _ENCODE(rows)
+    if '"' in whole or "[]" in whole:  # then the brackets between two rows may stand elsewhere too
+        return "".join(f"{_ENCODE(row)}\n" for row in rows).encode()
+    return (whole[1:-1].replace("],[", "]\n[") + "\n").encode()
 
 
 def _checked(origin: str, names: Sequence[str], rows: Rows) -> Rows:
@@ -107,23 +110,58 @@ def _checked(origin: str, names: Sequence[str], rows: Rows) -> Rows:
 
 
 def _delimited(path: Path, delimiter: str) -> tuple[tuple[str, ...], Rows]:
-    rows = _cells(path, delimiter)
-    _, header = next(rows, (0, []))
+    _, header = next(_cells(path, delimiter), (0, []))
     names = tuple(name.strip() for name in header)
 
-    def typed() -> Rows:
-        for line, cells in rows:
-            if len(cells) != len(names):
-                raise CjError(
-                    f"{path}, line {line}: {len(cells)} values where {len(names)} are named",
-                    f"give each line {len(names)} values, or quote those with the delimiter in them",
-                )
-            try:
-                yield [scalar(cell.strip()) if cell.strip() else None for cell in cells]
-            except SpecError as problem:
-                raise CjError(f"{path}, line {line}: {problem}", "leave the cell empty for null") from problem
+    def rows() -> Rows:
+        done = 1
+        for batch in _numbers(path, delimiter, len(names)):
+            done += len(batch)
+            yield from batch
+        yield from _typed(path, delimiter, names, done)
 
-    return names, typed()
+    return names, rows()
+
+
+def _typed(path: Path, delimiter: str, names: Sequence[str], done: int) -> Rows:
+    """The rows after the first ``done``, header included, each cell read by itself."""
+    for line, cells in itertools.islice(_cells(path, delimiter), done, None):
+        if len(cells) != len(names):
+            raise CjError(
+                f"{path}, line {line}: {len(cells)} values where {len(names)} are named",
+                f"give each line {len(names)} values, or quote those with the delimiter in them",
+            )
+        try:
+            yield [scalar(cell.strip()) if cell.strip() else None for cell in cells]
+        except SpecError as problem:
+            raise CjError(f"{path}, line {line}: {problem}", "leave the cell empty for null") from problem
+
+
+def _numbers(path: Path, delimiter: str, columns: int) -> Iterator[list[list[Any]]]:
+    """The first rows as far as they are numbers and nothing else, read by json: 0.4 µs a row instead of 9.
+
+    What json takes for a number is what a cell means; at anything else this ends.
+    """
+    with path.open("rb") as file:
+        if b'"' in file.readline():
+            return  # the header may have more lines
+        while lines := list(itertools.islice(file, POINTS_PER_FILE)):
+            text = b"".join(lines).replace(b"\r\n", b"\n")
+            plain = b"0123456789.eE+-\n" + delimiter.encode()
+            if text.translate(None, plain) or len(max(lines, key=len)) > _LONGEST_PLAIN:
+                return
+            text = text.rstrip(b"\n").replace(delimiter.encode(), b",").replace(b"\n", b"],[")
+            try:
+                rows = json.loads(b"[[" + text + b"]]")
+            except ValueError:
+                return
+            if {len(row) for row in rows} != {columns} or not all(map(_are_finite, rows)):
+                return
+            yield rows
+
+
+def _are_finite(row: Sequence[float]) -> bool:
+    return all(map(math.isfinite, row))
 
 
 def _cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
