@@ -28,6 +28,7 @@ from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
 from cjnode import VERSION
+from cjnode.owners import NOT_OURS
 
 T = TypeVar("T")
 
@@ -139,7 +140,8 @@ class Remote:
                 # There was no node half any more: now there is, and it has not seen the package.
                 was_mended = self._read().seen != before.seen
                 if not pauses or not (was_mended or _was_cut(pushed)):
-                    told = pushed or problem.message
+                    # What a hook of somebody else's printed is not the reason.
+                    told = problem.message if NOT_OURS in problem.message else pushed or problem.message
                     raise CjError(
                         f"the push to {self.cluster.name} failed: {told}", problem.hint
                     ) from problem

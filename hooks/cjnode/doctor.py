@@ -170,7 +170,7 @@ def _hooks(root: str, request: Dict[str, Any]) -> Iterator[Finding]:
         if content == text.encode("utf-8"):
             continue
         good = False
-        if setup.OURS.encode("ascii") in content[:500]:
+        if owners.OURS.encode("ascii") in content[:500]:
             yield Finding("hooks", WARNING, "%s is another version's, or was changed" % name, "git cj init")
         elif content:
             yield Finding(

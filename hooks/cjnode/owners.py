@@ -1,10 +1,16 @@
-"""Who could put their own files in the place of ours: owners and modes of the root and all above it."""
+"""Who put, or could put, their own files in the place of ours: hooks, owners and modes."""
 
 import grp
 import os
 import pwd
 import stat
 from typing import List, NamedTuple
+
+from cjnode import layout
+from cjnode.errors import NodeError
+
+OURS = "cjledger hook"  # every hook of ours has these words in its first lines
+NOT_OURS = "is not cjledger's hook"
 
 Fault = NamedTuple("Fault", [("error", str), ("hint", str), ("is_own", bool)])
 
@@ -29,6 +35,19 @@ def faults(root: str, with_parents: bool) -> List[Fault]:
             break
         path = os.path.dirname(path)
     return found
+
+
+def refuse_foreign_hooks(root: str) -> None:
+    """Raise NodeError when a hook of the repository is not ours."""
+    for folder in (os.path.join(root, "hooks"), os.path.join(layout.repo_path(root), "hooks")):
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            if name.endswith((".sample", ".tmp")):
+                continue
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                ours = OURS.encode("ascii") in file.read(500)
+            if not ours:
+                raise NodeError("%s %s" % (path, NOT_OURS), "move it away, then git cj init")
 
 
 def is_open(mode: int, group_is_private: bool) -> bool:

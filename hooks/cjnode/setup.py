@@ -14,7 +14,6 @@ from cjnode.errors import NodeError
 from cjnode.files import json_bytes, read_json, replace
 
 HOOKS = ("pre-receive", "post-receive")
-OURS = "cjledger hook"  # every hook of ours has these words in its first lines
 
 # A package's bytes are what they are: no attribute of its own may change them here.
 ATTRIBUTES = b"* -text -eol -ident -filter -working-tree-encoding -export-subst -export-ignore\n"
@@ -55,7 +54,7 @@ def init(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     _make_root(root)
     for fault in owners.faults(root, with_parents=True) if request.get("remote") else ():
         raise NodeError(fault.error, fault.hint)
-    _refuse_foreign_hooks(root)
+    owners.refuse_foreign_hooks(root)
     there = read_json(os.path.join(root, "cluster.json")) or {}
     if there.get("version", 0) > VERSION and os.path.exists(os.path.join(root, "cjnode.pyz")):
         _made(root, there["cjnode"], there["version"], out)
@@ -110,19 +109,6 @@ def _check_owner(path: str) -> None:
         raise NodeError("others can write to %s" % path, "chmod go-w %s" % path)
     if found.st_mode & 0o077 and stat.S_ISDIR(found.st_mode):
         os.chmod(path, 0o700)
-
-
-def _refuse_foreign_hooks(root: str) -> None:
-    for folder in (os.path.join(root, "hooks"), os.path.join(layout.repo_path(root), "hooks")):
-        for name in os.listdir(folder) if os.path.isdir(folder) else ():
-            if name.endswith((".sample", ".tmp")):
-                continue
-            with open(os.path.join(folder, name), "rb") as file:
-                ours = OURS.encode("ascii") in file.read(500)
-            if not ours:
-                raise NodeError(
-                    "%s is not cjledger's hook" % os.path.join(folder, name), "move it away, then try again"
-                )
 
 
 def _make_repo(root: str, hash_name: str) -> None:

@@ -112,7 +112,16 @@ def test_a_hook_of_somebody_else_stops_init_and_is_named_by_doctor(
         f"move it away, then git cj init {cluster.name}",
     )
     assert words in there.refused("init", cluster.name)
+    there.write("hello.py", "print('hello')\n")
+    said = there.refused("run", "hello.py", cluster.name)
+    assert words in said
+    assert "is kept" in said
+    assert there.cj("summary", cluster.name) == "no jobs\n"
     assert hook.read_text() == "#!/bin/sh\nmail -s pushed mia\n"
+    hook.unlink()
+    there.cj("init", cluster.name)
+    assert there.lines("submit", "@")[0]["jobs"]
+    there.cj("state", "@", "--watch")
 
 
 @pytest.fixture
