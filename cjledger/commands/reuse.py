@@ -135,12 +135,13 @@ def remember(project: Project, planned: Plan, wanted: Wanted, package_id: str) -
 
 
 def launched_before(project: Project, planned: Plan, wanted: Wanted) -> str | None:
-    """The package that ran exactly this, if there is one."""
+    """The package that was exactly this, if there is one; one that no cluster took does not count."""
     try:
         package_id = (project.repo.cj_dir / "launched" / _name(planned, wanted)).read_text()
     except FileNotFoundError:
         return None
-    return package_id if gitrepo.ref_value(project.repo, package.ref(package_id)) else None
+    is_there = gitrepo.ref_value(project.repo, package.ref(package_id))
+    return package_id if is_there and state.was_submitted(project, package_id) else None
 
 
 def _name(planned: Plan, wanted: Wanted) -> str:

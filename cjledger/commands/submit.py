@@ -61,9 +61,9 @@ def send(
 ) -> tuple[str, ...]:
     """Push a package and have it submitted; ``entry`` is that of its launch, if that was just now."""
     way = cluster.transport(where, project.repo.cj_dir, project.contact)
-    if cluster.ensure_ready(way, project.repo):
-        announce(f"cluster {where.name}: set up in {where.root}")
     try:
+        if cluster.ensure_ready(way, project.repo):
+            announce(f"cluster {where.name}: set up in {where.root}")
         reply = environments.push(way, project.repo, package_id, manifest, announce, ask=entry is None)
         job = replies.text(reply, "job")
     except CjError as problem:
