@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-FUNCTION = "def area(x):\n    return {'y': x * x, 'z': x / 7}\n"
+FUNCTION = "def area(x, y=0):\n    return {'y': x * x, 'z': x / 7}\n"
 BASELINE_LOOP = """\
 import json, sys
 from area import area
@@ -127,7 +127,9 @@ def launches(folder: Path, tasks: int, rounds: int) -> None:
         return spent
 
     ten, many = in_turn(
-        rounds, lambda: launch("--sweep", "x=1:10"), lambda: launch("--sweep", f"x=1:{tasks}")
+        rounds,
+        lambda: launch("--sweep", "x=1:10"),
+        lambda: launch("--sweep", f"x=1:{tasks // 1000}", "--sweep", "y=1:1000"),
     )
     figure(
         f"launch of a grid of {tasks:,} points against one of 10",
