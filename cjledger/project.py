@@ -77,7 +77,8 @@ def _resolve_id(project: Project, prefix: str) -> str:
         return last
     if not _ID.fullmatch(prefix.lower()):
         raise CjError(
-            f"{prefix!r} is not a package ID: 4 or more of its hexadecimal digits, or @", "git cj log"
+            f"{prefix!r} is not a package ID: 4 or more of its hexadecimal digits, or @",
+            f"git cj summary {prefix}" if prefix in {"local", *project.config.clusters} else "git cj log",
         )
     found = [name.removeprefix(package.PACKAGES) for name in gitrepo.refs(project.repo, package.PACKAGES)]
     matches = [package_id for package_id in found if package_id.startswith(prefix.lower())]

@@ -122,8 +122,11 @@ def config(
     if json:
         output.emit(found)
         return
+    # As the files have it, so that a line shown can be written there.
+    found["cluster"] = found.pop("clusters")
     for key, value in _flat(found):
-        output.say(f"{plain(key)} = {json_line(value)}")
+        if value != "" and not (key.startswith("cluster.") and key.endswith(".name")):
+            output.say(f"{plain(key)} = {json_line(value)}")
 
 
 def _import(act: str, file: str | None, yes: bool, json: bool) -> None:

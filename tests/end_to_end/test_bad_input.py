@@ -96,6 +96,7 @@ def commit(shell: Shell, **files: str) -> None:
         (("log", "-n", "0"), "-n 0: less than one", "-n 1"),
         (("state", "abcd"), "no package abcd", "git cj log --all"),
         (("state", "xyz"), "'xyz' is not a package ID", "git cj log"),
+        (("state", "local"), "'local' is not a package ID", "git cj summary local"),
         (("state",), "nothing was launched", "git cj run PROGRAM local"),
     ],
 )

@@ -168,6 +168,7 @@ def test_tasks_without_the_usual_file_or_lines_are_found(shell: Shell) -> None:
 def test_who_config_and_fsck_answer(done: Shell) -> None:
     assert done.lines("who")[0]["author"] == "Mia <mia@example.org>"
     assert done.lines("config")[0]["clusters"]["local"]["scheduler"] == "local"
+    assert 'cluster.local.scheduler = "local"\n' in done.cj("config")
     assert "nothing wrong" in done.cj("fsck")
     assert done.lines("fsck") == []
 
