@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from cjnode import gitbare, layout, manifest, tree
 from cjnode.errors import NodeError
@@ -24,9 +24,9 @@ def adopt(root: str, package: str) -> None:
     try:
         found = inspect(repo, package)
     except NodeError:
-        _move(repo, ["delete %s%s" % (INBOX, package)])
+        gitbare.move_refs(repo, ["delete %s%s" % (INBOX, package)])
         raise
-    _move(
+    gitbare.move_refs(
         repo,
         [
             # The name is the hash, so writing it again cannot change what it names.
@@ -70,11 +70,6 @@ def purged(root: str, package: str) -> str:
     if not known:
         return ""
     return "package %s was purged on the cluster: its folder is gone" % package[:12]
-
-
-def _move(repo: str, steps: List[str]) -> None:
-    script = "".join(step + "\n" for step in steps).encode("ascii")
-    gitbare.run(repo, "update-ref", "--stdin", stdin=script)
 
 
 def inspect(repo: str, package: str) -> Package:

@@ -34,8 +34,7 @@ def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     for job in jobs if layout.scheduler(root) == "local" else ():
         freed += expand.remove(pool.job_folder(root, job))
     repo = layout.repo_path(root)
-    steps = "".join("delete %s%s\n" % (prefix, package) for prefix in (INBOX, PACKAGES))
-    gitbare.run(repo, "update-ref", "--stdin", stdin=steps.encode("ascii"))
+    gitbare.move_refs(repo, ["delete %s%s" % (prefix, package) for prefix in (INBOX, PACKAGES)])
     gitbare.run(repo, "-c", "gc.auto=5000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
     out.write(blocks.canonical({"package": package, "freed": freed}) + b"\n")
 

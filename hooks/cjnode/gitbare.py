@@ -47,6 +47,21 @@ def run(repo: str, *arguments: str, stdin: bytes = b"") -> bytes:
     return out
 
 
+def move_refs(repo: str, steps: List[str]) -> None:
+    """Do lines of ``git update-ref --stdin``; git before 1.8.5 does one at a time, in their order."""
+    try:
+        run(repo, "update-ref", "--stdin", stdin="".join(step + "\n" for step in steps).encode("ascii"))
+    except NodeError as problem:
+        if "usage: git update-ref" not in problem.error:
+            raise
+        for step in steps:
+            act, ref, *value = step.split(" ")
+            if act == "update":
+                run(repo, "update-ref", ref, *value)
+            elif run(repo, "for-each-ref", ref):
+                run(repo, "update-ref", "-d", ref)
+
+
 def words(err: bytes) -> str:
     """What git said, as text."""
     return err.decode("utf-8", "replace").strip()

@@ -34,10 +34,10 @@ CONFIG = b"""\
 	denyNonFastForwards = true
 	# A launch sends some ten objects. As packs, a thousand launches would be a thousand packs to search.
 	unpackLimit = 100
-	# Old packages are not advertised: a push compares with the newest alone.
-	hideRefs = refs/cj
-	hideRefs = !refs/cj/inbox
-	hideRefs = !refs/cj/tip
+	maxInputSize = 8g
+	# Old packages are not advertised: a push compares with the newest alone. No exceptions: git before 2.6
+	# knows none.
+	hideRefs = refs/cj/packages
 """
 
 

@@ -104,7 +104,7 @@ def test_an_interrupted_init_is_finished_by_the_next(tmp_path: Path) -> None:
     listed = subprocess.run(
         ("git", f"--git-dir={site.repo}", "config", "--get-all", "receive.hideRefs"), capture_output=True
     )
-    assert listed.stdout.split() == [b"refs/cj", b"!refs/cj/inbox", b"!refs/cj/tip"]
+    assert listed.stdout.split() == [b"refs/cj/packages"]
 
 
 def test_the_installed_zip_is_the_delivered_one_with_bytecode(tmp_path: Path) -> None:
