@@ -12,7 +12,8 @@ FORMAT = 1
 LIMIT = 64 << 20  # bytes; longer lists of points belong into .cj/points
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # in one line of a script or file
+_SWEEPS = ("single", "grid", "loops", "points")
 _RESOURCES = ("nodes", "tasks_per_node", "cpus", "gpus", "memory_mb", "walltime_s", "jobs")
 
 
@@ -46,7 +47,7 @@ def _count(value: Any) -> bool:
 
 
 def _line(value: Any) -> bool:
-    return isinstance(value, str) and not _CONTROL.search(value)
+    return isinstance(value, str) and not _UNFIT.search(value)
 
 
 def _texts(value: Any) -> bool:
@@ -78,10 +79,18 @@ def _resources(value: Any) -> bool:
 
 def _sweep_problems(fields: Dict[str, Any]) -> List[str]:
     try:
-        counted = points.count(points.sweep_from_json(fields["sweep"]))
+        sweep = points.sweep_from_json(fields["sweep"])
+        counted = points.count(sweep)
     except (KeyError, TypeError, ValueError, AttributeError):
         return ["sweep"]
-    return [] if counted == fields["tasks"] else ["tasks (%s, the sweep has %s)" % (fields["tasks"], counted)]
+    names = list(sweep.names) + [name for block in sweep.blocks for axis in block.axes for name in axis.names]
+    if sweep.kind not in _SWEEPS or not all(_line(name) and name for name in names):
+        return ["sweep"]
+    if counted != fields["tasks"]:
+        return ["tasks (%s, the sweep has %s)" % (fields["tasks"], counted)]
+    if counted > points.LARGEST_TASK:
+        return ["tasks (%s, at most %d are accepted)" % (counted, points.LARGEST_TASK)]
+    return []
 
 
 def _environment(value: Any) -> bool:

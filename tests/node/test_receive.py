@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import os
+import subprocess
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +20,7 @@ from cjnode.errors import NodeError
 from .cluster_kit import Site, manifest, new_site, resources
 
 PROGRAM = manifest()["program"]
+SWEEP = manifest()["sweep"]
 
 
 @pytest.fixture
@@ -172,12 +178,53 @@ def test_an_oversized_manifest_is_refused_unread(site: Site) -> None:
         ({"program": {"kind": "script"}}, "program"),
         ({"resources": {}}, "resources"),
         ({"sweep": {"kind": "grid"}}, "sweep"),
+        ({"sweep": {**SWEEP, "kind": "$(id)"}}, "sweep"),
+        ({"sweep": {**SWEEP, "names": ["x\ny"]}}, "sweep"),
+        ({"sweep": {**SWEEP, "names": [7]}}, "sweep"),
+        ({"tasks": 1 << 40, "sweep": {**SWEEP, "repeat": 1 << 40}}, "tasks"),
+        ({"cluster": "\ud800"}, "cluster"),
     ],
 )
 def test_a_manifest_of_wrong_types_names_the_field(changes: dict[str, object], field: str) -> None:
     fields = {**manifest(), **changes}
     with pytest.raises(NodeError, match=f"wrong in: {field}"):
         node_manifest.parse(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize("value", [None, True, -1, 0, 10**30, 1.5, "", "../x", "a\nb", "\0", [], {}, [[]]])
+def test_f25_whatever_stands_in_a_manifest_is_understood_or_refused(value: object) -> None:
+    whole = {**manifest(tasks=2), "data": [{"local": "d", "path": "/x", "hash": False}], "max_jobs": 4}
+    for place in places(whole):
+        fields = copy.deepcopy(whole)
+        inner: Any = fields
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = value
+        with contextlib.suppress(NodeError):
+            node_manifest.parse(json.dumps(fields).encode())
+
+
+def places(value: object, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to each value inside a JSON value."""
+    inside: Iterable[tuple[Any, object]] = ()
+    if isinstance(value, dict):
+        inside = value.items()
+    elif isinstance(value, list):
+        inside = enumerate(value)
+    for key, each in inside:
+        yield (*above, key)
+        yield from places(each, (*above, key))
+
+
+def test_f25_a_push_that_is_too_large_is_refused_and_leaves_nothing(site: Site) -> None:
+    read = ("git", f"--git-dir={site.repo}", "config", "--int", "receive.maxInputSize")
+    assert subprocess.run(read, capture_output=True).stdout == b"%d\n" % (8 << 30)
+    subprocess.run((*read[:2], "config", "receive.maxInputSize", "100000"), check=True)
+    package = site.package(("100644", b"large", site.blob(os.urandom(200_000))))
+    done = site.push(f"{package}:refs/cj/inbox/{package}")
+    assert done.returncode != 0
+    assert b"exceeds maximum allowed size" in done.stderr
+    assert nothing_happened(site)
 
 
 def test_a_count_that_the_sweep_does_not_have_is_refused() -> None:
