@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -224,12 +225,16 @@ def _failure(failure: Failure, target: Target, width: int) -> str:
     noun = "task" if len(failure.tasks) == 1 else "tasks"
     named = fit(format_tasks(list(failure.tasks)), 40)
     params = " ".join(f"{name}={plain(str(value))}" for name, value in failure.params.items())
+    # Files of the package by their names in the repository: what precedes them is long and not the person's.
+    said = re.sub(rf"/[^\s\"']*/packages/{target.package_id}/code/", "", failure.said)
+    error = f": {plain(failure.error)}" if failure.error else ""
     lines = [
-        fit(f"{len(failure.tasks)} {noun} {failure.state}: {plain(failure.error)}", width),
+        fit(f"{len(failure.tasks)} {noun} {failure.state}{error}", width),
         f"  {noun} {named}" + (f", for example {failure.example}" if len(failure.tasks) > 1 else ""),
     ]
     lines += [fit(f"  {params}", width)] if params else []
-    for text in (failure.said, failure.variables):
+    for text in (said, failure.variables):
         lines += [fit(f"    {line}", width) for line in plain_lines(text.rstrip("\n")).split("\n") if text]
-    lines.append(f"  all it printed: git cj show {target.package_id[:8]}/{failure.example} --err")
+    if failure.error or said:
+        lines.append(f"  all it printed: git cj show {target.package_id[:8]}/{failure.example} --err")
     return "\n".join(lines)

@@ -54,6 +54,18 @@ def test_a_person_reads_counts_an_example_and_its_variables(shell: Shell) -> Non
     assert f"  all it printed: git cj show {package[:8]}/1 --err" in shown
 
 
+def test_the_package_s_files_are_shown_by_their_names_and_what_never_ran_as_such(shell: Shell) -> None:
+    shell.write("sub/p.py", "raise ValueError('wrong')\n")
+    shell.launch("run", "sub/p.py", "local")
+    assert '      File "sub/p.py", line 1, in <module>' in shell.cj("errors").splitlines()
+    shell.write("wait.py", "import time\ntime.sleep(600)\n")
+    package = shell.lines("run", "wait.py", "local", "--sweep", "x=1,2", "--jobs", "1")[0]["package"]
+    shell.cj("cancel", f"{package}/2")
+    shown = shell.cj("errors", f"{package}/2")
+    shell.cj("cancel")
+    assert shown == f"{package[:12]}  1 of 2 tasks failed\n\n1 task CANCELLED\n  task 2\n  x=2\n"
+
+
 @pytest.mark.parametrize("words", [("--sweep", "x=1:5")])
 def test_a_function_s_variables_are_kept_too(shell: Shell, words: tuple[str, ...]) -> None:
     shell.write("m.py", FUNCTION)
