@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -51,18 +52,31 @@ def outbox(repo: Repo) -> Path:
             return path
     except FileNotFoundError:
         pass
-    # New, or the repository was moved or copied, and what is there lends from where it was.
-    subprocess.run(
-        ("git", "init", "-q", "--bare", "--template=", f"--object-format={repo.hash_name}", str(path)),
-        env=gitrepo.clean_environment(),
-        check=True,
-        capture_output=True,
-    )
+    if not (path / "HEAD").exists():
+        _make(repo, path)
+    # Made just now, or the repository was moved or copied and this lends from where it was.
     alternates.parent.mkdir(parents=True, exist_ok=True)
     aside = alternates.with_name(f"alternates.{os.getpid()}")
     aside.write_bytes(lender)
     aside.replace(alternates)
     return path
+
+
+def _make(repo: Repo, path: Path) -> None:
+    """Make it aside: of many launches that begin at once each finds none or a whole one."""
+    repo.cj_dir.mkdir(parents=True, exist_ok=True)
+    aside = tempfile.mkdtemp(prefix="outbox-", dir=repo.cj_dir)
+    made = subprocess.run(
+        ("git", "init", "-q", "--bare", "--template=", f"--object-format={repo.hash_name}", aside),
+        env=gitrepo.clean_environment(),
+        capture_output=True,
+    )
+    if made.returncode:
+        raise gitrepo.GitError(("init", aside), made.returncode, made.stderr.decode(errors="replace"))
+    try:
+        os.rename(aside, path)
+    except OSError:  # another was faster
+        shutil.rmtree(aside)
 
 
 def _quoted(path: bytes) -> bytes:
