@@ -14,7 +14,7 @@ from cjnode.files import json_bytes, read_json, replace
 
 _CHUNK = 1 << 20
 # The part below a second of every expanded file's time: who wrote to one since shows another. The rest is
-# the time of the expansion, since sites delete what looks old; microseconds, for file systems that keep those.
+# the time of the expansion, since sites delete what looks old. Some file systems keep microseconds only.
 _MARK_NS = 271828000
 _SHARED_S = 7 * 24 * 3600  # an older file might be deleted under a package that shares it
 _ASIDE = re.compile(r"code\.([0-9]+)-[0-9]+\.tmp\Z")

@@ -163,9 +163,8 @@ def index_lines(index: str, restarts: str, job: str, nodes: str) -> Tuple[str, .
         'CJ_RESTARTS="%s" CJ_JOB_ID="%s" CJ_NODELIST="%s"' % (restarts, job, nodes),
         "export CJ_ELEMENT CJ_RESTARTS CJ_JOB_ID CJ_NODELIST",
         # An element that comes late finds nothing to do; one that was started again has its own blocks.
-        'if [ "$CJ_RESTARTS" = 0 ] && [ -e "$ROOT/packages/$PACKAGE/submissions/$SUBMISSION/exhausted" ]; then',
-        "  exit 0",
-        "fi",
+        'DONE="$ROOT/packages/$PACKAGE/submissions/$SUBMISSION/exhausted"',
+        'if [ "$CJ_RESTARTS" = 0 ] && [ -e "$DONE" ]; then exit 0; fi',
     )
 
 
