@@ -41,6 +41,7 @@ def test_a_package_is_read_in_every_way(done: Shell) -> None:
         "counts",
         "final",
         "reasons",
+        "problems",
     }
 
 
