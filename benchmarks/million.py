@@ -194,7 +194,7 @@ def tasks_in_process(folder: Path, tasks: int) -> tuple[str, list[Path]]:
 def results(folder: Path, package: str, blocks: list[Path], tasks: int) -> None:
     read, _ = run(folder, sys.executable, "-c", POLARS)
     harvest, _ = cj(folder, "harvest", package)
-    reduce, _ = cj(folder, "reduce", "table.csv", package)
+    reduce, _ = cj(folder, "reduce", "-o", "table.csv", package)
     whole = harvest.seconds + reduce.seconds
     figure(
         f"harvest and reduce of {tasks:,} tasks against polars reading the same lines",

@@ -113,12 +113,15 @@ def follow(project: Project, target: Target, period_s: float = 0.5) -> Iterator[
     far = package.read_manifest(project.repo, target.package_id).scheduler != "local"
     began = time.monotonic()
     while True:
+        asked = time.monotonic()
         found, _ = state(project, target)
+        spent = time.monotonic() - asked
         yield found
         if found.final:
             return
         waited = time.monotonic() - began if far else 0.0
-        time.sleep(max(period_s, min(LONGEST_PAUSE_S, waited / 20)))
+        # Of a million tasks a look takes a second of a processor that the tasks could have.
+        time.sleep(max(period_s, min(LONGEST_PAUSE_S, max(waited / 20, 6 * spent - 2))))
 
 
 def last_known(project: Project, package_id: str) -> PackageState | None:
