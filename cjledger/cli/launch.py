@@ -25,7 +25,7 @@ from cjledger.cli.launch_options import (
     SweepOption,
     Wait,
 )
-from cjledger.cli.options import Json, Pid
+from cjledger.cli.options import Json, Pid, Yes
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve
 from cjledger.render import fit, plain, plain_lines, table
@@ -282,16 +282,17 @@ def extend(
         wait_for(project, Target(done.package_id), to=sys.stderr)
 
 
-def submit(pid: Pid = None, wait: Wait = False, json: Json = False) -> None:
+def submit(pid: Pid = None, yes: Yes = False, wait: Wait = False, json: Json = False) -> None:
     """Send a package that was deployed, or whose sending failed.
 
-    Sending twice submits once.
+    Sending twice submits once. A package of somebody else's, which came by git cj sync, is sent with --yes
+    only: its code will run as you.
     """
     from cjledger.cli.following import wait_for
     from cjledger.commands import submit as sending
 
     project = output.project(prompts=True)
-    done = sending.submit(project, resolve(project, pid), output.note)
+    done = sending.submit(project, resolve(project, pid), output.note, trusted=yes)
     _show(done, json)
     if wait:
         wait_for(project, Target(done.package_id), to=sys.stderr)

@@ -42,13 +42,29 @@ def launched(manifest: Manifest, package_id: str, jobs: tuple[str, ...]) -> Laun
     )
 
 
-def submit(project: Project, target: Target, announce: Announce) -> Launched:
-    """Send a package that was launched without submitting, or whose submission failed. Idempotent."""
+def submit(project: Project, target: Target, announce: Announce, *, trusted: bool = False) -> Launched:
+    """Send a package that was launched without submitting, or whose submission failed. Idempotent.
+
+    Another person's package, which came by a sync, is sent only when it is ``trusted``: its code will run
+    as the one who sends it.
+    """
     manifest = package.read_manifest(project.repo, target.package_id)
+    if not trusted and not _is_ours(project, manifest):
+        raise CjError(
+            f"package {target.short} is of {manifest.author}: its code would run as you",
+            f"git cj show {target.package_id[:8]} --diff, then git cj submit {target.package_id[:8]} --yes",
+        )
     where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
     jobs = send(project, target.package_id, manifest, where, announce, None)
     state.forget(project, target.package_id)
     return replace(launched(manifest, target.package_id, jobs), report=())
+
+
+def _is_ours(project: Project, manifest: Manifest) -> bool:
+    if manifest.agent == ledger.agent(project.repo):
+        return True
+    name, address = package.identity(project.repo)
+    return manifest.author == f"{name} <{address}>"
 
 
 def send(

@@ -256,3 +256,16 @@ def test_without_a_remote_it_says_how_to_add_one(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.run("git", "init", "-q")
     assert "git remote add origin URL" in shell.refused("sync")
+
+
+def test_a_package_of_somebody_else_is_sent_only_when_its_code_is_trusted(pair: tuple[Shell, Shell]) -> None:
+    mia, ben = pair
+    package = mia.lines("deploy", "p.py", "local")[0]["package"]
+    mia.cj("sync")
+    ben.cj("sync")
+    ben.git("config", "user.name", "Ben")
+    told = ben.refused("submit", package)
+    assert "its code would run as you" in told
+    assert f"git cj submit {package[:8]} --yes" in told
+    ben.cj("submit", package, "--yes", "--wait")
+    assert ben.lines("state", package)[0]["counts"] == {"COMPLETED": 1}
