@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from cjledger.cluster import Contact, ensure_ready
+from cjledger.cluster.line import LostLineError
 from cjledger.cluster.logins import Patience, refusal
 from cjledger.cluster.masters import SESSIONS, Master, master
 from cjledger.cluster.openssh import OpenSsh, way
-from cjledger.cluster.remote import LostLineError, Remote
+from cjledger.cluster.remote import Remote
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from cjledger.cluster import transport
+from cjledger.cluster.line import LostLineError
 from cjledger.cluster.paramiko_ssh import ParamikoLine
-from cjledger.cluster.remote import LostLineError, Remote
+from cjledger.cluster.remote import Remote
 from cjledger.model import Cluster
 from tests.clusters.ports import free
 from tests.clusters.sshd import Sshd, alias

@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
+from cjledger.cluster.line import LostLineError
 from cjledger.cluster.outbox import persons_environment
-from cjledger.cluster.remote import LostLineError
 from cjledger.cluster.transport import Contact, printable
 from cjledger.errors import CjError
 from cjledger.model import Cluster

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import IO
 
 from cjledger.cluster import hush, logins
+from cjledger.cluster.line import BusyLineError, Ended, LostLineError
 from cjledger.cluster.logins import Patience
 from cjledger.cluster.masters import Master, master
 from cjledger.cluster.outbox import Pushed, persons_environment, push
-from cjledger.cluster.remote import BusyLineError, Ended, LostLineError, Remote, remote
+from cjledger.cluster.remote import Remote, remote
 from cjledger.cluster.transport import Contact, printable
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo

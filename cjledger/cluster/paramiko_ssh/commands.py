@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from cjledger.cluster.line import Ended, LostLineError
 from cjledger.cluster.paramiko_ssh import pieces
-from cjledger.cluster.remote import Ended, LostLineError
 from cjledger.cluster.transport import printable
 
 _WORDS = 1 << 16

@@ -15,11 +15,11 @@ from typing import Any
 
 import paramiko
 
+from cjledger.cluster.line import LostLineError
 from cjledger.cluster.paramiko_ssh.asking import Terminal
 from cjledger.cluster.paramiko_ssh.known_hosts import entry_name, fingerprint, known_keys, remember
 from cjledger.cluster.paramiko_ssh.logins import log_in
 from cjledger.cluster.paramiko_ssh.ssh_config import Settings, settings
-from cjledger.cluster.remote import LostLineError
 from cjledger.errors import CjError
 
 _MOST_JUMPS = 8

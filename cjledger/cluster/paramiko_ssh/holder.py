@@ -18,13 +18,13 @@ from typing import Any
 
 import paramiko
 
+from cjledger.cluster.line import LostLineError
 from cjledger.cluster.paramiko_ssh import pieces
 from cjledger.cluster.paramiko_ssh.asking import Terminal
 from cjledger.cluster.paramiko_ssh.connection import connect
 from cjledger.cluster.paramiko_ssh.logins import LoginRefusedError
 from cjledger.cluster.paramiko_ssh.serving import serve
 from cjledger.cluster.paramiko_ssh.ssh_config import settings
-from cjledger.cluster.remote import LostLineError
 from cjledger.errors import CjError
 
 # As long as the system's ssh keeps its own.

@@ -14,13 +14,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cjledger.cluster.line import LostLineError, Running
 from cjledger.cluster.masters import Master, master
 from cjledger.cluster.outbox import Pushed
 from cjledger.cluster.paramiko_ssh import commands, pieces
 from cjledger.cluster.paramiko_ssh.asking import Terminal
 from cjledger.cluster.paramiko_ssh.commands import Command
 from cjledger.cluster.paramiko_ssh.shells import join
-from cjledger.cluster.remote import LostLineError, Running
 from cjledger.cluster.transport import Contact, printable
 from cjledger.cluster.wire import push_over
 from cjledger.errors import CjError
