@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from cjledger import render
 from cjledger.render import live
+from cjledger.render.spread import spread_words
 from cjledger.render.widths import columns_of
 
 
@@ -231,6 +232,14 @@ class _Seen:
 
 def _run(done: int) -> _Seen:
     return _Seen(100, {"COMPLETED": done, "PENDING": 100 - done})
+
+
+def test_a_distribution_is_a_line_of_bars() -> None:
+    seconds = {"low": 0.01, "middle": 1.0, "high": 9.123, "counts": [0, 1, 8, 4, 100]}
+    memory = {"low": 30.0, "middle": 30.0, "high": 30.0, "counts": [3]}
+    words = spread_words({"seconds": seconds, "max_rss_mb": memory})
+    assert words == "0.01  ▁▁▁█ 9.12 s a task  30 █ 30 MB"
+    assert spread_words({}) == ""
 
 
 def test_without_a_terminal_progress_is_a_line_now_and_then() -> None:

@@ -12,6 +12,7 @@ from cjledger.cluster.transport import Json, printable
 from cjledger.errors import CjError
 from cjledger.model import STATES
 
+_MOST_BINS = 40
 _LONGEST = 1 << 53  # beyond it numbers of other programs' JSON are rounded
 
 
@@ -79,6 +80,19 @@ def package_fields(line: Json, package_id: str, tasks: int) -> dict[str, Any]:
         "seconds": (float(seconds[0]), int(seconds[1])),
         "problems": texts(line, "problems"),
         "reasons": _counts(line.get("reasons") or {}, "reasons"),
+        "spread": {name: _spread(line["spread"], name) for name in line.get("spread") or {}},
+    }
+
+
+def _spread(spread: object, name: str) -> dict[str, Any]:
+    figures = spread.get(name) if isinstance(spread, Mapping) else None
+    counts = figures.get("counts") if isinstance(figures, Mapping) else None
+    if not isinstance(figures, Mapping) or not isinstance(counts, list) or len(counts) > _MOST_BINS:
+        _refuse("spread has no counts")
+    found = dict(figures)
+    return {
+        **{key: number(found, key) for key in ("low", "middle", "high")},
+        "counts": [count({"spread": value}, "spread") for value in counts],
     }
 
 

@@ -53,10 +53,11 @@ class PackageState:
     seconds: tuple[float, int] = (0.0, 0)
     problems: tuple[str, ...] = ()
     reasons: dict[str, int] = field(default_factory=dict)  # why tasks wait, in plain words
+    spread: dict[str, Any] = field(default_factory=dict)  # seconds and memory of the latest tasks
 
 
 def state(
-    project: Project, target: Target, *, tasks: bool = False, fresh: bool = False
+    project: Project, target: Target, *, tasks: bool = False, fresh: bool = False, spread: bool = False
 ) -> tuple[PackageState, list[TaskState]]:
     """The state of a package and, if asked, of its tasks (all, or those the target names).
 
@@ -66,7 +67,7 @@ def state(
     if kept and kept[0].final and (kept[1] or not tasks):
         found, listed = kept
     else:
-        found, listed = _ask(project, target, tasks, fresh)
+        found, listed = _ask(project, target, tasks, fresh, spread)
     check_tasks(target, found.tasks)
     if not tasks:
         return found, []
@@ -114,7 +115,7 @@ def follow(project: Project, target: Target, period_s: float = 0.5) -> Iterator[
     began = time.monotonic()
     while True:
         asked = time.monotonic()
-        found, _ = state(project, target)
+        found, _ = state(project, target, spread=True)
         spent = time.monotonic() - asked
         yield found
         if found.final:
@@ -135,7 +136,9 @@ def forget(project: Project, package_id: str) -> None:
     _path(project, package_id).unlink(missing_ok=True)
 
 
-def _ask(project: Project, target: Target, tasks: bool, fresh: bool) -> tuple[PackageState, list[TaskState]]:
+def _ask(
+    project: Project, target: Target, tasks: bool, fresh: bool, spread: bool
+) -> tuple[PackageState, list[TaskState]]:
     manifest = package.read_manifest(project.repo, target.package_id)
     senders = elsewhere.senders(project, target.package_id)
     if not senders:
@@ -144,7 +147,7 @@ def _ask(project: Project, target: Target, tasks: bool, fresh: bool) -> tuple[Pa
     if theirs and not elsewhere.is_reachable(project, manifest):
         return _as_harvested(project, target, manifest)
     listing = tasks or manifest.tasks <= KEPT_TASKS
-    request = {"packages": [target.package_id], "tasks": listing, "fresh": fresh}
+    request = {"packages": [target.package_id], "tasks": listing, "fresh": fresh, "spread": spread}
     lines = transport(project, manifest).call("state", request)
     found = _package(manifest, target.package_id, replies.one(lines, "state"))
     if theirs and not found.jobs:  # it went to another person's account there

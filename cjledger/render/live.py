@@ -14,6 +14,7 @@ from rich.text import Text
 
 from cjledger.render.figures import duration
 from cjledger.render.lines import counts_words, ended, progress_line
+from cjledger.render.spread import spread_words
 
 _PLAIN_STEP = 0.05  # of the tasks, between two plain lines
 _PLAIN_PAUSE_S = 60.0
@@ -76,7 +77,11 @@ def watch(
     )
     with Live(console=console, refresh_per_second=8, transient=False) as live:
         for last in seen:
-            live.update(_drawing(title, last.tasks, last.counts, pace.rate(ended(last.counts)), width))
+            drawing = _drawing(title, last.tasks, last.counts, pace.rate(ended(last.counts)), width)
+            words = spread_words(getattr(last, "spread", {}))
+            if words:
+                drawing.add_row(Text(words, overflow="ellipsis", no_wrap=True))
+            live.update(drawing)
     return last
 
 

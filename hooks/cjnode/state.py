@@ -57,7 +57,10 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         now = settled.get(id(progress))
         if now is not None:
             opened.update(now.opened)
-        _write(progress, opened, bool(now and now.busy), now.reasons if now else {}, out)
+        line = _line(progress, opened, bool(now and now.busy), now.reasons if now else {})
+        if request.get("spread"):
+            line["spread"] = importlib.import_module("cjnode.spread").spread(progress.submissions)
+        _write(progress, opened, line, out)
 
 
 def _cancelled(progress: Progress, submission: Submission) -> Dict[int, Open]:
@@ -66,9 +69,7 @@ def _cancelled(progress: Progress, submission: Submission) -> Dict[int, Open]:
     return dict.fromkeys(progress.missing[submission.number], known)
 
 
-def _write(
-    progress: Progress, opened: Dict[int, Open], busy: bool, reasons: Dict[str, int], out: BinaryIO
-) -> None:
+def _line(progress: Progress, opened: Dict[int, Open], busy: bool, reasons: Dict[str, int]) -> Dict[str, Any]:
     counts = dict.fromkeys(STATES, 0)
     ended, seconds, number = sums(progress, opened)
     counts.update(ended)
@@ -83,7 +84,7 @@ def _write(
         counts["PENDING"] += rest
     for each in sorted(progress.damage):
         problems += progress.damage[each]
-    line = {
+    return {
         "package": progress.package,
         "tasks": progress.tasks,
         "counts": {name: many for name, many in counts.items() if many},
@@ -93,6 +94,9 @@ def _write(
         "reasons": reasons,
         "problems": problems,
     }
+
+
+def _write(progress: Progress, opened: Dict[int, Open], line: Dict[str, Any], out: BinaryIO) -> None:
     out.write(canonical(line) + b"\n")
     if progress.lines:
         for number in range(1, progress.tasks + 1):

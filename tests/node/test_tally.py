@@ -42,6 +42,16 @@ def test_counts_are_those_of_the_tasks_one_by_one(large: Root, node_python: str)
     assert answer(node_python, large) == answer(node_python, large, tasks=True)
 
 
+def test_who_watches_sees_how_long_the_latest_took(large: Root, node_python: str) -> None:
+    large.append("1/000002-01", [record(k, seconds=2.0 ** (k - 6000), max_rss_mb=30.0) for k in (6001, 6012)])
+    request = {"packages": [large.package], "spread": True}
+    spread = json.loads(call(node_python, large.path, "state", request).split(b"\n")[0])["spread"]
+    memory = spread["max_rss_mb"]
+    assert (memory["low"], memory["middle"], memory["high"]) == (30.0, 34.1, 34.1)
+    assert (spread["seconds"]["low"], spread["seconds"]["high"]) == (1.25, 4096.0)
+    assert sum(memory["counts"]) == sum(spread["seconds"]["counts"]) > 100
+
+
 def test_what_was_read_is_kept_and_only_more_is_read(large: Root, tmp_path: Path) -> None:
     file, kept = large.file("1/000001-01", "records"), str(tmp_path / "tally")
     first = tally.load(kept, TASKS, [str(file)])
