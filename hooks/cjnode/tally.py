@@ -21,7 +21,7 @@ LARGE_TASKS = 10000
 
 # The file is written again when so much was read: its own size is about that.
 _WORTH_BYTES = 8 << 20
-_CHUNK = 8 << 20
+_CHUNK = 1 << 20
 
 _STATES = ("", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
 _CODES = {name.encode("ascii"): code for code, name in enumerate(_STATES) if name}
