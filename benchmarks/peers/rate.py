@@ -92,7 +92,9 @@ def hyperqueue(function, tasks, stack):
     from hyperqueue import Job, LocalCluster
     from hyperqueue.cluster import WorkerConfig
 
-    cluster = stack.enter_context(LocalCluster(worker_config=WorkerConfig(cores=WORKERS)))
+    cluster = stack.enter_context(
+        LocalCluster(Path("hq").absolute(), worker_config=WorkerConfig(cores=WORKERS))
+    )
     client = cluster.client()
     yield
     job = Job(max_fails=0)

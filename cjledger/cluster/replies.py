@@ -80,8 +80,13 @@ def package_fields(line: Json, package_id: str, tasks: int) -> dict[str, Any]:
         "seconds": (float(seconds[0]), int(seconds[1])),
         "problems": texts(line, "problems"),
         "reasons": _counts(line.get("reasons") or {}, "reasons"),
-        "spread": {name: _spread(line["spread"], name) for name in line.get("spread") or {}},
+        **_told_spread(line),
     }
+
+
+def _told_spread(line: Json) -> dict[str, Any]:
+    told = line.get("spread") or {}
+    return {"spread": {_plain(str(name)): _spread(told, name) for name in told}} if told else {}
 
 
 def _spread(spread: object, name: str) -> dict[str, Any]:
