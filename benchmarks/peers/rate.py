@@ -93,7 +93,7 @@ def hyperqueue(function, tasks, stack):
     from hyperqueue.cluster import WorkerConfig
 
     cluster = stack.enter_context(
-        LocalCluster(Path("hq").absolute(), worker_config=WorkerConfig(cores=WORKERS))
+        LocalCluster(str(Path("hq").absolute()), worker_config=WorkerConfig(cores=WORKERS))
     )
     client = cluster.client()
     yield
