@@ -4,12 +4,12 @@ import os
 import re
 import socket
 import sys
-from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from cjnode import attempt, blocks, datalinks, inprocess, layout, observed, preload, prison, reproduce
 from cjnode.attempt import Setting
 from cjnode.attempts import Attempt, read_attempts
-from cjnode.blocks import BlockId, Claim, Current, Record
+from cjnode.blocks import Claim, Current
 from cjnode.cancelling import Cancelled
 from cjnode.children import Signals
 from cjnode.element import has_room, lifetime
@@ -17,15 +17,14 @@ from cjnode.errors import NodeError
 from cjnode.files import create_once, read_json
 from cjnode.inprocess import Turn
 from cjnode.journal import Journal, Place, UnwritableError, persist
+from cjnode.leftovers import what_is_open
 from cjnode.points import LARGEST_TASK
 from cjnode.seeds import hash_seed
-from cjnode.submissions import MOST_DEATHS, Submission, read_submission
+from cjnode.submissions import Submission, read_submission
 from cjnode.workplace import Workplace
 
 STOPPED = 143
 UNWRITABLE = 74
-
-# A task whose worker died this often is not tried again: it may be what kills the machine.
 
 # Who works: the same for all blocks.
 Worker = NamedTuple(
@@ -207,7 +206,7 @@ def _claim_and_run(worker: Worker, block: int, generation: int) -> List[str]:
         for task in blocks.block_tasks(worker.submission.tasks, worker.submission.block, block)
     ]
     if generation > 1:
-        died, turns = _what_is_open(worker, block, generation - 1, turns)
+        died, turns = what_is_open(worker.submission, block, generation - 1, turns)
         if not turns and died is None:
             return []
     claim = Claim(
@@ -248,71 +247,3 @@ def _run_one_by_one(setting: Setting, journal: Journal, turns: List[Turn]) -> Li
         else:
             states.append(attempt.run(setting, journal, turn.task, turn.attempt))
     return states
-
-
-def _what_is_open(
-    worker: Worker, block: int, last: int, turns: List[Turn]
-) -> Tuple[Optional[Current], List[Turn]]:
-    """What the generations up to ``last`` left of a block: the attempt cut off, and the turns to take."""
-    records: Dict[int, Record] = {}
-    for generation in range(1, last + 1):
-        for record in _records(worker, BlockId(worker.submission.number, block, generation)):
-            known = records.get(record.task)
-            if known is None or record.attempt >= known.attempt:
-                records[record.task] = record
-    holder = _claim_of(worker, block, last)
-    died = holder[1] if holder and holder[1].task else None
-    unwritten = _may_have_run(worker, block, last, turns)
-    if died is not None and died.task in records and records[died.task].attempt >= died.attempt:
-        died = None
-    open_turns = []
-    for turn in turns:
-        cut_off = died if died is not None and died.task == turn.task else None
-        if turn.task in unwritten and turn.task not in records:
-            cut_off = cut_off or Current(turn.task, turn.attempt, "")
-        number = _next_attempt(worker, turn, records.get(turn.task), cut_off)
-        if number:
-            open_turns.append(Turn(turn.task, number))
-    if died is not None:  # what was cut off goes first: it is what a person waits for
-        task = died.task
-        open_turns.sort(key=lambda turn: turn.task != task)
-    return died, open_turns
-
-
-def _may_have_run(worker: Worker, block: int, last: int, turns: List[Turn]) -> Set[int]:
-    """Tasks that earlier holders of a block may have run without their records being written."""
-    order = [turn.task for turn in turns]
-    found: Set[int] = set()
-    for generation in range(1, last + 1):
-        path = _claim_path(worker, block, generation)
-        holder, to = blocks.read_claim(path), blocks.begun_up_to(path)
-        if holder and to in order and holder[1].task in order:
-            found.update(order[order.index(holder[1].task) : order.index(to) + 1])
-    return found
-
-
-def _next_attempt(worker: Worker, turn: Turn, record: Optional[Record], died: Optional[Current]) -> int:
-    """The attempt that a task needs next, or 0."""
-    if died is not None:
-        last = died.attempt
-    elif record is None:
-        return turn.attempt
-    elif record.state == "NODE_FAIL":
-        last = record.attempt
-    else:
-        return 0
-    return last + 1 if last + 1 - worker.submission.attempt < MOST_DEATHS else 0
-
-
-def _records(worker: Worker, block: BlockId) -> Iterator[Record]:
-    path = blocks.block_path(worker.submission.path, block.block, block.generation, "records")
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except FileNotFoundError:
-        return
-    for line in blocks.whole_lines(content):
-        try:
-            yield blocks.record_from_line(line)
-        except ValueError:
-            pass  # a damaged line is no record: its task is open
