@@ -64,7 +64,8 @@ class Line:
         """Cut the connection that is open, and return the bytes that went up and down on it."""
         self.cut_now()
         count = self.folder / "plan.count"
-        wait_until(count.exists, "the end of a connection")
+        # It is there before its line is.
+        wait_until(lambda: count.exists() and count.read_text().endswith("\n"), "the end of a connection")
         up, down = count.read_text().splitlines()[-1].split()
         return int(up), int(down)
 
