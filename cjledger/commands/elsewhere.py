@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cjledger import ledger
-from cjledger.harvest import store
-from cjledger.harvest.manifest import RECORDS
 from cjledger.model import Manifest
 from cjledger.project import Project
 
@@ -36,7 +34,10 @@ def is_reachable(project: Project, manifest: Manifest) -> bool:
 
 def attempts(project: Project, package_id: str) -> list[dict[str, Any]]:
     """The newest harvested record of each task, by task: ``task`` and ``FIELDS``."""
-    from cjledger import query  # polars: for such packages alone
+    # polars: for such packages alone.
+    from cjledger import query
+    from cjledger.harvest import store
+    from cjledger.harvest.manifest import RECORDS
 
     tip, results = store.load(project.repo, package_id)
     paths, _ = store.readable(project.repo, package_id, tip, results.of(RECORDS))

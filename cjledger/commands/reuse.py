@@ -12,8 +12,6 @@ from typing import Any
 from cjledger import gitrepo, ledger, package
 from cjledger.commands import state
 from cjledger.commands.plan import Plan, tasks_of
-from cjledger.harvest import store
-from cjledger.harvest.manifest import RECORDS
 from cjledger.model import Environment, Linked, Manifest, Sweep
 from cjledger.project import Project, package_points
 from cjnode import points as numbering
@@ -93,7 +91,10 @@ def _candidates(project: Project, planned: Plan, wanted: Wanted) -> Iterator[tup
 
 
 def _completed(project: Project, package_id: str) -> list[int]:
-    from cjledger import query  # polars takes a quarter of a second, for those who ask to reuse
+    # polars takes a quarter of a second, for those who ask to reuse.
+    from cjledger import query
+    from cjledger.harvest import store
+    from cjledger.harvest.manifest import RECORDS
 
     tip, results = store.load(project.repo, package_id)
     shards, _ = store.readable(project.repo, package_id, tip, results.of(RECORDS))
