@@ -200,7 +200,7 @@ class _Caller:
                 rows = running.run_here(package, task, self._setting.workplace.root)
                 self._again = running.again(package)
         except SystemExit as ending:
-            code = _exit_code(ending)
+            code = running.exit_code(ending)
         except BaseException as problem:
             code = 1
             _print_exception(package)
@@ -208,15 +208,6 @@ class _Caller:
         sys.stdout.flush()
         sys.stderr.flush()
         return code, rows
-
-
-def _exit_code(ending: SystemExit) -> int:
-    if ending.code is None:
-        return 0
-    if isinstance(ending.code, int):
-        return ending.code & 0xFF
-    sys.stderr.write("%s\n" % (ending.code,))
-    return 1
 
 
 def _print_exception(package: Package) -> None:

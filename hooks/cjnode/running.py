@@ -155,7 +155,7 @@ def run_to_exit(
         if package.manifest["program"]["kind"] == "function":
             keep_rows(rows)
     except SystemExit as ending:
-        code = _exit_code(ending)
+        code = exit_code(ending)
     except KeyboardInterrupt:
         _report(package, code_root)
         code = 130
@@ -166,7 +166,8 @@ def run_to_exit(
     return _finish() or code
 
 
-def _exit_code(ending: SystemExit) -> int:
+def exit_code(ending: SystemExit) -> int:
+    """The exit code that the interpreter would end with; a message goes to standard error."""
     if ending.code is None:
         return 0
     if isinstance(ending.code, int):
