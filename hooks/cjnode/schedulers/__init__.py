@@ -6,7 +6,7 @@ numbered through the whole submission, from 1; a job knows its own by their inde
 
 import importlib
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from cjnode.errors import NodeError
 
@@ -187,6 +187,14 @@ def job_script(
         ' --package "$PACKAGE" --submission "$SUBMISSION"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def hint_for(said: str, hints: Iterable[Tuple[str, str]]) -> str:
+    """What to do about a refusal: the hint of the first pattern that is in the scheduler's words. Pure."""
+    for pattern, hint in hints:
+        if re.search(pattern, said):
+            return hint
+    return "change alloc or the resources, then git cj submit"
 
 
 def flag_lines(prefix: str, flags: List[str]) -> List[str]:

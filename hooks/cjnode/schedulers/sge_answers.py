@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from cjnode.errors import NodeError
 from cjnode.points import format_tasks
-from cjnode.schedulers import Account, Element, FullError, Limits, Status, UnclearError
+from cjnode.schedulers import Account, Element, FullError, Limits, Status, UnclearError, hint_for
 
 ERROR = "Eqw"  # the error state: such a job never starts by itself, and never ends
 
@@ -40,14 +40,7 @@ def submitted(code: int, out: str, err: str) -> str:
         raise FullError("Grid Engine takes no more jobs now: %s" % said, "git cj state in a while")
     if code <= 0 or _UNCLEAR.search(said):
         raise UnclearError("qsub: %s" % (said or "no job ID, exit %d" % code), "git cj state")
-    raise NodeError("qsub refused: %s" % (said or "exit %d" % code), _hint(said))
-
-
-def _hint(said: str) -> str:
-    for pattern, hint in _HINTS:
-        if re.search(pattern, said):
-            return hint
-    return "change alloc or the resources, then git cj submit"
+    raise NodeError("qsub refused: %s" % (said or "exit %d" % code), hint_for(said, _HINTS))
 
 
 def words(text: str) -> str:

@@ -4,7 +4,7 @@ import re
 from typing import Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
 from cjnode.errors import NodeError
-from cjnode.schedulers import Account, Element, FullError, Limits, Status, UnclearError
+from cjnode.schedulers import Account, Element, FullError, Limits, Status, UnclearError, hint_for
 
 # The fields asked of squeue. The name comes last, since it may hold anything, the separator too.
 QUEUE_FIELDS = "%i|%T|%r|%j"
@@ -80,7 +80,7 @@ def submitted(code: int, out: str, err: str) -> str:
         raise FullError("Slurm takes no more jobs now: %s" % words(err), "git cj state in a while")
     if code <= 0 or UNCLEAR.search(err):
         raise UnclearError("sbatch: %s" % (words(err) or "no job ID, exit %d" % code), "git cj state")
-    raise NodeError("sbatch refused: %s" % (words(err) or "exit %d" % code), _hint(err))
+    raise NodeError("sbatch refused: %s" % (words(err) or "exit %d" % code), hint_for(err, _HINTS))
 
 
 def words(err: str) -> str:
@@ -91,13 +91,6 @@ def words(err: str) -> str:
         if line and line not in said:
             said.append(line)
     return "; ".join(said)
-
-
-def _hint(err: str) -> str:
-    for pattern, hint in _HINTS:
-        if re.search(pattern, err):
-            return hint
-    return "change alloc or the resources, then git cj submit"
 
 
 def queue(out: str) -> List[Row]:

@@ -6,7 +6,16 @@ from xml.etree import ElementTree
 
 from cjnode.errors import NodeError
 from cjnode.points import format_tasks
-from cjnode.schedulers import Account, Element, FullError, Limits, Status, UnclearError, slurm_answers
+from cjnode.schedulers import (
+    Account,
+    Element,
+    FullError,
+    Limits,
+    Status,
+    UnclearError,
+    hint_for,
+    slurm_answers,
+)
 
 ID = re.compile(r"(\d+)(?:\[(\d*)\])?(?:\.(\S+))?\Z")
 
@@ -50,14 +59,7 @@ def submitted(code: int, out: str, err: str) -> str:
         raise FullError("the site takes no more jobs now: %s" % said, "git cj state in a while")
     if code <= 0 or _UNCLEAR.search(said) or slurm_answers.UNCLEAR.search(said):
         raise UnclearError("qsub: %s" % (said or "no job ID, exit %d" % code), "git cj state")
-    raise NodeError("qsub refused: %s" % (said or "exit %d" % code), _hint(said))
-
-
-def _hint(said: str) -> str:
-    for pattern, hint in _HINTS:
-        if re.search(pattern, said):
-            return hint
-    return "change alloc or the resources, then git cj submit"
+    raise NodeError("qsub refused: %s" % (said or "exit %d" % code), hint_for(said, _HINTS))
 
 
 def words(text: str) -> str:
