@@ -233,11 +233,7 @@ def _as_harvested(
 
 def was_submitted(project: Project, package_id: str) -> bool:
     """Whether this repository's ledgers say that the package was taken by its cluster."""
-    for name in ledger.chains(project.repo):
-        for entry in ledger.of_package(project.repo, name, package_id):
-            if entry.event in ("submitted", "retried"):
-                return True
-    return False
+    return bool(elsewhere.senders(project, package_id))
 
 
 def is_on_cluster(project: Project, package_id: str) -> bool:
