@@ -140,20 +140,16 @@ def _ask(
     project: Project, target: Target, tasks: bool, fresh: bool, spread: bool
 ) -> tuple[PackageState, list[TaskState]]:
     manifest = package.read_manifest(project.repo, target.package_id)
-    senders = elsewhere.senders(project, target.package_id)
-    if not senders:
-        return _unsubmitted(target, manifest)
-    theirs = ledger.agent(project.repo) not in senders
-    if theirs and not elsewhere.is_reachable(project, manifest):
-        return _as_harvested(project, target, manifest)
+    known = _unasked(project, target, manifest)
+    if known:
+        return known
     listing = tasks or manifest.tasks <= KEPT_TASKS
     request = {"packages": [target.package_id], "tasks": listing, "fresh": fresh, "spread": spread}
     lines = transport(project, manifest).call("state", request)
     found = _package(manifest, target.package_id, replies.one(lines, "state"))
-    if theirs and not found.jobs:  # it went to another person's account there
-        return _as_harvested(project, target, manifest)
-    if not replies.count(lines[0], "tasks"):  # its files were deleted there
-        return _as_harvested(project, target, manifest, "; ".join(found.problems))
+    instead = _instead(project, target, manifest, found, lines[0])
+    if instead:
+        return instead
     listed = [TaskState(**replies.task_fields(line, manifest.tasks)) for line in lines[1:]]
     keep(project, found, listed if found.final and len(listed) <= KEPT_TASKS else [])
     return found, listed
@@ -169,14 +165,11 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
             found[target.package_id] = kept
             continue
         manifest = package.read_manifest(project.repo, target.package_id)
-        senders = elsewhere.senders(project, target.package_id)
-        theirs = bool(senders) and ledger.agent(project.repo) not in senders
-        if theirs and not elsewhere.is_reachable(project, manifest):
-            found[target.package_id] = _as_harvested(project, target, manifest)[0]
-        elif senders:
-            asked.setdefault(manifest.cluster, []).append((target, manifest))
+        known = _unasked(project, target, manifest)
+        if known:
+            found[target.package_id] = known[0]
         else:
-            found[target.package_id] = _unsubmitted(target, manifest)[0]
+            asked.setdefault(manifest.cluster, []).append((target, manifest))
     for pairs in asked.values():
         request = {"packages": [target.package_id for target, _ in pairs], "tasks": False, "fresh": fresh}
         manifests = {target.package_id: manifest for target, manifest in pairs}
@@ -185,17 +178,10 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
             if package_id not in manifests:
                 continue
             told = _package(manifests[package_id], package_id, line)
-            if not told.jobs and elsewhere.is_elsewhere(project, package_id):
-                # It went to another person's account there.
-                found[package_id] = _as_harvested(project, Target(package_id), manifests[package_id])[0]
-                continue
-            if not replies.count(line, "tasks"):
-                where = Target(package_id)
-                words = "; ".join(told.problems)
-                found[package_id] = _as_harvested(project, where, manifests[package_id], words)[0]
-                continue
-            found[package_id] = told
-            keep(project, told, [])
+            instead = _instead(project, Target(package_id), manifests[package_id], told, line)
+            found[package_id] = instead[0] if instead else told
+            if not instead:
+                keep(project, told, [])
         for package_id in manifests.keys() - found.keys():
             raise CjError(
                 f"the cluster says nothing of {package_id[:12]}", f"git cj doctor {pairs[0][1].cluster}"
@@ -206,6 +192,31 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
 def _package(manifest: Manifest, package_id: str, line: dict[str, Any]) -> PackageState:
     fields = replies.package_fields(line, package_id, manifest.tasks)
     return PackageState(package_id, manifest.cluster, manifest.program.name, manifest.tasks, **fields)
+
+
+def _unasked(
+    project: Project, target: Target, manifest: Manifest
+) -> tuple[PackageState, list[TaskState]] | None:
+    """What is told of a package whose cluster cannot be asked; None when it is to be asked."""
+    senders = elsewhere.senders(project, target.package_id)
+    if not senders:
+        return _unsubmitted(target, manifest)
+    theirs = ledger.agent(project.repo) not in senders
+    if theirs and not elsewhere.is_reachable(project, manifest):
+        return _as_harvested(project, target, manifest)
+    return None
+
+
+def _instead(
+    project: Project, target: Target, manifest: Manifest, told: PackageState, line: dict[str, Any]
+) -> tuple[PackageState, list[TaskState]] | None:
+    """What is told instead of an answer that knows no tasks; None when the answer stands."""
+    if not told.jobs and elsewhere.is_elsewhere(project, target.package_id):
+        # It went to another person's account there.
+        return _as_harvested(project, target, manifest)
+    if not replies.count(line, "tasks"):  # its files were deleted there
+        return _as_harvested(project, target, manifest, "; ".join(told.problems))
+    return None
 
 
 def _as_harvested(
