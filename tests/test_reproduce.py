@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,11 @@ def test_the_packages_script_names_only_the_program_so_that_packages_share_it() 
 
 def test_no_name_of_the_joined_modules_is_defined_twice() -> None:
     text = script(manifest_of(Program("script", "PT.py"), SINGLE)).decode()
-    defined = [
-        line.split("(")[0].split(":")[0] for line in text.split("\n") if line.startswith(("def ", "class "))
-    ]
-    assert len(defined) == len(set(defined))
+    functions = re.findall(r"^(?:def|class) (\w+)", text, re.MULTILINE)
+    constants = re.findall(r"^(\w+)(?:: [^=\n]+)? = ", text, re.MULTILINE)
+    assert "main" in functions
+    assert "BAKED" in constants
+    assert sorted(functions + constants) == sorted({*functions, *constants})
 
 
 def test_hostile_names_and_messages_stay_within_the_comment() -> None:

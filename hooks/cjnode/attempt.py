@@ -173,7 +173,7 @@ def outcome_of(setting: Setting, number: int, ended: Ended) -> Outcome:
     if why == "time":
         state = "TIMEOUT"
         notes.append("ended after its time limit of %g s" % (setting.limit_s or 0))
-    elif why == "stop" and setting.life is not None and not setting.cancelled.has(number):
+    elif why == "stop" and setting.life is not None and not setting.cancelled.has_now(number):
         state, note = why_stopped(setting.life, setting.signals.number)
         notes.append(note)
     elif why:
@@ -197,7 +197,7 @@ def _why_killed(setting: Setting, number: int, killed_by: int) -> str:
     deadline = time.monotonic() + _SIGNALLED_TOO_S
     while time.monotonic() < deadline and not setting.signals.stopping:
         setting.signals.wait(_SIGNALLED_TOO_S / 10)
-    if setting.cancelled.has(number):
+    if setting.cancelled.has_now(number):
         return "cancel"
     return "stop" if setting.signals.stopping else ""
 

@@ -22,13 +22,17 @@ class Cancelled:
 
     def has(self, task: int) -> bool:
         """Whether the task was cancelled, as of a tenth of a second ago."""
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + LOOK_EVERY_S
+        if time.monotonic() >= self._next:
             self._look()
         return task in self._tasks
 
+    def has_now(self, task: int) -> bool:
+        """As ``has``, as of now: for what is decided once."""
+        self._look()
+        return task in self._tasks
+
     def _look(self) -> None:
+        self._next = time.monotonic() + LOOK_EVERY_S
         try:
             names = os.listdir(self._folder)
         except OSError:

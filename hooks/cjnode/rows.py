@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 _WAY_OUT = "return a dict, a list of dicts, a number, a string, None, or a data frame"
 
 # Values of these types are what they are in JSON, but for the numbers that are not finite.
-_PLAIN = frozenset((str, int, float, bool, type(None)))
+_PLAIN_TYPES = frozenset((str, int, float, bool, type(None)))
 _INFINITE = frozenset((math.inf, -math.inf))
 
 # json.dumps makes an encoder for each call; a function's task may take less time than that.
@@ -49,7 +49,7 @@ def rows_to_bytes(rows: List[Dict[str, Any]]) -> bytes:
 
 def _row(row: Dict[Any, Any]) -> Dict[str, Any]:
     for key, value in row.items():
-        if type(key) is not str or type(value) not in _PLAIN or value != value or value in _INFINITE:
+        if type(key) is not str or type(value) not in _PLAIN_TYPES or value != value or value in _INFINITE:
             break
     else:
         return row

@@ -5,7 +5,7 @@ import shlex
 from typing import Any, Dict, List, Optional, Tuple
 
 # What no shell ever reads as anything but itself (the characters shlex.quote leaves alone).
-_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+\Z")
+_UNQUOTED = re.compile(r"[A-Za-z0-9_@%+=:,./-]+\Z")
 _PIECE = re.compile(r"\{\{|\}\}|\$\{[^{}]*\}|\{([^{}]*)\}|\{|\}")
 
 
@@ -109,7 +109,7 @@ class _Place:
     def quoted(self, value: str, name: str) -> str:
         """The value as shell text that is read as exactly that value here."""
         self.previous = "x"
-        if _PLAIN.match(value):
+        if _UNQUOTED.match(value):
             return value
         strange = [mark for mark in self.stack if mark in "`#<"]
         if strange or self.escaped or "\0" in value:
