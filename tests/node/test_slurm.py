@@ -190,7 +190,7 @@ def test_the_id_is_read_with_and_without_a_clusters_name(out: str, job: str) -> 
         ),
         (-9, "", UnclearError, ""),
         (0, "", UnclearError, ""),
-        (1, "sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: …", NodeError, "--walltime"),
+        (1, "sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: …", NodeError, "with --time,"),
         (1, "sbatch: error: invalid partition specified: nope", NodeError, "--partition=NAME"),
         (1, "sbatch: error: Batch job submission failed: Invalid account …", NodeError, "--account=NAME"),
         (255, "sbatch: unrecognized option '--bogus'", NodeError, "man sbatch"),
