@@ -35,7 +35,7 @@ JSON: dict[str, tuple[str, ...]] = {
     ),
     "log": (
         '{"package":…,"date":…,"author":…,"agent":…,"cluster":…,"program":…,"tasks":N,"counts":{…} or null,'
-        '"message":…,"forgotten":false}',
+        '"message":…,"forgotten":false,"submitted":true}',
     ),
     "show": ("the manifest; for a task its package, task, seed, last record and params",),
     "errors": (

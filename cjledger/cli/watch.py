@@ -232,6 +232,7 @@ def log(
             launch.counts,
             output.colour(),
             output.width() - len(gone),
+            launch.submitted,
         )
         output.say(line + gone)
         output.say(fit(f"    {plain(launch.author)}, {plain(launch.agent)}", output.width()))

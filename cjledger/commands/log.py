@@ -15,7 +15,10 @@ from cjledger.quantities import check_count
 
 @dataclass(frozen=True)
 class Launch:
-    """One line of the log; ``counts`` is None where the state was never asked."""
+    """One line of the log; ``counts`` is None where the state was never asked.
+
+    ``submitted`` says whether a ledger here tells that its cluster took it.
+    """
 
     package_id: str
     date: str
@@ -27,6 +30,7 @@ class Launch:
     counts: dict[str, int] | None
     message: str
     forgotten: bool
+    submitted: bool
 
 
 def log(
@@ -45,7 +49,9 @@ def log(
     first, last = _moment(since), _moment(until)
     here = set(package_ids(project))
     found: list[Launch] = []
-    for entry in ledger.all_entries(project.repo):
+    told = ledger.all_entries(project.repo)
+    sent = {entry.package_id for entry in told if entry.event in ("submitted", "retried")}
+    for entry in told:
         if entry.event != "launched" or (package_id and entry.package_id != package_id):
             continue
         data = entry.data
@@ -67,6 +73,7 @@ def log(
                 known.counts if known else None,
                 data["message"],
                 entry.package_id not in here,
+                entry.package_id in sent,
             )
         )
         if limit is not None and len(found) == limit:

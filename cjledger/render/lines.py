@@ -45,10 +45,10 @@ def ended(counts: Mapping[str, int]) -> int:
     return sum(count for state, count in counts.items() if state not in _GOING_ON)
 
 
-def counts_words(counts: Mapping[str, int] | None, colour: bool = False) -> str:
-    """``440 COMPLETED, 1 FAILED``; ``not asked yet`` where nothing is known."""
+def counts_words(counts: Mapping[str, int] | None, colour: bool = False, unknown: str = "") -> str:
+    """``440 COMPLETED, 1 FAILED``; ``unknown`` or ``not asked yet`` where nothing is known."""
     if counts is None:
-        return "not asked yet"
+        return unknown or "not asked yet"
     known = [state for state in _ORDER if counts.get(state)]
     others = sorted(state for state in counts if state not in _ORDER and counts[state])
     return ", ".join(
@@ -83,23 +83,31 @@ def launch_line(
     counts: Mapping[str, int] | None,
     colour: bool = False,
     width: int = 80,
+    submitted: bool = True,
 ) -> str:
     """A launch: ``8ab7a5aa0123  2026-01-31 12:00  PT.py on local, 441 tasks: 441 COMPLETED``."""
     noun = "task" if tasks == 1 else "tasks"
     after = f" on {plain(cluster)}, {tasks} {noun}: "
-    return _named_line(f"{package_id[:12]}  {when}  ", program, after, counts, colour, width)
+    unknown = "" if submitted else "not submitted"
+    return _named_line(f"{package_id[:12]}  {when}  ", program, after, counts, colour, width, unknown)
 
 
 def _named_line(
-    before: str, name: str, after: str, counts: Mapping[str, int] | None, colour: bool, width: int
+    before: str,
+    name: str,
+    after: str,
+    counts: Mapping[str, int] | None,
+    colour: bool,
+    width: int,
+    unknown: str = "",
 ) -> str:
     """A line of which the name is cut where it is too long; many counts go to a line of their own."""
-    words = counts_words(counts)
+    words = counts_words(counts, unknown=unknown)
     shown, fixed = plain(name), columns_of(before + after)
     is_wide = fixed + min(columns_of(shown), NAME) + columns_of(words) > width
     room = width - fixed - (0 if is_wide else columns_of(words))
     line = f"{before}{fit(shown, max(NAME, room))}{after}"
-    return (line.rstrip() + "\n    " if is_wide else line) + counts_words(counts, colour)
+    return (line.rstrip() + "\n    " if is_wide else line) + counts_words(counts, colour, unknown)
 
 
 def progress_line(tasks: int, counts: Mapping[str, int], rate: float | None, width: int = 80) -> str:

@@ -77,9 +77,14 @@ def test_a_deployed_package_is_sent_later(shell: Shell) -> None:
     shell.write("model.py", FUNCTION)
     deployed = shell.lines("deploy", "model.py:fit", "local", "--sweep", "a=1:3")[0]
     assert deployed["jobs"] == []
+    assert "3 tasks: not submitted\n" in shell.cj("log")
+    assert shell.lines("log")[0]["submitted"] is False
     assert shell.lines("state")[0]["counts"] == {"PENDING": 3}
     assert shell.lines("state", "--all", "--watch")[0]["final"] is False  # what was not sent does not end
-    shell.cj("submit", deployed["package"][:8], "--wait")
+    shell.cj("submit", deployed["package"][:8])
+    assert "not asked yet" in shell.cj("log")
+    assert shell.lines("log")[0]["submitted"] is True
+    shell.cj("state", "@", "--watch")
     assert shell.lines("state")[0]["counts"] == {"COMPLETED": 3}
 
 
