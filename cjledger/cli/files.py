@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -156,7 +157,10 @@ def get(
 
     project = output.project()
     target = resolve(project, pid)
-    _fetched(files.get(project, target, glob, Path(folder or target.package_id[:8])), json)
+    place = folder or target.package_id[:8]
+    beside = f"{place}-{target.tasks[0] if target.tasks and len(target.tasks) == 1 else 'new'}"
+    again = ("get", pid or "@", *((glob,) if glob else ()), "-o", beside)
+    _fetched(files.get(project, target, glob, Path(place)), json, again)
 
 
 def gather(
@@ -172,11 +176,11 @@ def gather(
     from cjledger.commands import files
 
     project = output.project()
-    _fetched(files.gather(project, resolve(project, pid), glob, Path(folder)), json)
+    again = ("gather", glob, f"{folder.rstrip('/')}-new", *((pid,) if pid else ()))
+    _fetched(files.gather(project, resolve(project, pid), glob, Path(folder)), json, again)
 
 
-def _fetched(found: Fetched, json: bool) -> None:
-
+def _fetched(found: Fetched, json: bool, again: tuple[str, ...]) -> None:
     for path in found.written:
         if json:
             output.emit({"path": str(path), "written": True})
@@ -187,6 +191,8 @@ def _fetched(found: Fetched, json: bool) -> None:
             output.emit({"path": str(path), "written": False})
         else:
             output.note(f"kept, it is there with other content: {path}")
+    if found.kept:
+        output.note(f"hint: git cj {shlex.join(again)}")
 
 
 def errors(

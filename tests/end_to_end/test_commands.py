@@ -61,8 +61,20 @@ def test_files_come_home_without_overwriting(done: Shell, tmp_path: Path) -> Non
     names = sorted(path.name for path in (tmp_path / "all").iterdir())
     assert names == [f"results_{k:02d}.txt" for k in range(1, 13)]
     (tmp_path / "all/results_01.txt").write_text("mine")
-    done.run("git", "cj", "gather", "results.txt", str(tmp_path / "all"), code=None)
+    told = done.run("git", "cj", "gather", "results.txt", str(tmp_path / "all")).stderr
+    assert f"hint: git cj gather results.txt {tmp_path}/all-new\n" in told
     assert (tmp_path / "all/results_01.txt").read_text() == "mine"
+
+
+def test_a_second_task_s_files_do_not_pass_for_the_first_s(done: Shell, tmp_path: Path) -> None:
+    place = str(tmp_path / "one")
+    done.cj("get", "@/1", "-o", place)
+    told = done.run("git", "cj", "get", "@/2", "results.txt", "-o", place).stderr
+    assert f"kept, it is there with other content: {place}/results.txt\n" in told
+    hint = f"git cj get @/2 results.txt -o {place}-2"
+    assert told.endswith(f"hint: {hint}\n")
+    done.run(*hint.split())
+    assert (tmp_path / "one-2/results.txt").read_text() == done.cj("show", "@/2/results.txt")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "arrow", "txt"])
