@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 from typing import Any
 
 import pytest
@@ -63,10 +64,21 @@ def test_f25_a_line_that_cannot_be_is_refused(line: bytes) -> None:
 
 def test_f25_no_more_is_read_than_was_asked_for() -> None:
     most = most_bytes("fetch", {"package": PACKAGE, "items": [["1/000001-01", 0, 4], ["1/000001-01", 9, 7]]})
-    assert most == 7
+    assert most == 11
     assert next(frames(framed(b'{"bytes":7}\n1234567{}'), "0", most=most)).payload == b"1234567"
-    with pytest.raises(CjError, match="sends 8 bytes, where 7 were asked for"):
-        list(frames(framed(b'{"bytes":8}\n12345678'), "0", most=most))
+    with pytest.raises(CjError, match="sends 12 bytes, where at most 11 are taken"):
+        list(frames(framed(b'{"bytes":8}\n12345678{"bytes":4}'), "0", most=most))
+
+
+def test_f25_a_pull_of_more_than_this_machine_holds_is_refused() -> None:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    most = most_bytes("pull", {"package": PACKAGE, "positions": {}, "limit": 1 << 20})
+    assert 1 << 20 <= most <= memory // 4
+    head = json.dumps({"block": "1/000001-01", "records": [0, 1], "data": [[0, memory]]}).encode()
+    with pytest.raises(CjError, match=r"sends \d+ bytes, where at most"):
+        list(frames(framed(head), "0", most=most))
+    assert most_bytes("fetch", {"items": [["1/000001-01", 0, 1 << 50]]}) == memory // 4
+    assert most_bytes("state", {"packages": [PACKAGE]}) == 0
 
 
 def test_f25_noise_and_replies_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

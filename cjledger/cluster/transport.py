@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
@@ -16,6 +17,7 @@ Json = dict[str, Any]
 _CHUNK = 1 << 20
 _REACH = 1 << 42  # no data file is longer
 _LONGEST_LINE = 64 << 20
+_SMALL_MEMORY = 4 << 30  # where a system does not tell
 # A login that prints for ever, or a reply without end, would keep or fill this machine: 1,000,000 tasks are
 # 250 MB of lines, and a greeting of 1 MB has been seen.
 _MOST_NOISE = 64 << 20
@@ -75,7 +77,7 @@ def frames(
     """The frames between the nonce's lines; raises CjError on a refusal, LostReplyError on a torn reply.
 
     What the first of these lines says of the node half there goes to ``greeted``, with ``noise``: whether the
-    login printed something before it. No frame may have more than ``most`` bytes.
+    login printed something before it. All frames together may have at most ``most`` bytes.
     """
     begin, end = f"cj {nonce} begin".encode(), f"cj {nonce} end".encode()
     noise, size = b"", 0
@@ -90,7 +92,7 @@ def frames(
         raise LostReplyError("the cluster's reply ended early")
     greeting = line.removeprefix(begin).strip()
     greeted({**(_parsed(greeting) if greeting else {}), "noise": bool(noise.strip())})
-    size = 0
+    size = brought = 0
     while (line := source.readline(_LONGEST_LINE)).rstrip(b"\n") != end:
         if not line.endswith(b"\n"):
             raise LostReplyError("the cluster's reply ended early")
@@ -99,16 +101,30 @@ def frames(
             raise CjError("the cluster's reply has no end", "git cj doctor")
         head = _parsed(line)
         there = payload_bytes(head)
-        if there > most:
-            raise CjError(f"the cluster sends {there} bytes, where {most} were asked for", "git cj doctor")
+        brought += there
+        if brought > most:
+            raise CjError(
+                f"the cluster sends {brought} bytes, where at most {most} are taken", "git cj doctor"
+            )
         yield Frame(head, _exactly(source, there))
 
 
 def most_bytes(verb: str, request: Mapping[str, Any]) -> int:
-    """How many bytes may follow a line of the reply: ``fetch`` brings what was asked for, and no more."""
+    """How many bytes may follow the lines of the reply.
+
+    ``fetch`` brings what was asked for, and no more; ``pull`` its limit, or the files of a single task, which
+    can be larger. All of it is held in memory, so no reply may have more than a quarter of that.
+    """
     if verb == "fetch":
-        return max((int(item[2]) for item in request["items"]), default=0)
-    return _REACH if verb == "pull" else 0
+        return min(_memory_bytes() // 4, sum(int(item[2]) for item in request["items"]))
+    return max(int(request.get("limit") or 0), _memory_bytes() // 4) if verb == "pull" else 0
+
+
+def _memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return _SMALL_MEMORY
 
 
 def payload_bytes(head: Mapping[str, Any]) -> int:
