@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -184,6 +185,28 @@ def test_a_locale_that_is_not_there_changes_nothing(way: Transport, repo: Repo, 
     assert way.push(repo, package_id)["package"] == package_id
     wait_for(lambda: bool(state(way, package_id)["final"]))
     assert any("ünïcode\n".encode() in frame.payload for frame in pulled(way, package_id))
+
+
+@far_only
+def test_f26_a_hook_of_somebody_else_is_never_run(
+    ready: Transport, repo: Repo, root: Path, tmp_path: Path, said: list[str]
+) -> None:
+    for name in ("post-receive", "update"):
+        hook, ours = root / "hooks" / name, tmp_path / "ours"
+        if hook.exists():
+            hook.rename(ours)
+        hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        hook.chmod(0o755)
+        package_id = package(repo, text=f"print({name!r})\n")
+        with pytest.raises(CjError, match=re.escape(f"{hook} is not cjledger's hook")) as refusal:
+            ready.push(repo, package_id)
+        assert "git cj init" in refusal.value.hint
+        assert not (tmp_path / "ran").exists()
+        assert not said  # a refusal is no line that was lost: nothing is tried again
+        hook.unlink()
+        if ours.exists():
+            ours.rename(hook)
+        assert ready.push(repo, package_id)["package"] == package_id
 
 
 @far_only

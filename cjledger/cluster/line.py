@@ -10,6 +10,15 @@ from cjledger.cluster.outbox import Pushed
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
+from cjnode.owners import OURS
+
+# What takes a push in there, followed by the repository's path, in every login shell: git's own program,
+# once each hook that it would run is seen to be ours. `submit`, asked next, says which one is not.
+RECEIVE = (
+    'sh -c \'for f in "${0%repo.git}hooks"/* "$0"/hooks/*; do '
+    'case $f in *.sample|*.tmp) continue ;; esac; [ -e "$f" ] || continue; '
+    f'grep -q "{OURS}" "$f" || exit 1; done; exec git-receive-pack "$0"\''
+)
 
 
 class LostLineError(CjError):

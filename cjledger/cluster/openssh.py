@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from cjledger.cluster import hush, logins
-from cjledger.cluster.line import BusyLineError, Ended, LostLineError
+from cjledger.cluster.line import RECEIVE, BusyLineError, Ended, LostLineError
 from cjledger.cluster.logins import Patience
 from cjledger.cluster.masters import Master, master
 from cjledger.cluster.outbox import Pushed, persons_environment, push
@@ -101,12 +101,12 @@ class OpenSsh:
         return done
 
     def _push(self, repo: Repo, package_id: str, path: str) -> Pushed:
-        ssh, receive = self._session(), ""
+        ssh, receive = self._session(), RECEIVE
         if self.noisy.exists():
             mark = f"cj-{os.urandom(16).hex()}"
             ssh = (sys.executable, "-I", "-S", hush.__file__, mark, *ssh)
             # Every shell knows echo and &&; git quotes the path and appends it.
-            receive = f"echo && echo {mark} && git-receive-pack"
+            receive = f"echo && echo {mark} && {RECEIVE}"
         environment = {
             "GIT_ALLOW_PROTOCOL": "ssh",
             "GIT_SSH_COMMAND": shlex.join(ssh),

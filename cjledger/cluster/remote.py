@@ -85,9 +85,9 @@ class Remote:
             except CjError as problem:
                 # There was no node half any more: now there is, and it has not seen the package.
                 was_mended = self._read().seen != before.seen
-                if not pauses or not (was_mended or _was_cut(pushed)):
-                    # What a hook of somebody else's printed is not the reason.
-                    told = problem.message if NOT_OURS in problem.message else pushed or problem.message
+                is_refused = NOT_OURS in problem.message  # by RECEIVE, so git told of a connection that ended
+                if is_refused or not pauses or not (was_mended or _was_cut(pushed)):
+                    told = problem.message if is_refused else pushed or problem.message
                     raise CjError(
                         f"the push to {self.cluster.name} failed: {told}", problem.hint
                     ) from problem

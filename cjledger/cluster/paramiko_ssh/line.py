@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cjledger.cluster.line import LostLineError, Running
+from cjledger.cluster.line import RECEIVE, LostLineError, Running
 from cjledger.cluster.masters import Master, master
 from cjledger.cluster.outbox import Pushed
 from cjledger.cluster.paramiko_ssh import commands, pieces
@@ -60,7 +60,7 @@ class ParamikoLine:
     def push(self, repo: Repo, package_id: str, path: str) -> Pushed:
         """Push a package to the repository at ``path``. Never raises for a connection that ends meanwhile."""
         marker = f"cj-{os.urandom(8).hex()}"
-        with self._running(f"sh -c 'echo && echo {marker} && exec git-receive-pack {path}'", None) as command:
+        with self._running(f"echo && echo {marker} && {RECEIVE} {path}", None) as command:
             # What a login prints before would be noise in git's protocol.
             while (line := command.stdout.readline(_LONGEST_LINE)) and line.rstrip() != marker.encode():
                 pass
