@@ -58,17 +58,37 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
     if sight.gone:
         # What the job wrote between our reading and the scheduler's answer counts.
         read_records(progress, submission)
-        if waits(progress, submission) and (sight.lost or not began(submission)):
-            advice = ": git cj retry runs again what it left" if sight.lost else ""
-            progress.problems.append("job %s is gone%s" % (", ".join(jobs_of(submission)), advice))
-            progress.problems.extend(log_tails(submission))
+    stillborn = sight.gone and not began(submission)
+    if waits(progress, submission) and (sight.lost or stillborn):
+        progress.problems.append(_gone_words(jobs_of(submission), sight.lost, scheduler))
+        progress.problems.extend(log_tails(submission))
     if answer.trouble and jobs_of(submission) and not sight.lost:
         progress.problems.append(answer.trouble)
     where = positions(progress, submission)
     held = holders(submission, set(where.values()))
-    memory = _learn(root, scheduler, submission, sight, answer, held, where)
-    opened, busy = _open(progress, submission, sight, held, where, _ended(memory, answer, scheduler))
+    memory = _learn(root, scheduler, submission, sight, answer, held, where, stillborn)
+    ended = _ended(memory, answer, scheduler)
+    opened, busy = _open(progress, submission, sight, held, where, ended)
+    if stillborn and not sight.lost:
+        # Records may come to sight late on a shared file system: it is told, but not for good yet.
+        early = {task: ended.get(natural(submission, block)) for task, block in where.items()}
+        opened.update((task, _lost(opened[task], end)) for task, end in early.items() if end is not None)
+        busy = True
     return Settled(opened, busy, why_waiting(scheduler, sight))
+
+
+def _gone_words(jobs: List[str], is_lost: bool, scheduler: str) -> str:
+    words = "job %s is gone" % ", ".join(jobs)
+    if is_lost:
+        return words + ": git cj retry runs again what it left"
+    wait = "git cj state in %d s says for good what is lost" % ends.grace_s(scheduler)
+    return "%s, and no task was begun; %s" % (words, wait)
+
+
+def _lost(known: Open, end: End) -> Open:
+    """A task that its element never came to."""
+    state = "CANCELLED" if "CANCELLED" in (known.state, end.state) else "LOST"
+    return _ending(known, end)._replace(state=state)
 
 
 def _learn(
@@ -79,6 +99,7 @@ def _learn(
     answer: Answer,
     held: Dict[int, Holder],
     where: Dict[int, int],
+    stillborn: bool,
 ) -> Memory:
     """What is known of the elements that have open tasks, written down for the time it cannot be asked."""
     before = ends.remember(submission)
@@ -96,6 +117,8 @@ def _learn(
     if sight.lost:
         asked += [part for part in sight.parts if part.job is not None and part.job not in accounted]
         accounted += [part.job for part in asked if part.job is not None and part.job not in accounted]
+    elif stillborn:
+        asked += [part for part in sight.parts if of_interest.intersection(elements_of(part)) - set(ended)]
     if asked:
         told = ends.account(root, scheduler, asked)
         ended.update({element: end for element, end in told.items() if element in of_interest})
@@ -195,9 +218,7 @@ def _open(
         elif sight.lost:
             known = known._replace(state="LOST")
             if end is not None:
-                known = _ending(known, end)._replace(
-                    state="CANCELLED" if end.state == "CANCELLED" else "LOST"
-                )
+                known = _lost(known, end)
         opened[task] = known._replace(state="CANCELLED") if task in cancelled else known
     return opened, busy
 

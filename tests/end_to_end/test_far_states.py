@@ -101,6 +101,28 @@ def test_an_element_over_its_time_is_a_timeout(there: Shell, slurm_there: Far, g
     assert states(there, package) == {1: "TIMEOUT", 2: "COMPLETED"}
 
 
+@pytest.mark.parametrize("scheduler", ["slurm", "sge"])
+def test_elements_that_die_before_any_task_are_told_by_the_first_look_that_sees_their_end(
+    far: Callable[[str], Far], tmp_path: Path, scheduler: str
+) -> None:
+    cluster = far(scheduler)
+    shell = laptop(tmp_path / "work", cluster, root=tmp_path / "root")
+    shell.launch("run", "-c", "true", scheduler)  # Grid Engine's accounting begins with its first job
+    config = shell.folder / ".cjledger.toml"
+    config.write_text(config.read_text() + 'setup = ["echo no module matlab/R1066 >&2", "exit 3"]\n')
+    package = str(shell.lines("run", "-c", "echo {x}", scheduler, "--sweep", "x=1:3")[0]["package"])
+    cluster.wait_until_empty()
+    # Accounting of Grid Engine's comes a moment later.
+    wait_until(lambda: shell.lines("state", package, "--fresh")[0]["counts"] == {"LOST": 3}, "the truth", 30)
+    found = shell.lines("state", package)[0]
+    assert found["final"] is False
+    assert "no task was begun; git cj state in 60 s says for good what is lost" in found["problems"][0]
+    assert "no module matlab/R1066" in found["problems"][1]
+    assert {line["note"] for line in shell.lines("state", package, "--tasks")} == {
+        {"slurm": "the scheduler says FAILED: NonZeroExitCode", "sge": "the scheduler says FAILED"}[scheduler]
+    }
+
+
 def test_a_job_that_has_to_wait_says_why(there: Shell, go: Path) -> None:
     waiter(there, go)
     package = launched(there, "run", "wait.py", "slurm", "--alloc=--begin=now+1hour")

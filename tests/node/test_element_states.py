@@ -150,6 +150,45 @@ def test_accounting_tells_of_an_element_that_is_listed_no_more(array: Root, slur
     assert len(slurm.calls("sacct")) == asked  # what is known is not asked again
 
 
+def test_elements_that_died_before_any_task_are_told_at_the_first_look(array: Root, slurm: FakeSlurm) -> None:
+    (array.submission(1) / "elements.log").write_text("module: no such module: matlab/R1066\n")
+    rows(slurm, *(f"7_{k}|FAILED|NonZeroExitCode" for k in (1, 2, 3, 4)), "7_5|CANCELLED|None")
+    head, first, *_ = ask(array, tasks=True)
+    assert (head["counts"], head["final"]) == ({"LOST": 4, "CANCELLED": 1}, False)
+    assert (first["state"], first["note"]) == ("LOST", "the scheduler says FAILED: NonZeroExitCode")
+    gone, log = head["problems"]
+    assert gone.startswith("job 7 is gone, and no task was begun; git cj state in 60 s says for good")
+    assert "no such module: matlab/R1066" in log
+    age(array, "gone.json")
+    head = ask(array)[0]
+    assert (head["counts"], head["final"]) == ({"LOST": 4, "CANCELLED": 1}, True)
+    assert head["problems"][0] == "job 7 is gone: git cj retry runs again what it left"
+
+
+def test_accounting_tells_at_the_first_look_of_elements_that_never_began(
+    array: Root, slurm: FakeSlurm
+) -> None:
+    rows(slurm)
+    head = ask(array)[0]
+    assert (head["counts"], head["final"]) == ({"PENDING": 5}, False)  # no accounting: nothing is known yet
+    assert "no task was begun" in head["problems"][0]
+    os.unlink(array.path / "scheduler" / "accounting.json")
+    slurm.say("accounts", "".join(f"7_{k}|OUT_OF_MEMORY|0:125|12K|None|{NAME}\n" for k in range(1, 6)))
+    head, first, *_ = ask(array, tasks=True)
+    assert (head["counts"], head["final"]) == ({"LOST": 5}, False)
+    assert first["note"] == "the scheduler says OUT_OF_MEMORY"
+
+
+def test_a_record_that_comes_to_sight_late_outranks_the_first_look(array: Root, slurm: FakeSlurm) -> None:
+    rows(slurm, *(f"7_{k}|FAILED|NonZeroExitCode" for k in range(1, 6)))
+    assert ask(array)[0]["counts"] == {"LOST": 5}
+    for k in range(1, 6):
+        claim(array, k, k, 0)
+        array.append(f"1/{k:06d}-01", [record(k, "FAILED")])
+    head = ask(array)[0]
+    assert (head["counts"], head["final"]) == ({"FAILED": 5}, True)
+
+
 def test_an_element_cancelled_alone_leaves_its_task_to_the_others(array: Root, slurm: FakeSlurm) -> None:
     rows(slurm, "7_[1,3-5]|PENDING|Resources", "7_2|CANCELLED|None")
     assert states(array) == ["PENDING"] * 5

@@ -258,7 +258,7 @@ def test_a_job_that_died_before_any_task_shows_the_end_of_its_log(root: Root) ->
     (line,) = ask(root)
     assert line["counts"] == {"PENDING": 5}
     assert line["problems"] == [
-        f"job {root.job()} is gone",
+        f"job {root.job()} is gone, and no task was begun; git cj state in 2 s says for good what is lost",
         "element 2 of submission 1 said: module: not found\n\ufffd: python3 missing",
     ]
 
