@@ -50,6 +50,7 @@ class Resources:
     walltime_s: int | None = None
     alloc: tuple[str, ...] = ()
     jobs: int | None = None
+    priority: int | None = None  # of the package's jobs: higher goes first
 
 
 @dataclass(frozen=True)

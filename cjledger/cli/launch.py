@@ -1,4 +1,4 @@
-"""run, parrun, deploy, pardeploy, extend, submit."""
+"""run, parrun, deploy, pardeploy, extend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cjledger.cli.launch_options import (
     SweepOption,
     Wait,
 )
-from cjledger.cli.options import Json, Pid, Yes
+from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve
 from cjledger.render import fit, plain, plain_lines, table
@@ -128,7 +128,7 @@ def _launch(given: dict[str, Any], rest: tuple[str, ...], loops: bool) -> None:
 
         request = _request(project, given, rest, loops)
         done = launching.launch(project, request, output.note, begun)
-    _show(done, given["json"])
+    show(done, given["json"])
     if given["wait"] and request.submit and done.tasks:
         from cjledger.cli.following import wait_for
 
@@ -181,6 +181,7 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         tasks_per_node=given["ntasks_per_node"],
         alloc=tuple(given["alloc"]),
         jobs=given["jobs"],
+        priority=given["priority"],
         submit=not given["no_submit"],
         allow_large=given["allow_large"],
         allow_secret=tuple(given["allow_secret"]),
@@ -215,7 +216,8 @@ def _dry_run(project: Project, request: LaunchRequest, json: bool) -> None:
         output.say(f"… {planned.tasks - _SHOWN} more: --json lists all")
 
 
-def _show(done: Launched, json: bool) -> None:
+def show(done: Launched, json: bool) -> None:
+    """Tell of a package that was launched or sent."""
     if json:
         output.emit(
             {
@@ -275,24 +277,8 @@ def extend(
         reuse=reuse,
     )
     done = extending.extend(project, resolve(project, pid), more, output.note)
-    _show(done, json)
+    show(done, json)
     if wait and done.tasks:
         from cjledger.cli.following import wait_for
 
-        wait_for(project, Target(done.package_id), to=sys.stderr)
-
-
-def submit(pid: Pid = None, yes: Yes = False, wait: Wait = False, json: Json = False) -> None:
-    """Send a package that was deployed, or whose sending failed.
-
-    Sending twice submits once. A package of somebody else's, which came by git cj sync, is sent with --yes
-    only: its code will run as you.
-    """
-    from cjledger.cli.following import wait_for
-    from cjledger.commands import submit as sending
-
-    project = output.project(prompts=True)
-    done = sending.submit(project, resolve(project, pid), output.note, trusted=yes)
-    _show(done, json)
-    if wait:
         wait_for(project, Target(done.package_id), to=sys.stderr)

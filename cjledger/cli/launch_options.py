@@ -76,6 +76,15 @@ Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", help="Processor
 Gpus = Annotated[int | None, typer.Option("--gpus", metavar="N", help="Graphics processors a task.")]
 Nodes = Annotated[int | None, typer.Option("--nodes", metavar="N", help="Nodes a job.")]
 Ntasks = Annotated[int | None, typer.Option("--ntasks-per-node", metavar="N", help="Processes on each node.")]
+Priority = Annotated[
+    int | None,
+    typer.Option(
+        "--priority",
+        metavar="N",
+        help="Which of your packages go first: -1000 to 1000, the higher the earlier. Slurm and Grid Engine "
+        "let users go down from 0 only.",
+    ),
+]
 Alloc = Annotated[
     list[str], typer.Option("--alloc", metavar="FLAGS", help="Flags passed to the scheduler unread.")
 ]
@@ -132,6 +141,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "ntasks_per_node": (Ntasks, None),
     "alloc": (Alloc, []),
     "jobs": (Jobs, None),
+    "priority": (Priority, None),
     "dry_run": (DryRun, False),
     "no_submit": (NoSubmit, False),
     "wait": (Wait, False),

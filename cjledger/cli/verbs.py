@@ -33,7 +33,7 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("deploy", "launch", _PROGRAM, "Make a package as run does, without submitting it."),
             Verb("pardeploy", "launch", _NEST, "Make a package as parrun does, without submitting it."),
             Verb("extend", "launch", "[PID] [OPTIONS]", "Add points to an experiment, also while it runs."),
-            Verb("submit", "launch", "[PID]", "Send a package that was deployed, or whose sending failed."),
+            Verb("submit", "sending", "[PID]", "Send a package that was deployed, or whose sending failed."),
         ),
     ),
     (

@@ -20,6 +20,7 @@ from cjledger.model import Cluster, Point, Program, Resources, Snapshot, Sweep
 from cjledger.project import Project
 from cjledger.quantities import check_count
 from cjnode import points as numbering
+from cjnode.errors import NodeError
 
 Announce = Callable[[str], None]
 
@@ -57,6 +58,7 @@ class LaunchRequest:
     tasks_per_node: int | None = None
     alloc: tuple[str, ...] = ()
     jobs: int | None = None
+    priority: int | None = None
     submit: bool = True
     allow_large: bool = False
     allow_secret: tuple[str, ...] = ()
@@ -168,6 +170,7 @@ def _resources(request: LaunchRequest, where: Cluster) -> Resources:
         ("--jobs", request.jobs),
     ):
         check_count(option, count)
+    check_priority(where, request.priority)
     own = where.resources
     return Resources(
         nodes=request.nodes or own.nodes,
@@ -178,7 +181,20 @@ def _resources(request: LaunchRequest, where: Cluster) -> Resources:
         walltime_s=config.parse_walltime(request.walltime) if request.walltime else own.walltime_s,
         alloc=own.alloc + request.alloc,
         jobs=request.jobs or own.jobs,
+        priority=request.priority,
     )
+
+
+def check_priority(where: Cluster, priority: int | None) -> None:
+    """Refuse a priority that the cluster's scheduler would not grant. Raises CjError."""
+    if priority is None:
+        return
+    from cjnode.schedulers.priority import check
+
+    try:
+        check(where.scheduler, priority)
+    except NodeError as problem:
+        raise CjError(problem.error, problem.hint) from None
 
 
 def _interpreter() -> str:

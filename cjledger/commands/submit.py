@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from cjledger import cluster, config, environments, ledger, package
 from cjledger.cluster import replies
 from cjledger.commands import state
+from cjledger.commands.plan import check_priority
 from cjledger.errors import CjError
 from cjledger.ledger import Entry
 from cjledger.model import Cluster, Manifest
@@ -42,11 +43,18 @@ def launched(manifest: Manifest, package_id: str, jobs: tuple[str, ...]) -> Laun
     )
 
 
-def submit(project: Project, target: Target, announce: Announce, *, trusted: bool = False) -> Launched:
+def submit(
+    project: Project,
+    target: Target,
+    announce: Announce,
+    *,
+    trusted: bool = False,
+    priority: int | None = None,
+) -> Launched:
     """Send a package that was launched without submitting, or whose submission failed. Idempotent.
 
     Another person's package, which came by a sync, is sent only when it is ``trusted``: its code will run
-    as the one who sends it.
+    as the one who sends it. ``priority`` counts instead of the package's own.
     """
     manifest = package.read_manifest(project.repo, target.package_id)
     if not trusted and not _is_ours(project, manifest):
@@ -55,9 +63,25 @@ def submit(project: Project, target: Target, announce: Announce, *, trusted: boo
             f"git cj show {target.package_id[:8]} --diff, then git cj submit {target.package_id[:8]} --yes",
         )
     where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
+    if priority is not None:
+        _wish(project, target, where, priority, announce)
     jobs = send(project, target.package_id, manifest, where, announce, None)
     state.forget(project, target.package_id)
     return replace(launched(manifest, target.package_id, jobs), report=())
+
+
+def _wish(project: Project, target: Target, where: Cluster, priority: int, announce: Announce) -> None:
+    """Tell the cluster of a priority before the package comes: the push alone submits it."""
+    check_priority(where, priority)
+    if state.is_on_cluster(project, target.package_id):
+        raise CjError(
+            f"{target.short} was submitted already, and keeps its priority",
+            f"git cj cancel {target.package_id[:8]}, then launch it again",
+        )
+    way = cluster.transport(where, project.repo.cj_dir, project.contact)
+    if cluster.ensure_ready(way, project.repo):
+        announce(f"cluster {where.name}: set up in {where.root}")
+    way.call("prepare", {"wish": {"package": target.package_id, "priority": priority}})
 
 
 def _is_ours(project: Project, manifest: Manifest) -> bool:

@@ -228,4 +228,5 @@ def _job(what: _Bringing, parts: List[Part], part: Part) -> Job:
     resources = dict(what.fields["resources"])
     resources["jobs"] = throttle(what.intent.get("jobs"), parts, part.number)
     name = layout.job_name(package, submission, part.number)
-    return Job(name, package, submission, part.first, part.elements, script, log, resources)
+    priority = int(what.intent.get("priority") or 0)
+    return Job(name, package, submission, part.first, part.elements, script, log, resources, priority)

@@ -70,6 +70,11 @@ def mark_path(root: str, package: str, submission: int) -> str:
     return os.path.join(backlog_path(root), "%s-%d.json" % (package, submission))
 
 
+def wish_path(root: str, package: str) -> str:
+    """What was asked for a package's submissions besides its manifest."""
+    return os.path.join(root, "wishes", package + ".json")
+
+
 def asked_path(root: str, name: str) -> str:
     """What was learnt from the scheduler last, kept so that it is not asked too often."""
     return os.path.join(root, "scheduler", name)

@@ -74,6 +74,9 @@ def _program(value: Any) -> bool:
 def _resources(value: Any) -> bool:
     if not isinstance(value, dict) or not _texts(value.get("alloc")):
         return False
+    priority = value.get("priority")  # packages that were made before it was known lack it
+    if priority is not None and type(priority) is not int:
+        return False
     return all(key in value and (value[key] is None or _count(value[key])) for key in _RESOURCES)
 
 

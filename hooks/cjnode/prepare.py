@@ -4,11 +4,12 @@ import os
 import time
 from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional
 
-from cjnode import building, datalinks, environment, manifest, processes
+from cjnode import building, datalinks, environment, layout, manifest, processes
 from cjnode.blocks import canonical
 from cjnode.environment import NOTE, Wanted
 from cjnode.errors import NodeError
-from cjnode.files import read_json
+from cjnode.files import json_bytes, read_json, replace
+from cjnode.schedulers import priority as priorities
 
 LOOK_S = 0.2
 TELL_S = 5.0  # between two lines on how far it is; they keep the connection from looking idle, too
@@ -22,7 +23,7 @@ Sign = NamedTuple("Sign", [("mark", int), ("at", float)])
 
 
 def prepare(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
-    """The verb: ``{"environment":{…} or null,"data":[…]}``.
+    """The verb: ``{"environment":{…} or null,"data":[…],"wish":{"package":…,"priority":N}}``.
 
     Lines ``{"progress":…}`` as it goes on, then one for the environment.
     """
@@ -34,6 +35,8 @@ def prepare(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     out.flush()
     fields = request.get("environment")
     data = request.get("data")
+    if request.get("wish"):
+        _wish(root, request["wish"])
     if data:
         if not manifest.is_data(data):
             raise NodeError("prepare: the data is wrong")
@@ -42,6 +45,17 @@ def prepare(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         if not isinstance(fields, dict):
             raise NodeError("prepare: the environment is no object")
         say(ensure(root, environment.wanted_from_json(fields), say))
+
+
+def _wish(root: str, wish: Dict[str, Any]) -> None:
+    """Keep what is asked for the submissions of a package that will come."""
+    priority = wish.get("priority")
+    layout.checked_package(root, wish.get("package"))
+    if type(priority) is not int:
+        raise NodeError("prepare: the priority is no number: %r" % (priority,))
+    priorities.check(layout.scheduler(root), priority)
+    os.makedirs(os.path.join(root, "wishes"), 0o700, exist_ok=True)
+    replace(layout.wish_path(root, wish["package"]), json_bytes({"priority": priority}))
 
 
 def ensure(root: str, wanted: Wanted, say: Say) -> Dict[str, Any]:

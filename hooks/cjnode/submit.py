@@ -176,7 +176,7 @@ def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str
         block = -(-count // min(count, request.elements or MOST_ELEMENTS))
         elements = -(-count // block)
         parts = divide(elements, _limits(root, fields))
-    return {
+    intent = {
         "package": request.package,
         "submission": request.submission,
         "name": layout.job_name(request.package, request.submission),
@@ -189,6 +189,19 @@ def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str
         "jobs": wanted,
         "created": now(),
     }
+    priority = _priority(root, request, fields)
+    if priority:
+        intent["priority"] = priority
+    return intent
+
+
+def _priority(root: str, request: Request, fields: Dict[str, Any]) -> int:
+    """The package's own, or what ``prepare`` was told before the package came."""
+    wish = read_json(layout.wish_path(root, request.package)) or {}
+    priority = int(wish.get("priority") or fields["resources"].get("priority") or 0)
+    if priority:
+        importlib.import_module("cjnode.schedulers.priority").check(fields["scheduler"], priority)
+    return priority
 
 
 def _tasks(request: Request, all_tasks: int) -> Tuple[str, int]:
@@ -233,7 +246,10 @@ def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any
     if found:
         return found[0]
     package, submission, elements = intent["package"], intent["submission"], intent["elements"]
-    job = schedulers.Job(intent["name"], package, submission, 1, elements, "", "", fields["resources"])
+    priority = int(intent.get("priority") or 0)
+    job = schedulers.Job(
+        intent["name"], package, submission, 1, elements, "", "", fields["resources"], priority
+    )
     try:
         return schedulers.submit("local", root, job)
     except NodeError as problem:

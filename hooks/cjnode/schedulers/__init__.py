@@ -39,6 +39,7 @@ Job = NamedTuple(
         ("script", str),  # the file to hand over: directives, then the call of .cj/job.sh
         ("log", str),  # where elements and scheduler append what tasks did not print
         ("resources", Dict[str, Any]),
+        ("priority", int),  # higher goes first; 0 asks for nothing
     ],
 )
 

@@ -93,6 +93,8 @@ def description(job: Job) -> str:
         expired += " || JobStatus == 2 && time() - JobCurrentStartDate > %d" % (asked["walltime_s"] + 60)
     lines.append("periodic_remove = " + expired)
     lines += flag_lines("", asked.get("alloc") or [])
+    if job.priority:
+        lines.append("priority = %d" % job.priority)
     limit = asked.get("jobs")
     if limit and limit < job.elements:
         lines.append("max_materialize = %d" % limit)

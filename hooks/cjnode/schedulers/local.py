@@ -4,6 +4,7 @@
 element-<e>-<i>.json (the i-th start of element e), held, log and, when all is over, done.json.
 """
 
+import importlib
 import os
 import signal
 from typing import Dict, List, Optional
@@ -30,10 +31,12 @@ def submit(root: str, job: Job) -> str:
     """Start a job's pool and return its name. A pool of that name that lives goes on alone."""
     folder = pool.job_folder(root, job.name)
     os.makedirs(folder, 0o700, exist_ok=True)
-    create_json(
-        os.path.join(folder, "job.json"),
-        {"package": job.package, "submission": job.submission, "elements": job.elements},
-    )
+    fields = {"package": job.package, "submission": job.submission, "elements": job.elements}
+    if job.priority:
+        fields["priority"] = job.priority
+    create_json(os.path.join(folder, "job.json"), fields)
+    if job.priority > 0:
+        importlib.import_module("cjnode.schedulers.ranks").enter(root, job.name)
     if not pool.launch(root, job.name):
         raise NodeError("the job's pool of processes did not start: see %s/log" % folder, "git cj doctor")
     return job.name
@@ -54,11 +57,18 @@ def poll(root: str, jobs: List[str]) -> Dict[str, Status]:
             continue
         elements = pool.elements(folder)
         if _owner_lives(folder):
-            waiting = "HELD" if os.path.exists(os.path.join(folder, "held")) else "PENDING"
-            found[job] = Status("RUNNING" if elements else waiting, "", "", {})
+            found[job] = Status("RUNNING", "", "", {}) if elements else _waiting(root, job)
         elif any(processes.alive(who) for who in elements):
             found[job] = Status("RUNNING", "", "", {})
     return found
+
+
+def _waiting(root: str, job: str) -> Status:
+    """What is said of a job that has not started its elements."""
+    if os.path.exists(os.path.join(pool.job_folder(root, job), "held")):
+        return Status("HELD", "", "", {})
+    ranks = importlib.import_module("cjnode.schedulers.ranks")
+    return Status("PENDING", ranks.WAITS if ranks.is_behind(root, job) else "", "", {})
 
 
 def cancel(root: str, job: str) -> None:

@@ -82,7 +82,8 @@ def submit(root: str, job: Job) -> str:
     with open(job.script, "rb") as file:
         script = file.read()
     try:
-        done = run(root, submit_command(job), stdin=script, environ=commands.job_environment(root))
+        words = submit_command(job) + (_user_priority(root, job.priority) if job.priority else [])
+        done = run(root, words, stdin=script, environ=commands.job_environment(root))
     except MissingError:
         raise
     except SilentError as problem:
@@ -108,6 +109,27 @@ def submit_command(job: Job) -> List[str]:
             name += "%%%d" % limit
     # Without -o each element's report comes by mail. -rn: no second run of it by the queue's own choice.
     return ["bsub", "-J", name, "-o", "/dev/null", "-rn"]
+
+
+def _user_priority(root: str, priority: int) -> List[str]:
+    """The option for a job's priority: LSF counts from 1, and who asks for none has the middle of the range.
+
+    https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=mode-specify-job-priority-bsub-sp
+    """
+    found = re.search(r"MAX_USER_PRIORITY *= *([0-9]+)", run(root, ["bparams", "-l"]).out)
+    most = int(found.group(1)) if found else 0
+    if not most:
+        raise NodeError(
+            "priority %d: this LSF lets nobody order their jobs (MAX_USER_PRIORITY is not set)" % priority,
+            "launch without --priority",
+        )
+    middle = most // 2
+    if not 1 <= middle + priority <= most:
+        raise NodeError(
+            "priority %d: this LSF takes %d to %d" % (priority, 1 - middle, most - middle),
+            "--priority %d" % (1 - middle if priority < 0 else most - middle),
+        )
+    return ["-sp", "%d" % (middle + priority)]
 
 
 def find(root: str, name: str) -> List[str]:

@@ -106,6 +106,8 @@ def submit_command(job: Job) -> List[str]:
     # What is printed goes to the log by the script itself: a path here would be a file an element, and one
     # file for all would be written over by each. /dev/null is copied nowhere (src/resmom/stage_func.c).
     words += ["-j", "oe", "-o", "/dev/null"]
+    if job.priority:
+        words += ["-p", "%d" % job.priority]
     if job.elements > 1:  # a range of one is refused; arrays can be started again, always
         limit = job.resources.get("jobs")
         words += ["-J", "1-%d%s" % (job.elements, "%%%d" % limit if limit and limit < job.elements else "")]

@@ -1,5 +1,6 @@
 """One local job's pool: a detached process that starts the elements and outlives whoever asked for it."""
 
+import importlib
 import os
 import re
 import signal
@@ -23,9 +24,14 @@ _OWNER = re.compile(r"owner-([0-9]+)\.json\Z")
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM}
 
 
+def is_job(name: str) -> bool:
+    """Whether a name is one of a local job."""
+    return _JOB.match(name) is not None
+
+
 def job_folder(root: str, job: str) -> str:
     """Where a job's own files lie."""
-    if not _JOB.match(job):
+    if not is_job(job):
         raise NodeError("not a job: %r" % job)
     return os.path.join(root, "scheduler", job)
 
@@ -157,6 +163,7 @@ def run(root: str, job: str) -> None:
             file.write("the job could not start: %s\n" % problem)
         codes = {}
     create_json(os.path.join(folder, "done.json"), {"exit_codes": codes, "ended": now()})
+    importlib.import_module("cjnode.schedulers.ranks").leave(root, job)
     print("%s pool %d ends: %s" % (now(), os.getpid(), codes), flush=True)
 
 
@@ -184,8 +191,10 @@ class _Pool:
         return self._codes
 
     def _released(self) -> bool:
-        """Wait while the job is held. False when it is to end."""
-        while os.path.exists(os.path.join(self._folder, "held")):
+        """Wait while the job is held or others go before it. False when it is to end."""
+        # Loaded here: it looks at pools itself.
+        is_behind = importlib.import_module("cjnode.schedulers.ranks").is_behind
+        while os.path.exists(os.path.join(self._folder, "held")) or is_behind(self._root, self._job):
             signal.setitimer(signal.ITIMER_REAL, 0.5)
             if signal.sigwait(_SIGNALS) in (signal.SIGTERM, signal.SIGINT):
                 return False

@@ -92,6 +92,8 @@ def submit_command(root: str, job: Job, environment: Dict[str, str]) -> List[str
     log = "/dev/null" if re.search("[$:,]", job.log) else job.log
     argv = ["qsub", "-terse", "-b", "n", "-N", job.name, "-wd", root, "-j", "y", "-o", log]
     argv += ["-ac", "cj_package=" + job.package]
+    if job.priority:
+        argv += ["-p", "%d" % job.priority]
     # Never -V: the hook's environment is not the job's. A name without a value passes this process's.
     names = sorted(name for name in environment if _NAME.match(name) and not _NOT_PASSED.match(name))
     if names:

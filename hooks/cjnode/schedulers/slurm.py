@@ -69,6 +69,8 @@ def submit_command(root: str, job: Job) -> List[str]:
     # Slurm replaces %a and the like in the log's name.
     argv += ["--chdir=" + root, "--output=" + job.log.replace("%", "%%"), "--open-mode=append"]
     argv += ["--export=ALL"]
+    if job.priority < 0:
+        argv.append("--nice=%d" % -job.priority)
     if job.elements > 1:
         at_once = job.resources.get("jobs")
         argv.append("--array=1-%d" % job.elements + ("%%%d" % at_once if at_once else ""))

@@ -23,6 +23,7 @@ from cjnode.schedulers import (
     torque_answers,
 )
 from cjnode.schedulers.commands import Done, MissingError, SilentError, run
+from cjnode.schedulers.priority import check
 
 REASONS = {
     "Q": "it waits for free nodes",
@@ -73,6 +74,8 @@ def submit_command(root: str, job: Job) -> List[str]:
     """The argv of qsub for one part, run in the root. Pure."""
     # What tasks do not print goes to the log by the script itself; a path here would be a file an element.
     argv = ["qsub", "-N", job.name, "-j", "oe", "-o", "/dev/null"]
+    if job.priority:
+        argv += ["-p", "%d" % job.priority]
     if job.elements > 1:
         at_once = job.resources.get("jobs")
         argv += ["-t", "1-%d" % job.elements + ("%%%d" % at_once if at_once else "")]
@@ -82,6 +85,9 @@ def submit_command(root: str, job: Job) -> List[str]:
 
 def submit(root: str, job: Job) -> str:
     """Hand the job's script to qsub and return its ID."""
+    if job.priority and _is_over_slurm(run(root, ["qstat", "-x"])):
+        check("slurm", job.priority)
+        job = job._replace(priority=-job.priority)  # that qsub hands -p on as --nice
     try:
         done = run(root, submit_command(root, job), environ=commands.job_environment(root))
     except MissingError:

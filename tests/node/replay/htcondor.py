@@ -24,6 +24,7 @@ COMMANDS = {
     "allowed_execute_duration": r"[1-9][0-9]*",
     "periodic_remove": r"[\w\s=&|()<>+-]+",
     "max_materialize": r"[1-9][0-9]*",
+    "priority": r"-?[0-9]+",
     "requirements": r".+",
 }
 ATTRIBUTES = {

@@ -22,6 +22,7 @@ BSUB: dict[str, str | None] = {
     "-P": r"\S+",
     "-G": r"\S+",
     "-env": r".+",
+    "-sp": r"[1-9][0-9]*",
     "-rn": None,
     "-r": None,
 }

@@ -1,0 +1,29 @@
+"""submit."""
+
+from __future__ import annotations
+
+import sys
+
+from cjledger.cli import output
+from cjledger.cli.launch import show
+from cjledger.cli.launch_options import Priority, Wait
+from cjledger.cli.options import Json, Pid, Yes
+from cjledger.project import Target, resolve
+
+
+def submit(
+    pid: Pid = None, priority: Priority = None, yes: Yes = False, wait: Wait = False, json: Json = False
+) -> None:
+    """Send a package that was deployed, or whose sending failed.
+
+    Sending twice submits once. A package of somebody else's, which came by git cj sync, is sent with --yes
+    only: its code will run as you.
+    """
+    from cjledger.cli.following import wait_for
+    from cjledger.commands import submit as sending
+
+    project = output.project(prompts=True)
+    done = sending.submit(project, resolve(project, pid), output.note, trusted=yes, priority=priority)
+    show(done, json)
+    if wait:
+        wait_for(project, Target(done.package_id), to=sys.stderr)
