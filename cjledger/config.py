@@ -231,6 +231,7 @@ SCHEMA: Schema = {
                 "memory": _quantity(parse_memory),
                 "walltime": _quantity(parse_walltime),
                 "jobs": _count,
+                "workers": _count,
             },
             "alloc": _texts,
             "environment": _choice(ENVIRONMENTS),

@@ -51,6 +51,7 @@ class Resources:
     alloc: tuple[str, ...] = ()
     jobs: int | None = None
     priority: int | None = None  # of the package's jobs: higher goes first
+    workers: int | None = None
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,7 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         alloc=tuple(given["alloc"]),
         jobs=given["jobs"],
         priority=given["priority"],
+        workers=given["workers"],
         submit=not given["no_submit"],
         allow_large=given["allow_large"],
         allow_secret=tuple(given["allow_secret"]),

@@ -85,6 +85,14 @@ Priority = Annotated[
         "let users go down from 0 only.",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="How many elements share the tasks; left out, one a task up to 10000, on local one a processor.",
+    ),
+]
 Alloc = Annotated[
     list[str], typer.Option("--alloc", metavar="FLAGS", help="Flags passed to the scheduler unread.")
 ]
@@ -140,6 +148,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "nodes": (Nodes, None),
     "ntasks_per_node": (Ntasks, None),
     "alloc": (Alloc, []),
+    "workers": (Workers, None),
     "jobs": (Jobs, None),
     "priority": (Priority, None),
     "dry_run": (DryRun, False),

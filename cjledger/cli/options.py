@@ -16,6 +16,6 @@ PidTasks = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", metavar="N", help="How many tasks run at a time on local.")
+    int | None, typer.Option("--jobs", metavar="N", help="How many elements of the job run at a time.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

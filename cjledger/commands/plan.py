@@ -59,6 +59,7 @@ class LaunchRequest:
     alloc: tuple[str, ...] = ()
     jobs: int | None = None
     priority: int | None = None
+    workers: int | None = None
     submit: bool = True
     allow_large: bool = False
     allow_secret: tuple[str, ...] = ()
@@ -168,6 +169,7 @@ def _resources(request: LaunchRequest, where: Cluster) -> Resources:
         ("--cpus", request.cpus),
         ("--gpus", request.gpus),
         ("--jobs", request.jobs),
+        ("--workers", request.workers),
     ):
         check_count(option, count)
     check_priority(where, request.priority)
@@ -182,6 +184,7 @@ def _resources(request: LaunchRequest, where: Cluster) -> Resources:
         alloc=own.alloc + request.alloc,
         jobs=request.jobs or own.jobs,
         priority=request.priority,
+        workers=request.workers or own.workers,
     )
 
 

@@ -104,11 +104,6 @@ def element_log_path(submission_path: str, element: int) -> str:
     return os.path.join(submission_path, "element-%d.log" % element)
 
 
-def block_tasks(tasks: List[int], block_size: int, block: int) -> List[int]:
-    """The tasks of block b (from 1) of a submission's tasks."""
-    return tasks[(block - 1) * block_size : block * block_size]
-
-
 def block_id_text(block: BlockId) -> str:
     """The protocol's form, ``1/000001-01``."""
     return "%d/%06d-%02d" % block
@@ -181,6 +176,8 @@ def create_claim(path: str, claim: Claim) -> Optional[int]:
         # would leave a block that names nobody and that nobody could take over.
         os.link(aside, path)
     except FileExistsError:
+        if os.fstat(fd).st_nlink == 2:
+            return fd  # it is ours: a server's answer was lost, and its client asked again
         os.close(fd)
         return None
     except OSError as problem:

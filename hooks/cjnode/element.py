@@ -5,12 +5,12 @@ import signal
 import time
 from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
-from cjnode import blocks
+from cjnode import blocks, partition
 from cjnode.files import read_json
 from cjnode.points import parse_tasks
 
-# A block is begun when it would be done in this much less than the time left, by the longest task so far.
-MARGIN = 1.5
+# A task is begun when it would be done in this much less than the time left, by the longest task so far.
+MARGIN = 1.25
 # Slurm's SIGTERM comes at the limit; what was asked for with --signal, and SGE's soft limits, before it.
 # Its clock ticks in minutes.
 BEFORE_LIMIT_S = {signal.SIGTERM: 30.0, signal.SIGUSR1: 180.0, signal.SIGUSR2: 180.0, signal.SIGXCPU: 180.0}
@@ -35,12 +35,12 @@ def _age_s() -> float:
         return 0.0
 
 
-def has_room(life: Lifetime, longest_s: float, tasks: int) -> bool:
-    """Whether so many tasks can be done before the element's end, none being longer than ``longest_s``."""
+def has_room(life: Lifetime, longest_s: float) -> bool:
+    """Whether a task can be done before the element's end, none being longer than ``longest_s``."""
     if life.walltime_s is None:
         return True
     left = life.walltime_s - (time.monotonic() - life.began)
-    return left > longest_s * tasks * MARGIN
+    return left > longest_s * MARGIN
 
 
 def why_stopped(life: Lifetime, number: int) -> Tuple[str, str]:
@@ -76,8 +76,8 @@ def incarnation(submission_path: str, element: int, job: str, variables: Mapping
 def _was_here(submission_path: str, element: int, job: str) -> bool:
     """Whether the block that the element begins with is its own. One look: there may be 10,000 elements."""
     intent = read_json(os.path.join(submission_path, "intent.json")) or {}
-    count = -(-len(parse_tasks(str(intent["tasks"]))) // int(intent["block"]))
-    block = (element - 1) * count // int(intent["elements"]) + 1
+    shared = partition.of_intent(intent, len(parse_tasks(str(intent["tasks"]))))
+    block = partition.own_block(shared, element, int(intent["elements"]))
     claim = blocks.read_claim(blocks.block_path(submission_path, block, 1, "claim"))
     return claim is not None and (claim[0].job, claim[0].element) == (job, element)
 

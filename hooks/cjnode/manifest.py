@@ -77,7 +77,8 @@ def _resources(value: Any) -> bool:
     priority = value.get("priority")  # packages that were made before it was known lack it
     if priority is not None and type(priority) is not int:
         return False
-    return all(key in value and (value[key] is None or _count(value[key])) for key in _RESOURCES)
+    counts = [key in value and value[key] for key in _RESOURCES] + [value.get("workers")]
+    return all(each is None or _count(each) for each in counts)
 
 
 def _sweep_problems(fields: Dict[str, Any]) -> List[str]:

@@ -4,7 +4,7 @@ import importlib
 import os
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
-from cjnode import attempts, blocks, files, layout, parts, tally
+from cjnode import attempts, blocks, files, layout, partition, parts, tally
 from cjnode.attempts import Attempt
 from cjnode.errors import NodeError
 from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission
@@ -205,11 +205,19 @@ def began(submission: Submission) -> bool:
 def positions(progress: Progress, submission: Submission) -> Dict[int, int]:
     """The tasks that the submission may still change, each with its block."""
     missing, retried = progress.missing[submission.number], progress.retried[submission.number]
-    return {
-        task: at // submission.block + 1
-        for at, task in enumerate(submission.tasks)
-        if task in missing or task in retried
-    }
+    if not missing and not retried:
+        return {}
+    found, shared = {}, submission.partition
+    numbers = [each.id.block for each in blocks.list_blocks(submission.path, submission.number)]
+    cuts = partition.cuts_of(shared, numbers)
+    block = last = 0
+    for place, task in enumerate(submission.tasks):
+        if task in missing or task in retried:
+            if place >= last:
+                block = partition.block_at(shared, place, cuts)
+                last = partition.end(shared, block, cuts)
+            found[task] = block
+    return found
 
 
 def holders(submission: Submission, wanted: Set[int]) -> Dict[int, Holder]:

@@ -5,6 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 from cjnode import ends
 from cjnode.asked import Answer, between_s
 from cjnode.ends import End, Memory
+from cjnode.partition import first_element
 from cjnode.parts import Part
 from cjnode.progress import (
     Holder,
@@ -180,8 +181,7 @@ def _ended(memory: Memory, answer: Answer, scheduler: str) -> Dict[int, End]:
 
 def natural(submission: Submission, block: int) -> int:
     """The element that begins with a block, or comes to it first."""
-    count = -(-len(submission.tasks) // submission.block)
-    return (block * submission.elements - 1) // count + 1
+    return first_element(submission.partition, block, submission.elements)
 
 
 def _open(

@@ -4,10 +4,11 @@ import os
 import re
 from typing import List, NamedTuple, Set
 
-from cjnode import blocks, layout
+from cjnode import blocks, layout, partition
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
 from cjnode.files import read_json
+from cjnode.partition import Partition
 from cjnode.parts import Part, jobs, read_parts
 from cjnode.points import parse_tasks
 
@@ -24,7 +25,7 @@ Submission = NamedTuple(
         ("path", str),
         ("tasks", List[int]),
         ("attempt", int),  # of its tasks when they run first
-        ("block", int),  # tasks a block
+        ("partition", Partition),
         ("elements", int),
         ("parts", List[Part]),
         ("problem", str),  # why it is not with the scheduler, or empty
@@ -40,7 +41,7 @@ def read_submission(package_path: str, number: int) -> Submission:
         if intent is None:
             return _unreadable(number, path, "submission %d has no intent" % number)
         tasks = parse_tasks(str(intent["tasks"]))
-        attempt, block = int(intent["attempt"]), max(1, int(intent["block"]))
+        attempt, shared = int(intent["attempt"]), partition.of_intent(intent, len(tasks))
         elements = int(intent.get("elements") or 1)
         parts = read_parts(path, intent)
         refused = _refusal(path, parts)
@@ -53,11 +54,11 @@ def read_submission(package_path: str, number: int) -> Submission:
         problem = "the scheduler refused submission %d: %s" % (number, refused)
         if not submitted:
             tasks = []  # it answers for no task: what an earlier submission recorded stays true
-    return Submission(number, path, tasks, attempt, block, elements, parts, problem)
+    return Submission(number, path, tasks, attempt, shared, elements, parts, problem)
 
 
 def _unreadable(number: int, path: str, problem: str) -> Submission:
-    return Submission(number, path, [], 0, 1, 1, [], problem)
+    return Submission(number, path, [], 0, Partition(0, ()), 1, [], problem)
 
 
 def _refusal(path: str, parts: List[Part]) -> str:

@@ -11,11 +11,9 @@ from cjnode.environment import BUILT, is_ready
 from cjnode.errors import NodeError
 from cjnode.expand import ensure_whole
 from cjnode.files import create_json, forget, json_bytes, now, read_json, replace
-from cjnode.parts import MOST_ELEMENTS, Part, divide, jobs, read_parts, receipt
+from cjnode.parts import Part, divide, jobs, read_parts, receipt
 from cjnode.points import format_tasks, parse_tasks
-
-BLOCKS_PER_ELEMENT = 8  # so that a slow element leaves little for the others to wait for
-LARGEST_BLOCK = 1000
+from cjnode.sharing import share
 
 Request = NamedTuple(
     "Request",
@@ -167,15 +165,9 @@ def _intent(root: str, folder: str, request: Request, fields: Dict[str, Any]) ->
 def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str, Any]:
     tasks, count = _tasks(request, fields["tasks"])
     wanted = request.jobs or fields["resources"].get("jobs")
-    if fields["scheduler"] == "local":
-        workers = request.elements or wanted or _processors()
-        block = max(1, min(LARGEST_BLOCK, count // (min(workers, count) * BLOCKS_PER_ELEMENT)))
-        elements = min(workers, -(-count // block))
-        parts = [[1, elements]]
-    else:
-        block = -(-count // min(count, request.elements or MOST_ELEMENTS))
-        elements = -(-count // block)
-        parts = divide(elements, _limits(root, fields))
+    elements, blocks = share(fields, count, request.elements, wanted)
+    is_local = fields["scheduler"] == "local"
+    parts = [[1, elements]] if is_local else divide(elements, _limits(root, fields))
     intent = {
         "package": request.package,
         "submission": request.submission,
@@ -184,7 +176,6 @@ def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str
         "tasks": tasks,
         "attempt": request.attempt,
         "elements": elements,
-        "block": block,
         "parts": parts,
         "jobs": wanted,
         "created": now(),
@@ -192,6 +183,7 @@ def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str
     priority = _priority(root, request, fields)
     if priority:
         intent["priority"] = priority
+    intent.update(blocks)
     return intent
 
 
@@ -231,13 +223,6 @@ def _limits(root: str, fields: Dict[str, Any]) -> schedulers.Limits:
     if own is None:
         return found
     return found._replace(queued=own if found.queued is None else min(own, found.queued))
-
-
-def _processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
 
 
 def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any]) -> str:

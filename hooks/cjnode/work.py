@@ -4,20 +4,31 @@ import os
 import re
 import socket
 import sys
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
-from cjnode import attempt, blocks, datalinks, inprocess, layout, observed, preload, prison, reproduce
+from cjnode import (
+    attempt,
+    blocks,
+    datalinks,
+    inprocess,
+    layout,
+    observed,
+    partition,
+    preload,
+    prison,
+    reproduce,
+)
 from cjnode.attempt import Setting
 from cjnode.attempts import Attempt, read_attempts
-from cjnode.blocks import Claim, Current
+from cjnode.blocks import Claim
 from cjnode.cancelling import Cancelled
 from cjnode.children import Signals
+from cjnode.claiming import Claimant, Claims, Held
 from cjnode.element import has_room, lifetime
 from cjnode.errors import NodeError
-from cjnode.files import create_once, read_json
+from cjnode.files import create_once
 from cjnode.inprocess import Turn
-from cjnode.journal import Journal, Place, UnwritableError, persist
-from cjnode.leftovers import what_is_open
+from cjnode.journal import Journal, UnwritableError, persist
 from cjnode.points import LARGEST_TASK
 from cjnode.seeds import hash_seed
 from cjnode.submissions import Submission, read_submission
@@ -27,9 +38,7 @@ STOPPED = 143
 UNWRITABLE = 74
 
 # Who works: the same for all blocks.
-Worker = NamedTuple(
-    "Worker", [("submission", Submission), ("setting", Setting), ("incarnation", int), ("elements", int)]
-)
+Worker = NamedTuple("Worker", [("submission", Submission), ("setting", Setting), ("claimant", Claimant)])
 
 
 def work(root: str, package_id: str, submission: int, element: int, incarnation: int, job: str) -> int:
@@ -65,10 +74,9 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         limit if local else None,
         None if local else lifetime(limit),
     )
-    elements = _elements(found)
     try:
-        _prepare(setting, len(found.tasks) // elements)
-        return _run(Worker(found, setting, incarnation, elements))
+        _prepare(setting, len(found.tasks) // found.elements)
+        return _run(Worker(found, setting, _claimant(setting, found, incarnation)))
     except UnwritableError as problem:
         sys.stderr.write("cj: error: element %d gives up: %s\n" % (element, problem))
         return STOPPED if signals.stopping else UNWRITABLE
@@ -108,126 +116,57 @@ def _prepare(setting: Setting, tasks: int) -> None:
     preload.prepare(setting.package, tasks)
 
 
-def _elements(submission: Submission) -> int:
-    intent = read_json(os.path.join(submission.path, "intent.json"))
-    return int(intent["elements"]) if intent else 1
+def _claimant(setting: Setting, submission: Submission, incarnation: int) -> Claimant:
+    """Who claims the blocks.
+
+    On a real scheduler an element with a block of its own does not go on with others': its walltime is for
+    that one, and it would go on with a job that is held.
+    """
+    claim = Claim(setting.job, setting.element, incarnation, setting.host, os.getpid())
+    local = setting.package.manifest["scheduler"] == "local"
+    takes_any = local or partition.count(submission.partition) > submission.elements
+    rank = (setting.element - 1) % submission.elements
+    return Claimant(claim, submission.elements, rank, submission.elements, takes_any)
 
 
 def _run(worker: Worker) -> int:
     states: List[str] = []
-    life, longest_s = worker.setting.life, 0.0
-    for generation, block in _todo(worker):
-        if worker.setting.signals.stopping:
-            break
-        if life is not None and states and not has_room(life, longest_s, worker.submission.block):
+    setting = worker.setting
+    claims = Claims(worker.submission, worker.claimant, lambda: setting.signals.stopping)
+    life, longest_s = setting.life, 0.0
+    while not setting.signals.stopping:
+        if life is not None and states and not has_room(life, longest_s):
             break  # a task would be cut off by this element's age, and another element may have time for it
-        ended = _claim_and_run(worker, block, generation)
-        if ended and life is not None and life.walltime_s is not None:
-            longest_s = max(longest_s, _longest_s(worker, block, generation))
-        states += ended
-    else:
-        if life is not None and _takes_any(worker):
-            # The elements that have not started need not start Python to find nothing.
-            create_once(blocks.exhausted_path(worker.submission.path), b"")
-    if worker.setting.signals.stopping:
+        held = claims.next()
+        if held is None:
+            if life is not None and worker.claimant.takes_any:
+                # The elements that have not started need not start Python to find nothing.
+                create_once(blocks.exhausted_path(worker.submission.path), b"")
+            break
+        states += _run_block(setting, held)
+        if life is not None and life.walltime_s is not None:
+            longest_s = max(longest_s, _longest_s(worker, held))
+    if setting.signals.stopping:
         return STOPPED
     return 0 if all(state == "COMPLETED" for state in states) else 1
 
 
-def _longest_s(worker: Worker, block: int, generation: int) -> float:
+def _longest_s(worker: Worker, held: Held) -> float:
     found: Dict[int, Attempt] = {}
-    path = blocks.block_path(worker.submission.path, block, generation, "records")
+    path = blocks.block_path(worker.submission.path, held.chosen.block, held.chosen.generation, "records")
     read_attempts(path, LARGEST_TASK, False, found)
     return max([each.seconds for each in found.values()] or [0.0])
 
 
-def _todo(worker: Worker) -> Iterator[Tuple[int, int]]:
-    """Generation and block to claim: first what earlier incarnations left, then from the own start on."""
-    submission, element = worker.submission, worker.setting.element
-    if worker.incarnation > 1:
-        for block, generation in sorted(_inherited(worker).items()):
-            yield generation + 1, block
-    count = _blocks(submission)
-    start = (element - 1) * count // worker.elements
-    for step in range(count if _takes_any(worker) else 1):
-        yield 1, (start + step) % count + 1
-
-
-def _blocks(submission: Submission) -> int:
-    return -(-len(submission.tasks) // submission.block)
-
-
-def _takes_any(worker: Worker) -> bool:
-    """Whether an element goes on with the blocks of others.
-
-    On a real scheduler an element with a block of its own does not: its walltime is for that one, and it
-    would go on with a job that is held.
-    """
-    local = worker.setting.package.manifest["scheduler"] == "local"
-    return local or _blocks(worker.submission) > worker.elements
-
-
-def _inherited(worker: Worker) -> Dict[int, int]:
-    """The blocks whose newest claim is of an earlier incarnation of this element: block to generation."""
-    newest: Dict[int, int] = {}
-    for found in blocks.list_blocks(worker.submission.path, worker.submission.number):
-        if found.claim:
-            newest[found.id.block] = found.id.generation
-    mine = {}
-    for block, generation in newest.items():
-        holder = _claim_of(worker, block, generation)
-        if holder is None:
-            continue
-        claim = holder[0]
-        if claim.job != worker.setting.job:
-            continue  # its twin of a job that was submitted twice may live
-        if claim.element == worker.setting.element and claim.incarnation < worker.incarnation:
-            mine[block] = generation
-    return mine
-
-
-def _claim_of(worker: Worker, block: int, generation: int) -> Optional[Tuple[Claim, Current]]:
-    return blocks.read_claim(_claim_path(worker, block, generation))
-
-
-def _claim_path(worker: Worker, block: int, generation: int) -> str:
-    return blocks.block_path(worker.submission.path, block, generation, "claim")
-
-
-def _claim_and_run(worker: Worker, block: int, generation: int) -> List[str]:
-    """Run what is open of a block; nothing when another has it or nothing is open."""
-    path = blocks.block_path(worker.submission.path, block, generation, "claim")
-    if os.path.exists(path):
-        return []
-    signals = worker.setting.signals
-    died: Optional[Current] = None
-    turns = [
-        Turn(task, worker.submission.attempt)
-        for task in blocks.block_tasks(worker.submission.tasks, worker.submission.block, block)
-    ]
-    if generation > 1:
-        died, turns = what_is_open(worker.submission, block, generation - 1, turns)
-        if not turns and died is None:
-            return []
-    claim = Claim(
-        worker.setting.job, worker.setting.element, worker.incarnation, worker.setting.host, os.getpid()
-    )
-    fd = persist(lambda: blocks.create_claim(path, claim), lambda: signals.stopping)
-    if fd is None:
-        return []
-    place = Place(worker.submission.path, block, generation)
-    journal = Journal(place, fd, lambda: signals.stopping)
-    return _run_block(worker.setting, journal, died, turns)
-
-
-def _run_block(setting: Setting, journal: Journal, died: Optional[Current], turns: List[Turn]) -> List[str]:
+def _run_block(setting: Setting, held: Held) -> List[str]:
+    journal = held.journal
     try:
-        if died is not None:
-            attempt.bury(setting, journal, died)
+        if held.died is not None:
+            attempt.bury(setting, journal, held.died)
         if setting.package.manifest["program"]["kind"] == "function":
-            states = inprocess.run_block(setting, journal, turns)
+            states = inprocess.run_block(setting, journal, held.turns)
         else:
-            states = _run_one_by_one(setting, journal, turns)
+            states = _run_one_by_one(setting, journal, held.turns)
     except UnwritableError:
         journal.forget_uncommitted()
         journal.abandon()

@@ -76,7 +76,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
 def resources(**changes: Any) -> dict[str, Any]:
     """What an element asks for: nothing but ``changes``."""
     names = ("nodes", "tasks_per_node", "cpus", "gpus", "memory_mb", "walltime_s")
-    return {**dict.fromkeys(names), "alloc": [], "jobs": 1, **changes}
+    return {**dict.fromkeys(names), "alloc": [], "jobs": 1, "workers": None, **changes}
 
 
 @dataclass(frozen=True)

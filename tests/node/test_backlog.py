@@ -99,7 +99,7 @@ def test_an_array_over_the_limit_is_several_jobs(site: Site, slurm: FakeSlurm) -
     arrays = [[word for word in call if word.startswith("--array")] for call in slurm.calls("sbatch")]
     assert arrays == [["--array=1-3%2"], ["--array=1-3%2"], []]  # one element is no array
     intent = json.loads((site.submission(sent) / "intent.json").read_bytes())
-    assert (intent["parts"], intent["elements"], intent["block"]) == ([[1, 3], [4, 3], [7, 1]], 7, 1)
+    assert (intent["parts"], intent["elements"], intent["rounds"]) == ([[1, 3], [4, 3], [7, 1]], 7, [[1, 7]])
     last = (site.submission(sent) / "job-3.sh").read_text().splitlines()[-1]
     assert last.endswith(f"'{sent}' '1' '7'")
     assert state(site, sent)["jobs"] == jobs
@@ -114,7 +114,7 @@ def test_more_tasks_than_elements_share_blocks(site: Site, slurm: FakeSlurm) -> 
     sent = package(site, 25_000)
     assert "error" not in site.send(sent)[0]
     intent = json.loads((site.submission(sent) / "intent.json").read_bytes())
-    assert (intent["elements"], intent["block"], len(intent["parts"])) == (8334, 3, 9)
+    assert (intent["elements"], intent["rounds"]) == (500, [[25, 500], [13, 500], [12, 500]])
 
 
 def test_what_a_full_site_refuses_waits_and_is_told(site: Site, slurm: FakeSlurm) -> None:

@@ -217,11 +217,6 @@ def test_submissions_are_listed_by_number(root: Root) -> None:
     assert blocks.list_submissions(str(root.folder)) == [1, 2, 10]
 
 
-def test_blocks_are_consecutive_runs_of_the_tasks() -> None:
-    tasks = [3, 5, 6, 7, 9]
-    assert [blocks.block_tasks(tasks, 2, b) for b in (1, 2, 3, 4)] == [[3, 5], [6, 7], [9], []]
-
-
 PROGRAM = """
 import json, os, sys
 from cjnode import blocks

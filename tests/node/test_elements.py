@@ -173,11 +173,11 @@ def test_a_cancelled_task_is_cancelled_although_its_element_was_asked_to_end(sit
     assert [record.state for record in records(site, package)] == ["CANCELLED"]
 
 
-def test_a_block_is_begun_only_when_there_is_time_for_it() -> None:
+def test_a_task_is_begun_only_when_there_is_time_for_it() -> None:
     began = time.monotonic() - 40
-    assert has_room(Lifetime(100.0, began), 10.0, 3)
-    assert not has_room(Lifetime(100.0, began), 10.0, 4)
-    assert has_room(Lifetime(None, began), 1000.0, 1000)
+    assert has_room(Lifetime(100.0, began), 40.0)
+    assert not has_room(Lifetime(100.0, began), 50.0)
+    assert has_room(Lifetime(None, began), 1000.0)
 
 
 def test_the_life_of_an_element_began_with_its_process() -> None:

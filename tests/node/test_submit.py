@@ -51,21 +51,44 @@ def test_the_first_submission_is_of_all_tasks(site: Site) -> None:
         "tasks": "1-441",
         "attempt": 1,
         "elements": 2,
-        "block": 27,
         "parts": [[1, 2]],
         "jobs": 2,
+        "rounds": [[111, 2], [55, 2], [28, 2], [14, 2], [7, 2], [3, 2], [2, 2], [1, 1]],
     }
 
 
 @pytest.mark.parametrize(
-    ("tasks", "jobs", "elements", "block"),
-    [(1, 8, 1, 1), (2, 8, 2, 1), (16, 2, 2, 1), (100, 2, 2, 6), (9, 1000, 9, 1), (100_000, 2, 2, 1000)],
+    ("tasks", "jobs", "elements", "rounds"),
+    [
+        (1, 8, 1, [[1, 1]]),
+        (2, 8, 2, [[1, 2]]),
+        (16, 2, 2, [[4, 2], [2, 2], [1, 4]]),
+        (9, 1000, 9, [[1, 9]]),
+    ],
 )
-def test_blocks_are_small_enough_to_share_and_large_enough_to_be_few(
-    site: Site, tasks: int, jobs: int, elements: int, block: int
+def test_blocks_are_large_first_and_small_last(
+    site: Site, tasks: int, jobs: int, elements: int, rounds: list[list[int]]
 ) -> None:
     fields = intent(site, sent(site, tasks=tasks, jobs=jobs))
-    assert (fields["elements"], fields["block"]) == (elements, block)
+    assert (fields["elements"], fields["rounds"]) == (elements, rounds)
+
+
+def test_workers_asked_for_are_the_elements_of_the_job(site: Site) -> None:
+    package = site.package(tasks=9, job="exit 0\n", resources=resources(jobs=None, workers=3))
+    assert "error" not in site.send(package)[0]
+    site.finished(package)
+    assert (intent(site, package)["elements"], intent(site, package)["parts"]) == (3, [[1, 3]])
+
+
+def test_a_package_made_before_there_were_rounds_gets_equal_blocks(site: Site) -> None:
+    old = resources(jobs=2)
+    del old["workers"]
+    package = site.package(tasks=100, job="exit 0\n", resources=old)
+    assert "error" not in site.send(package)[0]
+    site.finished(package)
+    fields = intent(site, package)
+    assert fields["block"] == 6
+    assert "rounds" not in fields
 
 
 def test_some_tasks_can_be_submitted_again(site: Site) -> None:
@@ -76,7 +99,7 @@ def test_some_tasks_can_be_submitted_again(site: Site) -> None:
     assert site.verb("submit", request) == reply
     site.finished(package, 2)
     fields = intent(site, package, 2)
-    assert [fields[name] for name in ("tasks", "attempt", "elements", "block")] == ["2-3,5", 2, 3, 1]
+    assert [fields[name] for name in ("tasks", "attempt", "elements", "rounds")] == ["2-3,5", 2, 3, [[1, 3]]]
     assert "asked for by another command" in site.verb("submit", {**request, "token": "u"})["error"]
 
 

@@ -1,0 +1,109 @@
+"""What of a submission's blocks is to be had, as the names of their files tell.
+
+A generation of a block is free when its ``given`` file is there and its claim is not: who held the one before
+let go of it. The partition's own blocks need no such file. One listing says all, whatever the number of
+workers; no file is opened.
+"""
+
+import bisect
+import os
+import re
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from cjnode import blocks, partition
+from cjnode.partition import Partition
+
+_FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|given|records|data)\Z")
+
+# A block and the generation of it that can be claimed.
+Free = NamedTuple("Free", [("block", int), ("generation", int)])
+
+
+class Board:
+    """A submission's blocks as its folder told when it was looked at last."""
+
+    def __init__(self, submission_path: str, shared: Partition) -> None:
+        self._path = submission_path
+        self._partition = shared
+        self.cuts: List[int] = []
+        self.free: List[Free] = []
+        self.held: List[Free] = []  # the newest claims
+        self.files = 0
+
+    def look(self) -> None:
+        """List the folder."""
+        names = os.listdir(blocks.blocks_folder(self._path))
+        newest: Dict[
+            int, Tuple[int, bool]
+        ] = {}  # a block to its newest generation, and whether it is claimed
+        for name in names:
+            match = _FILE.match(name)
+            if match is None or match.group(3) in ("records", "data"):
+                continue
+            block, claimed = int(match.group(1)), match.group(3) == "claim"
+            newest[block] = max(newest.get(block, (0, False)), (int(match.group(2)), claimed))
+        self.files = len(names)
+        self.cuts = partition.cuts_of(self._partition, list(newest))
+        whole = range(1, partition.count(self._partition) + 1)
+        self.free = [Free(block, 1) for block in whole if block not in newest]
+        self.free += [Free(block, last) for block, (last, claimed) in sorted(newest.items()) if not claimed]
+        self.held = [Free(block, last) for block, (last, claimed) in sorted(newest.items()) if claimed]
+
+    def places(self, block: int) -> range:
+        """The places of a block's tasks, by the cuts that are known."""
+        first = partition.begin(self._partition, block)
+        return range(first, partition.end(self._partition, block, self.cuts))
+
+    def cut(self, place: int) -> None:
+        """Give away the end of a block that this worker holds: from that place on it is one of its own."""
+        block = partition.cut_number(self._partition, place)
+        _appear(blocks.block_path(self._path, block, 1, "given"))
+        bisect.insort(self.cuts, place)
+
+    def let_go(self, block: int, generation: int) -> None:
+        """Say that a generation's holder does nothing more: the next one is free."""
+        _appear(blocks.block_path(self._path, block, generation + 1, "given"))
+
+    def taken(self, chosen: Free) -> None:
+        """Take away what said that a generation is free, after it was claimed."""
+        try:
+            os.unlink(blocks.block_path(self._path, chosen.block, chosen.generation, "given"))
+        except OSError:
+            pass  # the claim outranks it
+
+
+def _appear(path: str) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+class Queue:
+    """In which order a worker tries the blocks that are free: not all workers at the same one."""
+
+    def __init__(self, board: Board, shared: Partition, rank: int, ranks: int) -> None:
+        self._board = board
+        self._partition = shared
+        self._rank = rank  # of this worker, from 0
+        self._ranks = ranks
+        self._next: List[Free] = []
+
+    def pop(self) -> Optional[Free]:
+        """What to try next; None when a look showed nothing."""
+        if not self._next:
+            self._board.look()
+            self._next = self._ahead(self._board.free)
+        return self._next.pop() if self._next else None
+
+    def outdated(self) -> None:
+        """Another was faster: what was seen is old."""
+        self._next = []
+
+    def _ahead(self, free: List[Free]) -> List[Free]:
+        """The largest of the partition's blocks from this worker's own place on, else all; the last first."""
+        own = [each for each in free if each.block <= partition.count(self._partition)]
+        if not own:
+            group = free
+        else:
+            size = len(self._board.places(own[0].block))
+            group = [each for each in own if len(self._board.places(each.block)) == size]
+        start = self._rank * len(group) // self._ranks if group else 0
+        return (group[start:] + group[:start])[::-1]
