@@ -47,7 +47,9 @@ try:
 except OSError as problem:
     where = "%s: %s" % (os.path.abspath(problem.filename or root), problem.strerror)
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        refuse("the cluster has no space left: " + where, "free some space there, then try again")
+        found = os.statvfs(os.path.dirname(os.path.abspath(root)))
+        left = "%.1f MB and %d inodes are free" % (found.f_bavail * found.f_frsize / 1e6, found.f_favail)
+        refuse("the cluster has no space left: %s (%s)" % (where, left), "free some there, then try again")
     refuse(where, "choose another root for this cluster in .cjledger.toml, or mend that one")
 sys.exit(code)
 """

@@ -18,6 +18,7 @@ from cjledger.cluster.transport import Frame, Json, LostReplyError, frames, most
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
+from cjnode.space import TAKES_NO_MORE
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Local:
             asked = {"package": package_id, "submission": 1, "token": package_id}
             return replies.one(self.call("submit", asked), "submit")
         except CjError as problem:
-            told = words or problem.message
+            told = problem.message if TAKES_NO_MORE in problem.message else words or problem.message
             raise CjError(f"the push to {self.cluster.name} failed: {told}", problem.hint) from problem
 
     def installed(self) -> str | None:

@@ -28,6 +28,7 @@ from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
 from cjnode import VERSION
 from cjnode.owners import NOT_OURS
+from cjnode.space import TAKES_NO_MORE
 
 T = TypeVar("T")
 
@@ -85,7 +86,8 @@ class Remote:
             except CjError as problem:
                 # There was no node half any more: now there is, and it has not seen the package.
                 was_mended = self._read().seen != before.seen
-                is_refused = NOT_OURS in problem.message  # by RECEIVE, so git told of a connection that ended
+                # Git tells of a connection that ended (RECEIVE refused) or of a file (the disk is full).
+                is_refused = NOT_OURS in problem.message or TAKES_NO_MORE in problem.message
                 if is_refused or not pauses or not (was_mended or _was_cut(pushed)):
                     told = problem.message if is_refused else pushed or problem.message
                     raise CjError(

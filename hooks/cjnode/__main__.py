@@ -1,7 +1,6 @@
 """The verbs: ``python3 cjnode.pyz VERB --root ROOT --nonce N``, one JSON object in, JSON lines out."""
 
 import argparse
-import errno
 import importlib
 import json
 import os
@@ -29,8 +28,6 @@ VERBS = {
     "hold": "cjnode.hold",
     "release": "cjnode.hold",
 }
-# What a person can mend on the cluster.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def main(arguments: List[str]) -> int:
@@ -72,10 +69,10 @@ def _answer(verb: str, root: str, nonce: str) -> int:
         out.write(canonical({"error": problem.error, "hint": problem.hint}) + b"\n")
         code = 1
     except OSError as problem:
-        if problem.errno not in FULL:
+        told = importlib.import_module("cjnode.space").refusal(problem, root)
+        if told is None:
             raise
-        words = "%s: %s" % (problem.filename or root, problem.strerror)
-        out.write(canonical({"error": words, "hint": "free space there, then run the command again"}) + b"\n")
+        out.write(canonical({"error": told.error, "hint": told.hint}) + b"\n")
         code = 1
     if nonce:
         out.write(b"cj %s end\n" % nonce.encode("ascii"))

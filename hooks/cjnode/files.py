@@ -31,6 +31,9 @@ def _write_aside(path: str, content: bytes, mode: int) -> str:
     try:
         write_all(fd, content)
         os.fsync(fd)
+    except OSError:
+        os.unlink(aside)
+        raise
     finally:
         os.close(fd)
     return aside
@@ -46,8 +49,10 @@ def create_once(path: str, content: bytes) -> bool:
         return False
     except OSError as problem:
         if problem.errno not in _NO_LINKS:
+            os.unlink(aside)
             raise
         if os.path.exists(path):
+            os.unlink(aside)
             return False
         os.rename(aside, path)
         return True

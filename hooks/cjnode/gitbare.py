@@ -1,5 +1,6 @@
 """The door to the git program on the cluster: the root's bare repository alone."""
 
+import importlib
 import os
 import subprocess
 from typing import Dict, List, Optional
@@ -43,8 +44,20 @@ def run(repo: str, *arguments: str, stdin: bytes = b"") -> bytes:
     process = start(repo, *arguments, stdin=subprocess.PIPE)
     out, err = process.communicate(stdin)
     if process.returncode:
-        raise NodeError("git %s: %s" % (arguments[0], words(err) or "exit %d" % process.returncode))
+        said = words(err)
+        raise _full(repo, arguments[0], said) or NodeError(
+            "git %s: %s" % (arguments[0], said or "exit %d" % process.returncode)
+        )
     return out
+
+
+def _full(repo: str, act: str, said: str) -> Optional[NodeError]:
+    """What to say when the disk is why git failed."""
+    space = importlib.import_module("cjnode.space")
+    full: Optional[NodeError] = space.refusal_of_git(said, os.path.dirname(repo))
+    if full is None and act == "update-ref":  # of a ref that it cannot write git does not tell why
+        full = space.tried(os.path.dirname(repo))
+    return full
 
 
 def move_refs(repo: str, steps: List[str]) -> None:

@@ -23,6 +23,11 @@ def findings(root: str) -> Iterator[Finding]:
             yield _finding("lfs quota", told)
 
 
+def over(root: str) -> str:
+    """The line of a quota that is exceeded, as the site's program tells it; empty where none does."""
+    return next((finding.found for finding in findings(root) if finding.state == FAILURE), "")
+
+
 def _finding(name: str, told: str) -> Finding:
     over = exceeded(told)
     if over:

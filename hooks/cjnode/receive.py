@@ -38,8 +38,16 @@ def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
             adopt(root, package)
             answers.append(submit_package(root, Request(package, 1, package, "", 1, None, None)))
         except NodeError as problem:
-            code = 1
-            answers.append({"package": package, "error": problem.error, "hint": problem.hint})
+            refused = problem
+        except OSError as problem:
+            full = importlib.import_module("cjnode.space").refusal(problem, root)
+            if full is None:
+                raise
+            refused = full
+        else:
+            continue
+        code = 1
+        answers.append({"package": package, "error": refused.error, "hint": refused.hint})
     # The last thing: a client who left must find the work done.
     reply.write(b"".join(b"cj " + canonical(answer) + b"\n" for answer in answers))
     reply.flush()

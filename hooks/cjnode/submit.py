@@ -138,7 +138,8 @@ def _manifest(root: str, package: str) -> Dict[str, Any]:
     path = layout.manifest_path(root, package)
     if not os.path.exists(path):
         if not pushed(root, package):
-            raise NodeError(
+            full = importlib.import_module("cjnode.space").tried(root)
+            raise full or NodeError(
                 "package %s is not on this cluster" % package[:12], "git cj submit " + package[:8]
             )
         adopt(root, package)
