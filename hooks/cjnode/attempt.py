@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from typing import Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 from cjnode import blocks, children, prison, reproduce
 from cjnode.blocks import Output, Record
@@ -116,8 +116,11 @@ def skip(setting: Setting, journal: Keeper, task: Task, attempt: int) -> None:
     journal.commit(record(setting, task, attempt, outcome, Clock().span(), NOTHING))
 
 
-def run(setting: Setting, journal: Journal, number: int, attempt: int) -> str:
-    """Run one attempt of a task and record it. Returns the state it ended in."""
+def run(setting: Setting, journal: Journal, number: int, attempt: int, meanwhile: Callable[[], None]) -> str:
+    """Run one attempt of a task and record it. Returns the state it ended in.
+
+    ``meanwhile`` is done now and then while it runs.
+    """
     task = reproduce.task(setting.package, number)
     clock = Clock()
     journal.now_at(number, attempt, clock.started)
@@ -128,7 +131,12 @@ def run(setting: Setting, journal: Journal, number: int, attempt: int) -> str:
         streams,
         (*streams, setting.workplace.streams.locals.fd, *setting.signals.private(), *journal.private()),
     )
-    ended = children.wait(child, setting.signals, lambda: why_end(setting, number, clock.began))
+
+    def look() -> str:
+        meanwhile()
+        return why_end(setting, number, clock.began)
+
+    ended = children.wait(child, setting.signals, look)
     span = clock.span()
     outcome = outcome_of(setting, number, ended)
     settle(setting, journal, task, attempt, outcome, span, [])

@@ -29,7 +29,8 @@ Claim = NamedTuple(
     ],
 )
 
-# What a claim's holder is at: task 0 is none. ``started`` is RFC 3339, or empty.
+# What a claim's holder is at: task 0 is none. ``started`` is RFC 3339, or empty; of task 0 it is when the
+# holder was done with the block.
 Current = NamedTuple("Current", [("task", int), ("attempt", int), ("started", str)])
 
 Output = NamedTuple("Output", [("path", str), ("offset", int), ("bytes", int), ("sha256", str)])
@@ -97,6 +98,11 @@ def cancel_folder(submission_path: str) -> str:
 def exhausted_path(submission_path: str) -> str:
     """What says that every block of a submission was claimed once. ``.cj/job.sh`` looks for it."""
     return os.path.join(submission_path, "exhausted")
+
+
+def stopped_path(submission_path: str) -> str:
+    """What says that a worker ended by itself before all was done: what is open waits for others."""
+    return os.path.join(submission_path, "stopped")
 
 
 def element_log_path(submission_path: str, element: int) -> str:

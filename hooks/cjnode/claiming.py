@@ -1,12 +1,17 @@
 """Which block a worker runs next, and what of it is its own to run."""
 
 import os
+import random
+import time
 from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from cjnode import blocks, partition
+from cjnode.asks import Asks
 from cjnode.blocks import Claim, Current
 from cjnode.board import Board, Free, Queue
-from cjnode.inprocess import Turn
+from cjnode.element import Lifetime
+from cjnode.holding import Ending, Holding, Turn
+from cjnode.idling import Idle
 from cjnode.journal import Journal, Place, persist
 from cjnode.leftovers import what_is_open
 from cjnode.submissions import Submission
@@ -20,42 +25,63 @@ Claimant = NamedTuple(
 # A block that was claimed: its journal, the attempt that its holder before was cut off at, what is to run.
 Held = NamedTuple(
     "Held",
-    [("chosen", Free), ("journal", Journal), ("died", Optional[Current]), ("turns", List[Turn])],
+    [("chosen", Free), ("journal", Journal), ("died", Optional[Current]), ("holding", Holding)],
 )
 
 
 class Claims:
     """The blocks that one worker claims, one after another."""
 
-    def __init__(self, submission: Submission, claimant: Claimant, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        submission: Submission,
+        claimant: Claimant,
+        life: Optional[Lifetime],
+        stopping: Callable[[], bool],
+    ) -> None:
         self.board = Board(submission.path, submission.partition)
         self._submission = submission
         self._claimant = claimant
         self._stopping = stopping
         self._queue = Queue(self.board, submission.partition, claimant.rank, claimant.ranks)
         self._first = self._begin()
+        mark = "%d-%d-%d" % (claimant.claim.element, claimant.claim.incarnation, claimant.claim.pid)
+        self.ending = Ending(Asks(submission.path, claimant.claim.element, mark, claimant.ranks), life)
 
     def next(self) -> Optional[Held]:
-        """Claim what is to be had; None when nothing is."""
+        """Claim what is to be had, waiting while others may give; None when nothing is left."""
         for chosen in self._first:
             held = self._try(chosen)
             if held is not None:
                 return held
-        while self._claimant.takes_any:
-            free = self._queue.pop()
-            if free is None:
-                return None
-            held = self._try(free)
-            if held is not None:
-                return held
-            self._queue.outdated()
-        return None
+        if not self._claimant.takes_any:
+            return None
+        idle: Optional[Idle] = None
+        try:
+            while not self._stopping() and not self.ending.is_due():
+                free = self._queue.pop()
+                held = self._try(free) if free is not None else None
+                if held is not None:
+                    return held
+                if free is not None:
+                    self._queue.outdated()
+                    time.sleep(random.uniform(0.0, 0.01))
+                    continue
+                idle = idle or Idle(self._submission, self.board, self.ending.asks, self._claimant.ranks)
+                if not idle.wait(self._stopping):
+                    return None
+            return None
+        finally:
+            if idle is not None:
+                idle.end()
 
     def _begin(self) -> Iterator[Free]:
         """What earlier starts of the element left, then the block that it begins with."""
         claim = self._claimant.claim
         if claim.incarnation > 1:
             yield from inherited(self.board, self._submission, claim)
+        if claim.element > self._claimant.elements:
+            return  # it was added later
         shared = self._submission.partition
         own = Free(partition.own_block(shared, claim.element, self._claimant.elements), 1)
         if not os.path.exists(self._path(own)):
@@ -79,16 +105,21 @@ class Claims:
             self.board.look()
             self.board.taken(chosen)
         died, turns = self._open(chosen)
-        place = Place(self._submission.path, chosen.block, chosen.generation)
-        return Held(chosen, Journal(place, fd, self._stopping), died, turns)
+        journal = Journal(Place(self._submission.path, chosen.block, chosen.generation), fd, self._stopping)
+        end = self.board.places(chosen.block).stop
+        holding = Holding(self.board, self.ending, turns, self._whole(chosen), end, self._claimant.ranks)
+        return Held(chosen, journal, died, holding)
 
-    def _open(self, chosen: Free) -> Tuple[Optional[Current], List[Turn]]:
+    def _whole(self, chosen: Free) -> List[Turn]:
         submission = self._submission
         places = self.board.places(chosen.block)
-        turns = [Turn(submission.tasks[place], submission.attempt) for place in places]
+        return [Turn(task, submission.attempt) for task in submission.tasks[places.start : places.stop]]
+
+    def _open(self, chosen: Free) -> Tuple[Optional[Current], List[Turn]]:
+        turns = self._whole(chosen)
         if chosen.generation == 1:
             return None, turns
-        return what_is_open(submission, chosen.block, chosen.generation - 1, turns)
+        return what_is_open(self._submission, chosen.block, chosen.generation - 1, turns)
 
 
 def inherited(board: Board, submission: Submission, claim: Claim) -> List[Free]:

@@ -6,21 +6,19 @@ import sys
 import time
 import traceback
 from types import TracebackType
-from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 from cjnode import attempt as attempts
 from cjnode import children, points, reproduce, running
 from cjnode.attempt import Outcome, Setting, Span
 from cjnode.blocks import Output
+from cjnode.holding import Holding, Turn
 from cjnode.journal import Journal, UnwritableError
 from cjnode.quick import Line
 from cjnode.relay import Relay
 from cjnode.reproduce import Package, Task
 from cjnode.scratch import Watch
 from cjnode.seeds import task_seed
-
-# A task that waits for its turn: its number and the attempt it would be.
-Turn = NamedTuple("Turn", [("task", int), ("attempt", int)])
 
 UNWRITABLE = 74
 
@@ -32,24 +30,28 @@ _AHEAD_S = 2 * children.LOOK_EVERY_S
 _PACE = [0.0]
 
 
-def run_block(setting: Setting, journal: Journal, turns: List[Turn]) -> List[str]:
+def run_block(setting: Setting, journal: Journal, holding: Holding) -> List[str]:
     """Run function tasks and record them. Returns the states they ended in.
 
     A child that dies costs the task it was at; another child runs the rest.
     """
     states: List[str] = []
-    while len(states) < len(turns) and not setting.signals.stopping:
-        states += _one_child(setting, journal, turns[len(states) :])
+    while len(states) < len(holding.turns) and not setting.signals.stopping:
+        states += _one_child(setting, journal, holding, len(states))
     return states
 
 
 class _Minder:
     """What a worker does every now and then while its child calls functions."""
 
-    def __init__(self, setting: Setting, journal: Journal, turns: List[Turn], relay: Relay) -> None:
+    def __init__(
+        self, setting: Setting, journal: Journal, holding: Holding, first: int, relay: Relay
+    ) -> None:
         self._setting = setting
         self._journal = journal
-        self._turns = turns
+        self._holding = holding
+        self._first = first  # the child's first turn
+        self._turns = holding.turns[first:]
         self._relay = relay
         self._allow(0, self._ahead(_PACE[0]))
 
@@ -62,12 +64,21 @@ class _Minder:
         self._journal.now_at(turn.task, turn.attempt, attempts.stamp(started), self._turns[last - 1].task)
         self._seen = first
         self._looked = time.monotonic()
+        self._holding.begins(self._first + last)
         self._relay.allow(last)
 
     def _ahead(self, pace: float) -> int:
         # One that takes over from a worker that died goes task by task: what killed that one may be among
         # them, and must not take others along.
         return 1 if self._journal.place.generation > 1 else max(1, int(pace * _AHEAD_S))
+
+    def _share(self) -> None:
+        """Take away from the child what the worker gave to others."""
+        self._holding.look(self._journal.touch)
+        left = len(self._holding.turns) - self._first
+        if left < len(self._turns):
+            del self._turns[left:]
+            self._relay.cut(left)
 
     def look(self) -> str:
         """Write what was handed over; why the child must end, or empty."""
@@ -77,15 +88,20 @@ class _Minder:
             return "full"
         if count > self._seen:
             _PACE[0] = (count - self._seen) / max(time.monotonic() - self._looked, 1e-3)
+            self._holding.ended(self._first + count)
+            self._share()
             if count < len(self._turns):
                 self._allow(count, self._ahead(_PACE[0]))
+        else:
+            self._share()
         at = relay.at()
         return "" if at.index < 0 else attempts.why_end(self._setting, self._turns[at.index].task, at.began)
 
 
-def _one_child(setting: Setting, journal: Journal, turns: List[Turn]) -> List[str]:
+def _one_child(setting: Setting, journal: Journal, holding: Holding, first: int) -> List[str]:
+    turns = holding.turns[first:]
     relay = Relay(journal, len(turns))
-    minder = _Minder(setting, journal, turns, relay)
+    minder = _Minder(setting, journal, holding, first, relay)
     child = children.start(
         lambda: _in_child(setting, relay, turns),
         setting.workplace.streams.fds(),
@@ -138,10 +154,10 @@ def _in_child(setting: Setting, relay: Relay, turns: List[Turn]) -> int:
             turn = turns[index]
             if getppid() != worker:
                 return 70  # a successor of the worker runs the rest
-            if has(turn.task):
+            if has(turn.task) and relay.wait_for(index):
                 attempts.skip(setting, relay, task, turn.attempt)
             elif not caller.run(index, turn, task):
-                return 70
+                return 70 if relay.has(index) else 0
     except UnwritableError:
         relay.idle()
         return UNWRITABLE

@@ -4,7 +4,7 @@ from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from cjnode import blocks
 from cjnode.blocks import BlockId, Current, Record
-from cjnode.inprocess import Turn
+from cjnode.holding import Turn
 from cjnode.submissions import MOST_DEATHS, Submission
 
 

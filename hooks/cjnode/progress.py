@@ -6,6 +6,7 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tu
 
 from cjnode import attempts, blocks, files, layout, partition, parts, tally
 from cjnode.attempts import Attempt
+from cjnode.board import Board
 from cjnode.errors import NodeError
 from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission
 from cjnode.tally import Tally
@@ -208,8 +209,7 @@ def positions(progress: Progress, submission: Submission) -> Dict[int, int]:
     if not missing and not retried:
         return {}
     found, shared = {}, submission.partition
-    numbers = [each.id.block for each in blocks.list_blocks(submission.path, submission.number)]
-    cuts = partition.cuts_of(shared, numbers)
+    cuts = board_of(submission).cuts
     block = last = 0
     for place, task in enumerate(submission.tasks):
         if task in missing or task in retried:
@@ -218,6 +218,16 @@ def positions(progress: Progress, submission: Submission) -> Dict[int, int]:
                 last = partition.end(shared, block, cuts)
             found[task] = block
     return found
+
+
+def board_of(submission: Submission) -> Board:
+    """Which blocks are held and which are free, as of now."""
+    board = Board(submission.path, submission.partition)
+    try:
+        board.look()
+    except OSError:
+        pass  # nothing was claimed yet
+    return board
 
 
 def holders(submission: Submission, wanted: Set[int]) -> Dict[int, Holder]:

@@ -28,6 +28,7 @@ _COUNTING, _SLOTS = 0, 1
 _RECORDS_TAIL, _DATA_TAIL = 9, 10  # how much the worker has written
 _INDEX, _BEGAN, _STARTED = 11, 12, 13  # the turn that is being run
 _ALLOWED = 14  # how many turns the child may begin
+_TURNS = 15  # how many there are for it
 _WORDS = 16 * 8
 
 # How far the child is: bytes put into the rings, records among them, and the end of the data they name.
@@ -54,18 +55,30 @@ class Relay:
         self._own = Handed(0, 0, 0, self._end)
         self._failing_since: Optional[float] = None
         self._words[_INDEX] = -1
+        self._words[_TURNS] = turns
         self._words[_SLOTS + 3] = self._end
 
     # The child's side.
 
     def begin(self, index: int, began: float, started: float) -> bool:
-        """Say which turn is run now, waiting until it may be; whether the worker is still there."""
-        if index >= self._words[_ALLOWED] and not self._wait(lambda: index < self._words[_ALLOWED]):
+        """Say which turn is run now, waiting until it may be; whether it is this child's and is to be run."""
+        if not self.wait_for(index):
             return False
         self._times[_BEGAN] = began
         self._times[_STARTED] = started
         self._words[_INDEX] = index
         return True
+
+    def wait_for(self, index: int) -> bool:
+        """Wait until a turn is allowed; False when it is not this child's any more, or the worker is gone."""
+        if index < self._words[_ALLOWED]:
+            return True
+        is_told = self._wait(lambda: index < self._words[_ALLOWED] or not self.has(index))
+        return is_told and self.has(index)
+
+    def has(self, index: int) -> bool:
+        """Whether a turn was not taken away again."""
+        return index < self._words[_TURNS]
 
     def idle(self) -> None:
         """Say that no turn is being run."""
@@ -190,6 +203,10 @@ class Relay:
     def allow(self, turns: int) -> None:
         """Let the child begin so many turns."""
         self._words[_ALLOWED] = turns
+
+    def cut(self, turns: int) -> None:
+        """Take the turns after so many away from the child; they must not be allowed."""
+        self._words[_TURNS] = turns
 
     def allowed(self) -> int:
         """How many turns the child may have begun."""

@@ -1,9 +1,11 @@
 """What becomes of a submission's open tasks: by its claims, and by what the scheduler says of its jobs."""
 
+import os
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from cjnode import ends
 from cjnode.asked import Answer, between_s
+from cjnode.blocks import stopped_path
 from cjnode.ends import End, Memory
 from cjnode.partition import first_element
 from cjnode.parts import Part
@@ -12,6 +14,7 @@ from cjnode.progress import (
     Open,
     Progress,
     began,
+    board_of,
     holders,
     jobs_of,
     positions,
@@ -196,12 +199,15 @@ def _open(
     cancelled, retried = progress.cancelled[number], progress.retried[number]
     opened: Dict[int, Open] = {}
     busy = False
+    free, waits_for_workers = _left(submission, sight, where)
     for task, block in where.items():
-        holder = held.get(block)
+        holder = None if block in free else held.get(block)
         element = holder.element if holder else natural(submission, block)
         end = ended.get(element)
         attempt = retried.get(task, submission.attempt)
-        if task in retried and (end is not None or not sight.alive):
+        if block in free and (sight.alive or waits_for_workers):
+            end = None  # whoever comes runs it
+        elif task in retried and (end is not None or not sight.alive):
             if holder and end is not None and end.state in OUTRANKS:
                 opened[task] = _ending(_at_rest(sight, element, attempt - 1, holder), end)
             continue  # else its record stands: nobody will run it again
@@ -215,12 +221,22 @@ def _open(
                 known = known._replace(state="LOST")
             elif sight.alive:
                 busy = True
+        elif sight.lost and waits_for_workers and (now is None or now.task == 0):
+            known = known._replace(state="PENDING")
         elif sight.lost:
             known = known._replace(state="LOST")
             if end is not None:
                 known = _lost(known, end)
         opened[task] = known._replace(state="CANCELLED") if task in cancelled else known
     return opened, busy
+
+
+def _left(submission: Submission, sight: Sight, where: Dict[int, int]) -> Tuple[Set[int], bool]:
+    """Blocks that no worker holds, and whether what is open waits for workers when all have ended."""
+    if not where:
+        return set(), False
+    waits_for_workers = sight.lost and os.path.exists(stopped_path(submission.path))
+    return {each.block for each in board_of(submission).free if each.generation > 1}, waits_for_workers
 
 
 def _ending(known: Open, end: End) -> Open:

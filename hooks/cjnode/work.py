@@ -4,7 +4,7 @@ import os
 import re
 import socket
 import sys
-from typing import Dict, List, NamedTuple, Tuple
+from typing import List, NamedTuple, Tuple
 
 from cjnode import (
     attempt,
@@ -19,17 +19,15 @@ from cjnode import (
     reproduce,
 )
 from cjnode.attempt import Setting
-from cjnode.attempts import Attempt, read_attempts
 from cjnode.blocks import Claim
 from cjnode.cancelling import Cancelled
 from cjnode.children import Signals
 from cjnode.claiming import Claimant, Claims, Held
-from cjnode.element import has_room, lifetime
+from cjnode.element import lifetime
 from cjnode.errors import NodeError
 from cjnode.files import create_once
-from cjnode.inprocess import Turn
+from cjnode.holding import Holding
 from cjnode.journal import Journal, UnwritableError, persist
-from cjnode.points import LARGEST_TASK
 from cjnode.seeds import hash_seed
 from cjnode.submissions import Submission, read_submission
 from cjnode.workplace import Workplace
@@ -131,31 +129,29 @@ def _claimant(setting: Setting, submission: Submission, incarnation: int) -> Cla
 
 def _run(worker: Worker) -> int:
     states: List[str] = []
-    setting = worker.setting
-    claims = Claims(worker.submission, worker.claimant, lambda: setting.signals.stopping)
-    life, longest_s = setting.life, 0.0
-    while not setting.signals.stopping:
-        if life is not None and states and not has_room(life, longest_s):
-            break  # a task would be cut off by this element's age, and another element may have time for it
+    setting, submission = worker.setting, worker.submission
+    claims = Claims(submission, worker.claimant, setting.life, lambda: setting.signals.stopping)
+    while not setting.signals.stopping and not claims.ending.is_due():
         held = claims.next()
         if held is None:
-            if life is not None and worker.claimant.takes_any:
-                # The elements that have not started need not start Python to find nothing.
-                create_once(blocks.exhausted_path(worker.submission.path), b"")
             break
-        states += _run_block(setting, held)
-        if life is not None and life.walltime_s is not None:
-            longest_s = max(longest_s, _longest_s(worker, held))
+        ended = _run_block(setting, held)
+        states += ended
+        if _is_broken_off(setting, held, ended):
+            claims.board.let_go(held.chosen.block, held.chosen.generation)
+    if claims.ending.is_due() or (setting.signals.stopping and "TIMEOUT" in states[-1:]):
+        create_once(blocks.stopped_path(submission.path), b"")
     if setting.signals.stopping:
         return STOPPED
     return 0 if all(state == "COMPLETED" for state in states) else 1
 
 
-def _longest_s(worker: Worker, held: Held) -> float:
-    found: Dict[int, Attempt] = {}
-    path = blocks.block_path(worker.submission.path, held.chosen.block, held.chosen.generation, "records")
-    read_attempts(path, LARGEST_TASK, False, found)
-    return max([each.seconds for each in found.values()] or [0.0])
+def _is_broken_off(setting: Setting, held: Held, states: List[str]) -> bool:
+    """Whether something of a block is left for others to run."""
+    rest = held.holding.turns[len(states) :]
+    if held.holding.is_left or states[-1:] == ["NODE_FAIL"]:
+        return True
+    return any(not setting.cancelled.has_now(turn.task) for turn in rest)
 
 
 def _run_block(setting: Setting, held: Held) -> List[str]:
@@ -164,9 +160,9 @@ def _run_block(setting: Setting, held: Held) -> List[str]:
         if held.died is not None:
             attempt.bury(setting, journal, held.died)
         if setting.package.manifest["program"]["kind"] == "function":
-            states = inprocess.run_block(setting, journal, held.turns)
+            states = inprocess.run_block(setting, journal, held.holding)
         else:
-            states = _run_one_by_one(setting, journal, held.turns)
+            states = _run_one_by_one(setting, journal, held.holding)
     except UnwritableError:
         journal.forget_uncommitted()
         journal.abandon()
@@ -175,14 +171,20 @@ def _run_block(setting: Setting, held: Held) -> List[str]:
     return states
 
 
-def _run_one_by_one(setting: Setting, journal: Journal, turns: List[Turn]) -> List[str]:
-    states = []
-    for turn in turns:
-        if setting.signals.stopping:
-            break
+def _run_one_by_one(setting: Setting, journal: Journal, holding: Holding) -> List[str]:
+    states: List[str] = []
+
+    def meanwhile() -> None:
+        holding.look(journal.touch)
+
+    while len(states) < len(holding.turns) and not setting.signals.stopping:
+        turn = holding.turns[len(states)]
+        holding.begins(len(states) + 1)
         if setting.cancelled.has(turn.task):
             attempt.skip(setting, journal, reproduce.task(setting.package, turn.task), turn.attempt)
             states.append("CANCELLED")
         else:
-            states.append(attempt.run(setting, journal, turn.task, turn.attempt))
+            states.append(attempt.run(setting, journal, turn.task, turn.attempt, meanwhile))
+        holding.ended(len(states))
+        meanwhile()
     return states

@@ -115,6 +115,7 @@ class Bench:
             **os.environ,
             "PYTHONPATH": str(HOOKS),
             "CJ_GRACE_S": "0.5",
+            "CJ_IDLE_S": "1",
             "PYTHONHASHSEED": str(hash_seed(7)),  # else the worker starts itself again
             **self.environment,
         }

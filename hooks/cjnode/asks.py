@@ -1,0 +1,91 @@
+"""What workers and persons ask of the workers of a submission: names in one folder, so one look tells all.
+
+``idle-<element>-<start>-<slot>`` lies there while a worker has nothing to do, ``stop-<token>.json`` names
+elements that are to end after their present task.
+"""
+
+import os
+import time
+from typing import Optional, Set
+
+from cjnode.errors import NodeError
+from cjnode.files import read_json
+from cjnode.points import parse_tasks
+
+# All workers of a submission together look so often in a second, at most.
+LOOKS_A_SECOND = 200.0
+LEAST_PAUSE_S = 0.5
+
+
+def pause_s(workers: int) -> float:
+    """How long one of so many workers waits between two looks at a folder that all look at."""
+    return max(LEAST_PAUSE_S, workers / LOOKS_A_SECOND)
+
+
+def folder(submission_path: str) -> str:
+    """Where it lies."""
+    return os.path.join(submission_path, "asks")
+
+
+class Asks:
+    """What is asked of one worker, as of its last look."""
+
+    def __init__(self, submission_path: str, element: int, mark: str, workers: int) -> None:
+        self._folder = folder(submission_path)
+        self._element = element
+        self._mark = os.path.join(self._folder, "idle-" + mark)
+        self._pause_s = pause_s(workers)
+        self._next = 0.0
+        self._read: Set[str] = set()
+        self.idle = 0  # workers that have nothing to do
+        self.is_stopped = False  # this element is to end after its present task
+
+    def look(self) -> bool:
+        """Look, unless the last look was a moment ago; whether it was looked."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._pause_s
+        try:
+            names = os.listdir(self._folder)
+        except OSError:
+            return True  # most often there is no such folder
+        self.idle = sum(1 for name in names if name.startswith("idle-"))
+        for name in names:
+            if name.startswith("stop-") and name.endswith(".json") and name not in self._read:
+                self._take(name)
+        return True
+
+    def _take(self, name: str) -> None:
+        try:
+            order = read_json(os.path.join(self._folder, name))
+            elements = parse_tasks(str(order["elements"])) if order else []
+        except (NodeError, OSError, ValueError, KeyError):
+            return  # perhaps half written: it is read again
+        self._read.add(name)
+        self.is_stopped = self.is_stopped or self._element in elements
+
+    def say_idle(self) -> None:
+        """Ask those at work for a part of what they have."""
+        try:
+            os.makedirs(self._folder, 0o700, exist_ok=True)
+            os.close(os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError:
+            pass  # a full disk: what others give of themselves is found all the same
+
+    def say_busy(self) -> None:
+        """Take that back."""
+        try:
+            os.unlink(self._mark)
+        except OSError:
+            pass
+
+
+def count_idle(submission_path: str) -> Optional[int]:
+    """How many workers wait for something to do; None where that cannot be read."""
+    try:
+        return sum(1 for name in os.listdir(folder(submission_path)) if name.startswith("idle-"))
+    except FileNotFoundError:
+        return 0
+    except OSError:
+        return None

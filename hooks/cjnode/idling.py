@@ -1,0 +1,78 @@
+"""A worker without anything to do: it waits while one of those at work may give it a part."""
+
+import os
+import random
+import time
+from typing import Callable, Set
+
+from cjnode import blocks
+from cjnode.asks import Asks, pause_s
+from cjnode.board import Board, Free
+from cjnode.files import create_once
+from cjnode.submissions import Submission
+
+FIRST_PAUSE_S = 0.05
+CLAIMS_A_LOOK = 200
+
+
+def longest_s() -> float:
+    """How long it waits while nothing happens: a holder that died looks like one that has long tasks."""
+    return float(os.environ.get("CJ_IDLE_S", "60"))
+
+
+class Idle:
+    """The time from when a worker found nothing to when it finds something, or ends."""
+
+    def __init__(self, submission: Submission, board: Board, asks: Asks, workers: int) -> None:
+        self._submission = submission
+        self._board = board
+        self._asks = asks
+        self._most_s = pause_s(workers)
+        self._pause_s = FIRST_PAUSE_S
+        self._files = board.files
+        self._news = time.monotonic()
+        self._closed: Set[Free] = set()  # claims whose holders are done with them
+        asks.say_idle()
+
+    def wait(self, stopping: Callable[[], bool]) -> bool:
+        """Wait a little; whether it makes sense to look again."""
+        if self._board.files != self._files:
+            self._files, self._news = self._board.files, time.monotonic()
+        if os.path.exists(blocks.exhausted_path(self._submission.path)) or not self._may_get():
+            return False
+        deadline = time.monotonic() + self._pause_s * random.uniform(0.5, 1.0)
+        while time.monotonic() < deadline and not stopping():
+            time.sleep(min(0.1, self._pause_s))
+        self._pause_s = min(2 * self._pause_s, self._most_s)
+        self._asks.look()
+        return time.monotonic() - self._news < longest_s()
+
+    def end(self) -> None:
+        """Stop asking for work."""
+        self._asks.say_busy()
+
+    def _may_get(self) -> bool:
+        """Whether somebody may still give; when all is done that is noted, for those that come later."""
+        looked, is_done = 0, True
+        for held in reversed(self._board.held):  # the latest are those at work
+            if held in self._closed:
+                continue
+            looked += 1
+            if looked > CLAIMS_A_LOOK:
+                return True
+            last = self._submission.tasks[self._board.places(held.block).stop - 1]
+            path = blocks.block_path(self._submission.path, held.block, held.generation, "claim")
+            claim = blocks.read_claim(path)
+            now = claim[1] if claim else blocks.Current(0, 0, "")
+            if now.task == 0 and now.started:
+                self._closed.add(held)
+            elif last not in (now.task, blocks.begun_up_to(path)):
+                return True
+            else:
+                is_done = False
+        if is_done:
+            try:
+                create_once(blocks.exhausted_path(self._submission.path), b"")
+            except OSError:
+                pass  # those that come later look for themselves
+        return False
