@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cjledger.commands import control, family, following, harvest, log, reduce, state
+from cjledger.commands import control, family, following, harvest, log, order, reduce, state, waiting
 from cjledger.commands import extend as extending
 from cjledger.commands import launch as launching
 from cjledger.commands.following import Result
@@ -42,12 +42,16 @@ class Package:
     def wait(self, timeout_s: float | None = None) -> PackageState:
         """Wait until every task has ended; raises TimeoutError after ``timeout_s`` seconds."""
         start = time.monotonic()
-        for found in state.follow(self.project, Target(self.id)):
+        for found in state.follow(self.project, Target(self.id), before=self._send_what_waits):
             if found.final:
                 return found
             if timeout_s is not None and time.monotonic() - start > timeout_s:
                 raise TimeoutError(f"package {self.id[:12]} is not final after {timeout_s} s: {found.counts}")
         raise AssertionError("follow ends with a final state")
+
+    def _send_what_waits(self) -> None:
+        if waiting.marked(self.project):
+            order.settle(self.project, lambda line: None)
 
     def results(self, file: str | None = None) -> pl.LazyFrame:
         """All rows harvested so far, lazily: ``cj_package``, ``cj_task``, parameters, own columns.

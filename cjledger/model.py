@@ -145,6 +145,15 @@ class Linked:
 
 
 @dataclass(frozen=True)
+class After:
+    """A package to wait for: with ``ok`` until all its tasks completed, with ``any`` until they ended."""
+
+    package: str
+    when: str
+    cluster: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """``.cj/package.json``: all that a launch needs besides the code."""
 
@@ -175,6 +184,7 @@ class Manifest:
     code: str = ""  # the snapshot's tree
     extends: str | None = None  # the package whose experiment this one adds points to
     linked: tuple[Linked, ...] = ()
+    after: tuple[After, ...] = ()
     format: int = field(default=FORMAT)
 
 
@@ -229,6 +239,7 @@ def _manifest(raw: dict[str, Any]) -> Manifest:
             "environment": _environment(raw.get("environment") or {}),
             "data": tuple(Data(**each) for each in raw.get("data", ())),
             "linked": tuple(Linked(**each) for each in raw.get("linked", ())),
+            "after": tuple(After(**each) for each in raw.get("after", ())),
         }
     )
 

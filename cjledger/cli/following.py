@@ -19,7 +19,7 @@ def wait_for(project: Project, target: Target, to: TextIO = sys.stdout) -> Packa
 
     manifest = package.read_manifest(project.repo, target.package_id)
     last = live.watch(
-        state.follow(without_prompts(project), target),
+        state.follow(without_prompts(project), target, before=lambda: output.send_what_waits(project)),
         to,
         title=f"{target.short}  {plain(manifest.program.name)} on {plain(manifest.cluster)}",
         terminal=to.isatty() and output.is_terminal(),

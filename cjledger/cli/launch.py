@@ -182,6 +182,7 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         alloc=tuple(given["alloc"]),
         jobs=given["jobs"],
         priority=given["priority"],
+        after=tuple(given["after"]),
         workers=given["workers"],
         submit=not given["no_submit"],
         allow_large=given["allow_large"],
@@ -226,7 +227,8 @@ def show(done: Launched, json: bool) -> None:
                 "ref": done.ref,
                 "tasks": done.tasks,
                 "cluster": done.cluster,
-                "jobs": list(done.jobs),
+                "jobs": [job for job in done.jobs if job],
+                "waiting": done.waiting,
             }
         )
         return
@@ -235,11 +237,14 @@ def show(done: Launched, json: bool) -> None:
             output.say(line)
         return
     noun = "task" if done.tasks == 1 else "tasks"
-    how = f"as {plain(' '.join(done.jobs))}" if done.jobs else "not submitted: git cj submit "
-    how += "" if done.jobs else done.package_id[:8]
+    how = f"as {plain(' '.join(done.jobs))}" if any(done.jobs) else "waiting"
+    if not done.jobs and not done.waiting:
+        how = f"not submitted: git cj submit {done.package_id[:8]}"
     rest = f" on {done.cluster}, {done.tasks} {noun}, {how}"
     name = fit(plain(done.program), max(12, output.width() - 14 - len(rest)))
     output.say(f"{done.package_id[:12]}  {name}{rest}")
+    if done.waiting:
+        output.note(f"{done.waiting}: later git cj commands send it")
 
 
 def extend(

@@ -93,6 +93,14 @@ Workers = Annotated[
         help="How many elements share the tasks; left out, one a task up to 10000, on local one a processor.",
     ),
 ]
+After = Annotated[
+    list[str],
+    typer.Option(
+        "--after",
+        metavar="PID[:ok|:any]",
+        help="Wait for a package: until all its tasks completed (ok, left out), or have ended (any).",
+    ),
+]
 Alloc = Annotated[
     list[str], typer.Option("--alloc", metavar="FLAGS", help="Flags passed to the scheduler unread.")
 ]
@@ -151,6 +159,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "workers": (Workers, None),
     "jobs": (Jobs, None),
     "priority": (Priority, None),
+    "after": (After, []),
     "dry_run": (DryRun, False),
     "no_submit": (NoSubmit, False),
     "wait": (Wait, False),

@@ -24,7 +24,18 @@ def project(prompts: bool = False) -> Project:
         folder = Path.cwd()
     except FileNotFoundError:
         raise CjError("the folder you are in does not exist any more", "cd to the repository") from None
-    return open_project(folder, person_file(), Contact(prompts and _is_attended(), note))
+    found = open_project(folder, person_file(), Contact(prompts and _is_attended(), note))
+    send_what_waits(found)
+    return found
+
+
+def send_what_waits(project: Project) -> None:
+    """Send the packages that waited on this machine for others, if any, and need not any more."""
+    if not (project.repo.cj_dir / "waiting").is_dir():
+        return
+    from cjledger.commands import order
+
+    order.settle(project, note)
 
 
 def _is_attended() -> bool:

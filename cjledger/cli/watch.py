@@ -49,6 +49,7 @@ def state(
     """
     from cjledger.cli.following import wait_for
     from cjledger.commands import state as states
+    from cjledger.commands import waiting
 
     project = output.project()
     wanted = states.check_state(only) if only else None
@@ -66,12 +67,12 @@ def state(
         return
     for target in targets:
         # What was not sent does not end: it is shown once, with the command that sends it.
-        watched = watch and states.was_submitted(project, target.package_id)
+        watched = watch and not waiting.is_left(project, target.package_id)
         if watched and not json:
             wait_for(project, target)
         elif watched:
             last: PackageState | None = None
-            for now in states.follow(project, target):
+            for now in states.follow(project, target, before=lambda: output.send_what_waits(project)):
                 if now != last:
                     output.emit(_package(now))
                 last = now
@@ -238,3 +239,5 @@ def log(
         output.say(fit(f"    {plain(launch.author)}, {plain(launch.agent)}", output.width()))
         if launch.message:
             output.say(fit(f"    {plain(launch.message)}", output.width()))
+        if launch.after:
+            output.say(wrap(f"    after {plain(', '.join(launch.after))}", output.width(), " " * 6))

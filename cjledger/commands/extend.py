@@ -60,6 +60,7 @@ def extend(project: Project, target: Target, more: More, announce: Callable[[str
         version=__version__,
         extends=target.package_id,
         linked=linked,
+        after=(),
     )
     package_id = launch.commit(project, _code(project, target), manifest, planned.points, author)
     entry = launch.record(project, manifest, package_id)

@@ -17,7 +17,7 @@ from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.languages import script
 from cjledger.ledger import Entry
-from cjledger.model import Data, Environment, Linked, Lock, Manifest, Snapshot, manifest_to_bytes
+from cjledger.model import After, Data, Environment, Linked, Lock, Manifest, Snapshot, manifest_to_bytes
 from cjledger.project import Project
 from cjnode import tree as node_tree
 from cjnode.environment import BUILT, setup_lines
@@ -56,13 +56,26 @@ def launch(
     if isinstance(made, Launched):
         return made
     manifest, package_id = made
+    waits = _wait_here(project, manifest, package_id) if manifest.after and request.submit else ""
     entry = record(project, manifest, package_id)
     for line in manifest.report:
         announce(line)
+    if waits:
+        return replace(launched(manifest, package_id, ()), waiting=waits)
     jobs: tuple[str, ...] = ()
     if request.submit:
         jobs = send(project, package_id, manifest, planned.cluster, announce, entry)
     return launched(manifest, package_id, jobs)
+
+
+def _wait_here(project: Project, manifest: Manifest, package_id: str) -> str:
+    """Why a package must not be sent yet, noted before it has a ref; empty when it may be."""
+    from cjledger.commands import order, waiting  # for launches that wait alone
+
+    why = order.why_here(project, manifest)
+    if why:
+        waiting.mark(project, package_id, why)
+    return why
 
 
 def record(project: Project, manifest: Manifest, package_id: str) -> Entry:
@@ -109,13 +122,21 @@ def _make(
         )
     told = replace(taken, report=taken.report + remarks)
     manifest = _manifest(project, request, planned, told, author, pinned, environment, data)
-    manifest = replace(manifest, linked=linked)
+    manifest = replace(manifest, linked=linked, after=_after(project, request))
     with ThreadPoolExecutor(1) as pool:  # the check passes 10,000 paths while git writes the package
         checked = pool.submit(_check_tree, project.repo, listing)
         package_id = commit(project, taken.tree, manifest, planned.points, author)
         checked.result()
     reuse.remember(project, asked, wanted, package_id)
     return manifest, package_id
+
+
+def _after(project: Project, request: LaunchRequest) -> tuple[After, ...]:
+    if not request.after:
+        return ()
+    from cjledger.commands import order  # for launches that wait alone
+
+    return order.parse(project, request.after)
 
 
 def nothing_to_run(project: Project, planned: Plan, linked: tuple[Linked, ...]) -> Launched:
@@ -168,6 +189,7 @@ def _launch_data(manifest: Manifest) -> dict[str, Any]:
         "created": manifest.created,
         "code": manifest.code,
         **({"extends": manifest.extends} if manifest.extends else {}),
+        **({"after": [f"{each.package}:{each.when}" for each in manifest.after]} if manifest.after else {}),
     }
 
 

@@ -31,6 +31,7 @@ class Launch:
     message: str
     forgotten: bool
     submitted: bool
+    after: tuple[str, ...] = ()  # packages it waited for, each with its condition: ``8ab7…:ok``
 
 
 def log(
@@ -74,6 +75,7 @@ def log(
                 data["message"],
                 entry.package_id not in here,
                 entry.package_id in sent,
+                tuple(str(each) for each in data.get("after", ())),
             )
         )
         if limit is not None and len(found) == limit:

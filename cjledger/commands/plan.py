@@ -59,6 +59,7 @@ class LaunchRequest:
     alloc: tuple[str, ...] = ()
     jobs: int | None = None
     priority: int | None = None
+    after: tuple[str, ...] = ()
     workers: int | None = None
     submit: bool = True
     allow_large: bool = False

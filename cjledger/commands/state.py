@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cjledger import gitrepo, ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import elsewhere
+from cjledger.commands import elsewhere, waiting
 from cjledger.errors import CjError
 from cjledger.model import STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport, write_whole
@@ -106,8 +106,13 @@ def package_ids(project: Project) -> list[str]:
     return [name.removeprefix(package.PACKAGES) for name in names]
 
 
-def follow(project: Project, target: Target, period_s: float = 0.5) -> Iterator[PackageState]:
-    """The state again and again until it is final.
+def follow(
+    project: Project,
+    target: Target,
+    period_s: float = 0.5,
+    before: Callable[[], None] = lambda: None,
+) -> Iterator[PackageState]:
+    """The state again and again until it is final; ``before`` is done before each look.
 
     Each look is a process on the login node, so another machine is asked less often the longer it takes.
     """
@@ -115,6 +120,7 @@ def follow(project: Project, target: Target, period_s: float = 0.5) -> Iterator[
     began = time.monotonic()
     while True:
         asked = time.monotonic()
+        before()
         found, _ = state(project, target, spread=True)
         spent = time.monotonic() - asked
         yield found
@@ -200,7 +206,7 @@ def _unasked(
     """What is told of a package whose cluster cannot be asked; None when it is to be asked."""
     senders = elsewhere.senders(project, target.package_id)
     if not senders:
-        return _unsubmitted(target, manifest)
+        return _unsubmitted(project, target, manifest)
     theirs = ledger.agent(project.repo) not in senders
     if theirs and not elsewhere.is_reachable(project, manifest):
         return _as_harvested(project, target, manifest)
@@ -256,19 +262,27 @@ def is_on_cluster(project: Project, package_id: str) -> bool:
     return False
 
 
-def _unsubmitted(target: Target, manifest: Manifest) -> tuple[PackageState, list[TaskState]]:
-    waiting = f"not submitted: git cj submit {target.package_id[:8]}"
+def _unsubmitted(
+    project: Project, target: Target, manifest: Manifest
+) -> tuple[PackageState, list[TaskState]]:
+    why = waiting.why(project, target.package_id)
+    word, problem = "PENDING", f"not submitted: git cj submit {target.package_id[:8]}"
+    if why is not None:
+        word, problem = "WAITING", ""
+    elif manifest.after and (told := waiting.given_up(project, target.package_id)):
+        word, problem = "CANCELLED", told
     found = PackageState(
         target.package_id,
         manifest.cluster,
         manifest.program.name,
         manifest.tasks,
-        {"PENDING": manifest.tasks},
-        False,
-        problems=(waiting,),
+        {word: manifest.tasks},
+        word == "CANCELLED",
+        problems=(problem,) if problem else (),
+        reasons={why: manifest.tasks} if why else {},
     )
     return found, [
-        TaskState(task, None, "PENDING", None, None, None, None, None, None)
+        TaskState(task, None, word, None, None, None, None, None, None)
         for task in range(1, manifest.tasks + 1)
     ]
 

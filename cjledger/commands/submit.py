@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cjledger import cluster, config, environments, ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import state
+from cjledger.commands import state, waiting
 from cjledger.commands.plan import check_priority
 from cjledger.errors import CjError
 from cjledger.ledger import Entry
@@ -28,6 +28,7 @@ class Launched:
     jobs: tuple[str, ...]
     report: tuple[str, ...]
     program: str
+    waiting: str = ""  # why it is not with the scheduler yet
 
 
 def launched(manifest: Manifest, package_id: str, jobs: tuple[str, ...]) -> Launched:
@@ -65,6 +66,9 @@ def submit(
     where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
     if priority is not None:
         _wish(project, target, where, priority, announce)
+    why = waiting.why(project, target.package_id)
+    if why is not None:
+        return replace(launched(manifest, target.package_id, ()), report=(), waiting=why)
     jobs = send(project, target.package_id, manifest, where, announce, None)
     state.forget(project, target.package_id)
     return replace(launched(manifest, target.package_id, jobs), report=())
@@ -124,7 +128,7 @@ def send(
             project.repo,
             "submitted",
             package_id,
-            f"submitted {package_id[:12]} to {where.name} as {job}",
+            f"submitted {package_id[:12]} to {where.name}" + (f" as {job}" if job else ""),
             {
                 "job": job,
                 "submission": 1,
@@ -133,4 +137,6 @@ def send(
             },
             after=entry,
         )
+    if not job:
+        announce(f"{package_id[:12]} is not with the scheduler yet: {reply.get('why') or 'it waits'}")
     return (job,)

@@ -4,6 +4,7 @@
 Every later call submits as much as fits.
 """
 
+import importlib
 import os
 import re
 import time
@@ -28,10 +29,14 @@ Outcome = NamedTuple("Outcome", [("parts", List[Part]), ("why", str), ("full", b
 _Why = Tuple[str, bool]
 
 
-def mark(root: str, package: str, submission: int) -> None:
-    """Say that a submission is to be brought to the scheduler by whoever comes next."""
+def mark(root: str, package: str, submission: int, why: str = "", after: bool = False) -> None:
+    """Say that a submission is to be brought to the scheduler by whoever comes next.
+
+    ``after`` says that it waits for other packages.
+    """
     os.makedirs(layout.backlog_path(root), 0o700, exist_ok=True)
-    create_json(layout.mark_path(root, package, submission), {"since": now(), "why": ""})
+    fields = {"since": now(), "why": why, "after": after}
+    create_json(layout.mark_path(root, package, submission), fields)
 
 
 def unmark(root: str, package: str, submission: int) -> None:
@@ -48,10 +53,20 @@ def why_waiting(root: str, package: str, submission: int) -> Optional[str]:
     return str(fields.get("why") or "") if fields else None
 
 
-def drain(root: str, about: Collection[str] = ()) -> None:
+def why_after(root: str, package: str, submission: int) -> str:
+    """For what packages a marked submission waits; empty when it waits for none."""
+    try:
+        fields = read_json(layout.mark_path(root, package, submission))
+    except NodeError:
+        return ""
+    return str(fields.get("why") or "") if fields and fields.get("after") else ""
+
+
+def drain(root: str, about: Collection[str] = (), patient: bool = False) -> None:
     """Submit what waits, as much as fits: at most every 30 s, unless a call is about a package that waits.
 
-    What goes wrong is noted with what waits, and never the caller's trouble.
+    Who is not patient leaves it to another who is at it. What goes wrong is noted with what waits, and never
+    the caller's trouble.
     """
     folder = layout.backlog_path(root)
     try:
@@ -60,15 +75,22 @@ def drain(root: str, about: Collection[str] = ()) -> None:
         return
     found = [match for match in map(_MARK.match, names) if match]
     last = os.path.join(folder, ".last")
-    if not found or not ((about and {match.group(1) for match in found} & set(about)) or _is_due(last)):
+    if not found:
+        return
+    # What waits on `local` waits for packages there, and nobody is asked too often about these.
+    if not ({match.group(1) for match in found} & set(about) or _is_due(last) or _is_local(root)):
         return
     try:
-        with locked(os.path.join(folder, ".lock"), False) as mine:
+        with locked(os.path.join(folder, ".lock"), patient) as mine:
             if mine:
                 replace(last, b"")
                 _drain(root, [(match.group(1), int(match.group(2))) for match in found])
     except OSError:
         pass  # a full disk: what waits goes on waiting
+
+
+def _is_local(root: str) -> bool:
+    return layout.scheduler(root) == "local"
 
 
 def _is_due(path: str) -> bool:
@@ -94,12 +116,12 @@ def _since(root: str, package: str, submission: int) -> str:
         return ""
 
 
-def _say(root: str, package: str, submission: int, why: str) -> None:
+def _say(root: str, package: str, submission: int, why: str, after: bool = False) -> None:
     """Note why a submission waits, unless its mark was taken away."""
     path = layout.mark_path(root, package, submission)
     fields = read_json(path)
-    if fields is not None and fields.get("why") != why:
-        fields["why"] = why
+    if fields is not None and (fields.get("why"), fields.get("after", False)) != (why, after):
+        fields.update(why=why, after=after)
         replace(path, json_bytes(fields))
 
 
@@ -121,10 +143,21 @@ def bring(root: str, package: str, submission: int, patient: bool) -> Outcome:
         raise NodeError(
             "submission %d of %s was cancelled" % (submission, package[:12]), "git cj retry " + package[:8]
         )
+    behind: List[str] = []
+    if intent.get("after"):
+        mark(root, package, submission)
+        held = importlib.import_module("cjnode.waiting").before(root, folder, intent)
+        if held.word == "wait":
+            _say(root, package, submission, held.why, True)
+            return Outcome(read_parts(folder, intent), held.why, False)
+        if held.word == "never":
+            unmark(root, package, submission)
+            return Outcome(read_parts(folder, intent), held.why, False)
+        behind = held.jobs
     with open(layout.manifest_path(root, package), "rb") as file:
         fields = manifest.parse(file.read())
     mark(root, package, submission)
-    why, full = _bring_all(_Bringing(root, folder, intent, fields, patient))
+    why, full = _bring_all(_Bringing(root, folder, intent, fields, patient, behind))
     if why:
         _say(root, package, submission, why)
         replace(os.path.join(layout.backlog_path(root), ".last"), b"")  # it was tried just now
@@ -141,6 +174,7 @@ _Bringing = NamedTuple(
         ("intent", Dict[str, Any]),
         ("fields", Dict[str, Any]),  # the manifest's
         ("patient", bool),
+        ("behind", List[str]),  # jobs of other packages that it is to start after
     ],
 )
 
@@ -201,6 +235,9 @@ def _room(what: _Bringing) -> Optional[_Room]:
 
 
 def _bring_one(what: _Bringing, parts: List[Part], part: Part) -> None:
+    if what.fields["scheduler"] == "local":
+        importlib.import_module("cjnode.submit").start_local(what.root, what.folder, what.intent, what.fields)
+        return
     job = _job(what, parts, part)
     refused = layout.part_path(what.folder, "refused", part.number)
     forget(refused)  # what it said then is not what it says now
@@ -209,10 +246,18 @@ def _bring_one(what: _Bringing, parts: List[Part], part: Part) -> None:
     except (FullError, BusyError):
         raise
     except NodeError as problem:
+        if what.behind and not _are_there(what):
+            raise BusyError("what it waits for has just ended: %s" % problem.error, "git cj state")
         # It is not asked again by itself: the same words would come back for ever.
         replace(refused, json_bytes({"error": problem.error, "hint": problem.hint, "at": now()}))
         unmark(what.root, what.intent["package"], what.intent["submission"])
         raise
+
+
+def _are_there(what: _Bringing) -> bool:
+    """Whether the scheduler still has the jobs that it was told to wait for."""
+    there = schedulers.poll(what.fields["scheduler"], what.root, what.behind)
+    return all(job in there and there[job].state != "ENDED" for job in what.behind)
 
 
 def _job(what: _Bringing, parts: List[Part], part: Part) -> Job:
@@ -229,4 +274,6 @@ def _job(what: _Bringing, parts: List[Part], part: Part) -> Job:
     resources["jobs"] = throttle(what.intent.get("jobs"), parts, part.number)
     name = layout.job_name(package, submission, part.number)
     priority = int(what.intent.get("priority") or 0)
-    return Job(name, package, submission, part.first, part.elements, script, log, resources, priority)
+    return Job(
+        name, package, submission, part.first, part.elements, script, log, resources, priority, what.behind
+    )

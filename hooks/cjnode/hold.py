@@ -13,7 +13,7 @@ def hold(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…}``. What is not submitted yet is not submitted before the release."""
     scheduler, held = layout.scheduler(root), []
     for submission, jobs in _jobs(root, request):
-        if scheduler != "local" and len(jobs) < len(submission.parts):
+        if any(part.job is None for part in submission.parts):
             create_json(os.path.join(submission.path, "held"), {})
         for job in jobs:
             schedulers.hold(scheduler, root, job)

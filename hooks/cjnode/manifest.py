@@ -5,6 +5,7 @@ import re
 from typing import Any, Callable, Dict, List
 
 from cjnode import points
+from cjnode.blocks import is_package_id
 from cjnode.environment import KINDS
 from cjnode.errors import NodeError
 
@@ -117,7 +118,23 @@ def is_data(value: Any) -> bool:
     )
 
 
-_LATER: Dict[str, Callable[[Any], bool]] = {"environment": _environment, "data": is_data}
+def _is_after(value: Any) -> bool:
+    """Whether this names packages to wait for, each with when and its cluster."""
+    return isinstance(value, list) and all(
+        isinstance(each, dict)
+        and isinstance(each.get("package"), str)
+        and is_package_id(each["package"])
+        and each.get("when") in ("ok", "any")
+        and _line(each.get("cluster"))
+        for each in value
+    )
+
+
+_LATER: Dict[str, Callable[[Any], bool]] = {
+    "environment": _environment,
+    "data": is_data,
+    "after": _is_after,
+}
 
 _CHECKS: Dict[str, Callable[[Any], bool]] = {
     "program": _program,

@@ -8,7 +8,7 @@ from cjnode import attempts, blocks, files, layout, partition, parts, tally
 from cjnode.attempts import Attempt
 from cjnode.board import Board
 from cjnode.errors import NodeError
-from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission
+from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission, why_given_up
 from cjnode.tally import Tally
 
 # A task without a record: its state, and what its claim says where there is one.
@@ -68,12 +68,18 @@ def look(root: str, package: str, lines: bool) -> Progress:
         problems.append("its package.json is missing or cannot be read: it was not received whole")
     elif not submissions:
         problems.append("it was received but not submitted")
-    problems += [submission.problem for submission in submissions if submission.problem]
+    problems += [each.problem for each in submissions if each.problem and not _is_told(root, package, each)]
     progress = Progress(package, tasks, lines, submissions, {}, {}, {}, {}, {}, problems, {})
     for submission in submissions:
         progress.cancelled[submission.number] = read_cancelled(submission)
         read_records(progress, submission)
     return progress
+
+
+def _is_told(root: str, package: str, submission: Submission) -> bool:
+    """Whether why a submission is not with the scheduler is told elsewhere: it waits, or was given up."""
+    waits = os.path.exists(layout.mark_path(root, package, submission.number))
+    return waits or bool(why_given_up(submission.path))
 
 
 def _count(root: str, package: str) -> int:

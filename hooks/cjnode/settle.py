@@ -252,8 +252,8 @@ def _at_rest(sight: Sight, element: int, attempt: int, holder: Optional[Holder])
     """A task that nobody runs now, as the element waits that would run it."""
     part = next((each for each in sight.parts if element in elements_of(each)), None)
     state, job = "PENDING", part.job if part else None
-    if part is not None and part.job is None and sight.held:
-        state = "HELD"
+    if part is not None and (part.job is None or sight.after):
+        state = "HELD" if sight.held else "WAITING" if sight.after else state
     status = sight.alive.get(part.number) if part else None
     if part is not None and status is not None:
         alone = status.elements.get(element - part.first + 1)

@@ -25,6 +25,7 @@ Sight = NamedTuple(
         ("gone", bool),  # every job is out of sight
         ("lost", bool),  # and was so for the grace period
         ("held", bool),  # what is not submitted is held
+        ("after", bool),  # what is not submitted, or was and may not run yet, waits for other packages
     ],
 )
 
@@ -73,7 +74,8 @@ def look_at(root: str, scheduler: str, progress: Progress, submission: Submissio
     jobs = parts.jobs(listed)
     gone = bool(jobs) and not alive and not waiting
     held = os.path.exists(os.path.join(submission.path, "held"))
-    return Sight(listed, alive, waiting, gone, gone and not fading, held)
+    after = bool(waiting and backlog.why_after(root, progress.package, submission.number))
+    return Sight(listed, alive, waiting, gone, gone and not fading, held, after)
 
 
 def _fades(progress: Progress, submission: Submission, part: Part, answer: Answer, scheduler: str) -> bool:
@@ -89,7 +91,7 @@ def _waiting(root: str, progress: Progress, submission: Submission, listed: List
     """Why parts are not with the scheduler, when they are to come there."""
     rest = [part for part in listed if part.job is None]
     if not rest:
-        return ""
+        return backlog.why_after(root, progress.package, submission.number)
     why = backlog.why_waiting(root, progress.package, submission.number)
     if being_submitted(submission.path, rest[0].number):
         why = "it is being submitted"
@@ -118,7 +120,7 @@ def why_waiting(scheduler: str, sight: Sight) -> Dict[str, int]:
             found[words] = found.get(words, 0) + elements
 
     for part in sight.parts:
-        if part.job is None and sight.waiting:
+        if sight.waiting and (part.job is None or sight.after):
             add("not submitted yet: " + sight.waiting, part.elements)
         status = sight.alive.get(part.number)
         if status is None:

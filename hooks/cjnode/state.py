@@ -2,12 +2,12 @@
 
 import importlib
 import os
-from typing import Any, BinaryIO, Dict
+from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
 from cjnode import layout
 from cjnode.blocks import canonical
 from cjnode.progress import Open, Progress, jobs_of, look, sums, unsettled
-from cjnode.submissions import Submission
+from cjnode.submissions import Submission, why_given_up
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
 STATES = FINAL_STATES + ("PENDING", "RUNNING", "HELD", "WAITING")
@@ -39,15 +39,28 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         about = packages if request.get("fresh") else ()
         importlib.import_module("cjnode.backlog").drain(root, about)
     looked = [look(root, package, lines) for package in packages]
+    for progress, (opened, line) in zip(looked, _settled(root, looked, bool(request.get("fresh")))):
+        if request.get("spread"):
+            line["spread"] = importlib.import_module("cjnode.spread").spread(progress.submissions)
+        _write(progress, opened, line, out)
+
+
+def told(root: str, package: str) -> Dict[str, Any]:
+    """A package's line, for what is decided here; nothing is submitted on the way."""
+    return next(_settled(root, [look(root, package, False)], False))[1]
+
+
+def _settled(
+    root: str, looked: List[Progress], fresh: bool
+) -> Iterator[Tuple[Dict[int, Open], Dict[str, Any]]]:
+    """For each package its tasks without a record, and its line."""
     settled = {}
     unfinished = [
         progress for progress in looked if any(unsettled(progress, s) for s in progress.submissions)
     ]
     if unfinished:
         # Loaded when needed: of packages that are at their end nobody is asked.
-        found = importlib.import_module("cjnode.settle").settle_all(
-            root, unfinished, bool(request.get("fresh"))
-        )
+        found = importlib.import_module("cjnode.settle").settle_all(root, unfinished, fresh)
         settled = dict(zip(map(id, unfinished), found))
     for progress in looked:
         opened: Dict[int, Open] = {}
@@ -57,16 +70,16 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         now = settled.get(id(progress))
         if now is not None:
             opened.update(now.opened)
-        line = _line(progress, opened, bool(now and now.busy), now.reasons if now else {})
-        if request.get("spread"):
-            line["spread"] = importlib.import_module("cjnode.spread").spread(progress.submissions)
-        _write(progress, opened, line, out)
+        yield opened, _line(progress, opened, bool(now and now.busy), now.reasons if now else {})
 
 
 def _cancelled(progress: Progress, submission: Submission) -> Dict[int, Open]:
-    jobs = jobs_of(submission)
-    known = Open("CANCELLED", submission.attempt, jobs[0] if jobs else None, None, None, None, None)
-    return dict.fromkeys(progress.missing[submission.number], known)
+    missing, jobs = progress.missing[submission.number], jobs_of(submission)
+    why = why_given_up(submission.path) if missing else ""
+    if why:
+        progress.problems.append("it never ran: " + why)
+    known = Open("CANCELLED", submission.attempt, jobs[0] if jobs else None, None, None, None, why or None)
+    return dict.fromkeys(missing, known)
 
 
 def _line(progress: Progress, opened: Dict[int, Open], busy: bool, reasons: Dict[str, int]) -> Dict[str, Any]:

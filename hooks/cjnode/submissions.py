@@ -92,6 +92,15 @@ def cancelled_tasks(submission_path: str) -> Set[int]:
     return cancelled
 
 
+def why_given_up(submission_path: str) -> str:
+    """Why a submission was cancelled before it ran, by what it waited for; empty when it was not."""
+    try:
+        found = read_json(os.path.join(blocks.cancel_folder(submission_path), "after.json"))
+    except NodeError:
+        return ""
+    return str(found.get("why") or "") if found else ""
+
+
 def log_tails(submission: Submission) -> List[str]:
     """The last lines of the first elements' logs that hold any, or of the log that all share."""
     shared = _tail(layout.elements_log_path(submission.path))

@@ -25,6 +25,7 @@ Request = NamedTuple(
         ("attempt", int),
         ("jobs", Optional[int]),
         ("elements", Optional[int]),
+        ("after", List[Dict[str, Any]]),  # the packages that it waits for, besides those of the manifest
     ],
 )
 
@@ -47,6 +48,7 @@ def _parsed(root: str, request: Dict[str, Any]) -> Request:
         request.get("attempt") or 1,
         request.get("jobs"),
         request.get("elements"),
+        [],
     )
     for name, value in (
         ("submission", parsed.submission),
@@ -93,16 +95,14 @@ def _require(root: str, package: str, folder: str, fields: Dict[str, Any]) -> Li
 
 def _submit(root: str, request: Request, fields: Dict[str, Any], folder: str) -> Dict[str, Any]:
     intent = _intent(root, folder, request, fields)
-    if fields["scheduler"] == "local":
-        job = receipt(folder, 1)
-        if job is None:
-            job = _start(root, folder, intent, fields)
-            create_json(layout.part_path(folder, "receipt", 1), {"job": job, "submitted": now()})
-            forget(layout.part_path(folder, "refused", 1))
+    is_local = fields["scheduler"] == "local"
+    if is_local and not intent.get("after"):
+        job = start_local(root, folder, intent, fields)
         return {"package": request.package, "submission": request.submission, "job": job}
     parts, why = read_parts(folder, intent), ""
     if any(part.job is None for part in parts):
-        ensure_whole(root, request.package)
+        if not is_local:
+            ensure_whole(root, request.package)
         # Loaded when needed: a launch on `local` waits for each module.
         bring = importlib.import_module("cjnode.backlog").bring
         parts, why, _ = bring(root, request.package, request.submission, True)
@@ -184,8 +184,25 @@ def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str
     priority = _priority(root, request, fields)
     if priority:
         intent["priority"] = priority
+    after = request.after or _after(root, request, fields)
+    if after:
+        intent["after"] = after
     intent.update(blocks)
     return intent
+
+
+def _after(root: str, request: Request, fields: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The packages here that a first submission waits for; whoever asks for another waits no more."""
+    if request.submission > 1:
+        return []
+    here = [each for each in fields.get("after") or [] if each["cluster"] == fields["cluster"]]
+    for each in here:
+        if not os.path.exists(layout.manifest_path(root, each["package"])):
+            raise NodeError(
+                "package %s, which it is to wait for, is not on this cluster" % each["package"][:12],
+                "git cj submit " + each["package"][:8],
+            )
+    return [{"package": each["package"], "when": each["when"]} for each in here]
 
 
 def _priority(root: str, request: Request, fields: Dict[str, Any]) -> int:
@@ -226,6 +243,16 @@ def _limits(root: str, fields: Dict[str, Any]) -> schedulers.Limits:
     return found._replace(queued=own if found.queued is None else min(own, found.queued))
 
 
+def start_local(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any]) -> str:
+    """The local job of an intent, started unless it was."""
+    job = receipt(folder, 1)
+    if job is None:
+        job = _start(root, folder, intent, fields)
+        create_json(layout.part_path(folder, "receipt", 1), {"job": job, "submitted": now()})
+        forget(layout.part_path(folder, "refused", 1))
+    return job
+
+
 def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any]) -> str:
     """The local job of an intent: the one that is there already, or a new one."""
     found = schedulers.find("local", root, intent["name"])
@@ -234,7 +261,7 @@ def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any
     package, submission, elements = intent["package"], intent["submission"], intent["elements"]
     priority = int(intent.get("priority") or 0)
     job = schedulers.Job(
-        intent["name"], package, submission, 1, elements, "", "", fields["resources"], priority
+        intent["name"], package, submission, 1, elements, "", "", fields["resources"], priority, []
     )
     try:
         return schedulers.submit("local", root, job)

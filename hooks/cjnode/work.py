@@ -1,5 +1,6 @@
 """The verb ``work``: one element of a job claims blocks of tasks and runs them."""
 
+import importlib
 import os
 import re
 import socket
@@ -25,7 +26,7 @@ from cjnode.children import Signals
 from cjnode.claiming import Claimant, Claims, Held
 from cjnode.element import lifetime
 from cjnode.errors import NodeError
-from cjnode.files import create_once
+from cjnode.files import create_once, read_json
 from cjnode.holding import Holding
 from cjnode.journal import Journal, UnwritableError, persist
 from cjnode.seeds import hash_seed
@@ -52,6 +53,8 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
     found = read_submission(package_path, submission)
     if not found.tasks:
         raise NodeError(found.problem)
+    if package.manifest.get("after") and not _may_run(root, found):
+        return 0
     local = package.manifest["scheduler"] == "local"
     folder = os.path.join(package_path, "scratch", "%d-%d-%d" % (submission, element, incarnation))
     if not local:  # the same element of a job that was submitted twice
@@ -80,6 +83,13 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         return STOPPED if signals.stopping else UNWRITABLE
     finally:
         workplace.remove()
+
+
+def _may_run(root: str, found: Submission) -> bool:
+    """Whether the packages that the submission waits for have ended as it was asked."""
+    intent = read_json(os.path.join(found.path, "intent.json")) or {}
+    waiting = importlib.import_module("cjnode.waiting")
+    return not intent.get("after") or bool(waiting.may_run(root, found.path, intent))
 
 
 def _fix_hashes(package: reproduce.Package, arguments: Tuple[object, ...]) -> None:

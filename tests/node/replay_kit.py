@@ -57,7 +57,7 @@ class Replay:
         job_sh = batch_script(self.scheduler, JobSpec(sys.executable, list(setup), resources))
         script.write_text(part_script(job_sh, str(self.root), PACKAGE, 1, 1, str(log)))
         name = f"cj-{PACKAGE[:12]}-1"
-        return Job(name, PACKAGE, 1, 1, elements, str(script), str(log), resources, 0)
+        return Job(name, PACKAGE, 1, 1, elements, str(script), str(log), resources, 0, [])
 
 
 def recording(name: str) -> str:

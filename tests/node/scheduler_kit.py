@@ -62,7 +62,7 @@ class Desk:
         # The root's own name is in it: test runs share a scheduler.
         name = f"cj-{os.getpid():06x}{abs(hash(self.root)) % 16**6:06x}-{len(self.names) + 1}"
         self.names.append(name)
-        return Job(name, PACKAGE, 1, first, elements, str(script), str(self.log), resources, 0)
+        return Job(name, PACKAGE, 1, first, elements, str(script), str(self.log), resources, 0, [])
 
     def submit(self, job: Job) -> str:
         return schedulers.submit(self.scheduler, str(self.root), job)

@@ -168,7 +168,7 @@ def test_a_parallel_environment_of_the_sites_own_is_taken_as_it_is() -> None:
 
 
 def test_a_part_is_an_array_unless_it_has_one_element() -> None:
-    job = Job("cj-8ab7a5aa0123-1", PACKAGE, 1, 1, 5, "/r/job-1.sh", "/r/log", {"jobs": 2}, 0)
+    job = Job("cj-8ab7a5aa0123-1", PACKAGE, 1, 1, 5, "/r/job-1.sh", "/r/log", {"jobs": 2}, 0, [])
     environment = {
         "PATH": "/bin",
         "MODULEPATH": "/m",

@@ -135,7 +135,7 @@ def test_what_is_asked_for_stands_in_the_script() -> None:
 
 
 def test_a_part_is_an_array_unless_it_has_one_element() -> None:
-    job = Job("cj-8ab7a5aa0123-1", PACKAGE, 1, 1, 5, "/r/job-1.sh", "/r/50%a.log", {"jobs": 2}, 0)
+    job = Job("cj-8ab7a5aa0123-1", PACKAGE, 1, 1, 5, "/r/job-1.sh", "/r/50%a.log", {"jobs": 2}, 0, [])
     argv = scheduler.submit_command("/r", job)
     assert argv == [
         "sbatch",

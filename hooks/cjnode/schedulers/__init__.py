@@ -40,6 +40,7 @@ Job = NamedTuple(
         ("log", str),  # where elements and scheduler append what tasks did not print
         ("resources", Dict[str, Any]),
         ("priority", int),  # higher goes first; 0 asks for nothing
+        ("after", List[str]),  # jobs whose end, however they end, it is to wait for
     ],
 )
 

@@ -108,7 +108,10 @@ def submit_command(job: Job) -> List[str]:
         if limit and limit < job.elements:
             name += "%%%d" % limit
     # Without -o each element's report comes by mail. -rn: no second run of it by the queue's own choice.
-    return ["bsub", "-J", name, "-o", "/dev/null", "-rn"]
+    words = ["bsub", "-J", name, "-o", "/dev/null", "-rn"]
+    if job.after:
+        words += ["-w", " && ".join("ended(%s)" % each for each in job.after)]
+    return words
 
 
 def _user_priority(root: str, priority: int) -> List[str]:

@@ -108,6 +108,8 @@ def submit_command(job: Job) -> List[str]:
     words += ["-j", "oe", "-o", "/dev/null"]
     if job.priority:
         words += ["-p", "%d" % job.priority]
+    if job.after:
+        words += ["-W", "depend=afterany:" + ":".join(job.after)]
     if job.elements > 1:  # a range of one is refused; arrays can be started again, always
         limit = job.resources.get("jobs")
         words += ["-J", "1-%d%s" % (job.elements, "%%%d" % limit if limit and limit < job.elements else "")]

@@ -164,6 +164,9 @@ def run(root: str, job: str) -> None:
         codes = {}
     create_json(os.path.join(folder, "done.json"), {"exit_codes": codes, "ended": now()})
     importlib.import_module("cjnode.schedulers.ranks").leave(root, job)
+    if os.path.isdir(layout.backlog_path(root)):
+        # Nobody else may come by who would start the packages that wait for this one.
+        importlib.import_module("cjnode.backlog").drain(root, (), True)
     print("%s pool %d ends: %s" % (now(), os.getpid(), codes), flush=True)
 
 

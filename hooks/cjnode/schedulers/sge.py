@@ -94,6 +94,8 @@ def submit_command(root: str, job: Job, environment: Dict[str, str]) -> List[str
     argv += ["-ac", "cj_package=" + job.package]
     if job.priority:
         argv += ["-p", "%d" % job.priority]
+    if job.after:
+        argv += ["-hold_jid", ",".join(job.after)]
     # Never -V: the hook's environment is not the job's. A name without a value passes this process's.
     names = sorted(name for name in environment if _NAME.match(name) and not _NOT_PASSED.match(name))
     if names:

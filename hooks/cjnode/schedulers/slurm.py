@@ -71,6 +71,8 @@ def submit_command(root: str, job: Job) -> List[str]:
     argv += ["--export=ALL"]
     if job.priority < 0:
         argv.append("--nice=%d" % -job.priority)
+    if job.after:
+        argv.append("--dependency=afterany:" + ":".join(job.after))
     if job.elements > 1:
         at_once = job.resources.get("jobs")
         argv.append("--array=1-%d" % job.elements + ("%%%d" % at_once if at_once else ""))

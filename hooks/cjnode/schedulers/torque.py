@@ -76,11 +76,21 @@ def submit_command(root: str, job: Job) -> List[str]:
     argv = ["qsub", "-N", job.name, "-j", "oe", "-o", "/dev/null"]
     if job.priority:
         argv += ["-p", "%d" % job.priority]
+    if job.after:
+        argv += ["-W", "depend=" + _depend(job.after)]
     if job.elements > 1:
         at_once = job.resources.get("jobs")
         argv += ["-t", "1-%d" % job.elements + ("%%%d" % at_once if at_once else "")]
     # The qsub over Slurm hands its words to a shell as they are: the root's own name must not be among them.
     return argv + [os.path.relpath(job.script, root)]
+
+
+def _depend(jobs: List[str]) -> str:
+    """Arrays have a word of their own; those of Slurm underneath have not, and no brackets either."""
+    arrays = [job for job in jobs if "[" in job]
+    others = [job for job in jobs if "[" not in job]
+    words = ["afteranyarray:" + ":".join(arrays)] if arrays else []
+    return ",".join(words + (["afterany:" + ":".join(others)] if others else []))
 
 
 def submit(root: str, job: Job) -> str:

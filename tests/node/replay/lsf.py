@@ -23,6 +23,7 @@ BSUB: dict[str, str | None] = {
     "-G": r"\S+",
     "-env": r".+",
     "-sp": r"[1-9][0-9]*",
+    "-w": r"ended\([1-9][0-9]*\)( && ended\([1-9][0-9]*\))*",
     "-rn": None,
     "-r": None,
 }

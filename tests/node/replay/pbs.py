@@ -46,6 +46,7 @@ def _values(found: dict[str, str]) -> Complaint:
         "j": r"oe|eo|n",
         "r": r"y|n",
         "p": r"-?[0-9]{1,3}|-?10[01][0-9]|-?102[0-3]|-1024",
+        "W": r"depend=afterany(:[0-9]+(\[\])?\.\w+)+",
         "S": r"/\S+",
         "l": r"walltime=[0-9]+:[0-5][0-9]:[0-5][0-9]|place=(scatter|pack|free|excl)(:\w+)?"
         r"|select=[0-9]+(:[a-z_]+=[A-Za-z0-9]+)*|[a-z_]+=\S+",

@@ -16,6 +16,8 @@ RULES = {
     "j": r"oe|eo|n",
     "r": r"y|n",
     "p": r"-?[0-9]{1,3}|-?10[01][0-9]|-?102[0-3]|-1024",
+    # qsub(1B): arrays have dependencies of their own.
+    "W": r"depend=(afteranyarray(:[0-9]+\[\]\.\w+)+,?)?(afterany(:[0-9]+(\.\w+)?)+)?",
     "S": r"/\S+",
     "l": r"walltime=[0-9]+:[0-5][0-9]:[0-5][0-9]|nodes=[0-9]+:ppn=[0-9]+(:gpus=[0-9]+)?|mem=[0-9]+mb",
 }

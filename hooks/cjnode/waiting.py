@@ -1,0 +1,180 @@
+"""Submissions that wait for other packages: what ``--after`` asks for, decided by those packages' records.
+
+The exit codes of a scheduler's elements tell of workers, not of tasks: a worker that left tasks to others
+ends well, and one whose task failed and was run again elsewhere does not. So a scheduler's dependency, where
+it has one, only brings the job at the right time: when the other jobs have ended, however they ended. Whether
+it may run is then said by ``gate.json``, made once: by whoever submits when nothing is waited for any more,
+else by the first element, from the records. An element that finds it closed leaves the submission to the
+backlog, and what comes of that is a submission of its own.
+"""
+
+import importlib
+import os
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from cjnode import blocks, layout, state
+from cjnode.files import create_json, create_once, now, read_json
+from cjnode.points import parse_tasks
+from cjnode.progress import Progress, look, sums
+
+# Schedulers that start a job when others have ended. HTCondor has that for its own workflows only (DAGMan).
+HOLDING = ("slurm", "sge", "pbs", "torque", "lsf")
+
+GO, QUEUE, WAIT, NEVER = "go", "queue", "wait", "never"
+
+# Whether a submission may be submitted: GO, or QUEUE behind ``jobs`` of the scheduler; else why not.
+Verdict = NamedTuple("Verdict", [("word", str), ("why", str), ("jobs", List[str])])
+
+
+def _verdict(root: str, intent: Dict[str, Any]) -> Verdict:
+    """What the packages say that a submission waits for: the worst of them counts."""
+    found = [_of_one(root, each["package"], each["when"]) for each in intent["after"]]
+    for word in (NEVER, WAIT):
+        whys = [each.why for each in found if each.word == word]
+        if whys:
+            return Verdict(word, "; ".join(whys), [])
+    jobs = [job for each in found for job in each.jobs]
+    return Verdict(QUEUE if jobs else GO, "", jobs)
+
+
+def _of_one(root: str, package: str, when: str) -> Verdict:
+    name = package[:12]
+    if not os.path.exists(layout.manifest_path(root, package)):
+        if when == "any":
+            return Verdict(GO, "", [])
+        return Verdict(NEVER, "%s was removed before it was known that all its tasks completed" % name, [])
+    line = state.told(root, package)
+    left = line["tasks"] - line["counts"].get("COMPLETED", 0)
+    if not left or (line["final"] and when == "any"):
+        return Verdict(GO, "", [])
+    if line["final"]:
+        words = "1 of its tasks" if left == 1 else "%d of its tasks" % left
+        return Verdict(NEVER, "%s did not complete %s" % (name, words), [])
+    words = "it waits for %s to %s" % (name, "end" if when == "any" else "complete")
+    jobs = _jobs(root, package)
+    return Verdict(QUEUE if jobs else WAIT, words, jobs)
+
+
+def _jobs(root: str, package: str) -> List[str]:
+    """The jobs after whose end the package has ended, too; none when others may follow them."""
+    scheduler = layout.scheduler(root)
+    progress = look(root, package, False)
+    if scheduler not in HOLDING or _more_will_come(root, progress):
+        return []
+    known = [part.job for each in progress.submissions for part in each.parts if part.job is not None]
+    # One that the scheduler has forgotten may not be named to it.
+    there = importlib.import_module("cjnode.schedulers").poll(scheduler, root, known) if known else {}
+    return [job for job in known if job in there and there[job].state != "ENDED"]
+
+
+def _more_will_come(root: str, progress: Progress) -> bool:
+    """Whether jobs of a package are still to be submitted."""
+    return any(
+        any(part.job is None for part in each.parts)
+        or os.path.exists(layout.mark_path(root, progress.package, each.number))
+        for each in progress.submissions
+    )
+
+
+def before(root: str, folder: str, intent: Dict[str, Any]) -> Verdict:
+    """What the backlog does of a submission that waits.
+
+    NEVER, where nothing is left to do, is also the answer where another submission took its place.
+    """
+    is_open = _gate(folder)
+    if is_open:
+        return Verdict(GO, "", [])
+    found = _verdict(root, intent)
+    if found.word == NEVER:
+        _give_up(folder, intent, found.why)
+    elif found.word == GO and is_open is None and _decide(folder, True):
+        return found
+    elif found.word == GO or (found.word == QUEUE and is_open is not None):
+        _follow(root, intent)
+        return Verdict(NEVER, "", [])
+    return found
+
+
+def _gate(folder: str) -> Optional[bool]:
+    """Whether a submission's elements may run; None when that was not decided."""
+    found = read_json(_gate_path(folder))
+    return None if found is None else bool(found["open"])
+
+
+def _decide(folder: str, is_open: bool) -> bool:
+    """Decide it, once; what was decided."""
+    create_json(_gate_path(folder), {"open": is_open, "at": now()})
+    return bool(_gate(folder))
+
+
+def _gate_path(folder: str) -> str:
+    return os.path.join(folder, "gate.json")
+
+
+def may_run(root: str, folder: str, intent: Dict[str, Any]) -> bool:
+    """For an element: whether it may run. The first one decides; else the backlog takes the submission up.
+
+    From the records alone, since a compute node may not be able to ask the scheduler.
+    """
+    found = _gate(folder)
+    if found is None:
+        found = _decide(folder, all(_has_ended(root, each) for each in intent["after"]))
+    if not found:
+        names = ", ".join(each["package"][:12] for each in intent["after"])
+        mark = importlib.import_module("cjnode.backlog").mark
+        mark(root, intent["package"], intent["submission"], "it waits for %s" % names, True)
+        create_once(blocks.exhausted_path(folder), b"")  # the other elements need not start Python for this
+    return found
+
+
+def _has_ended(root: str, wanted: Dict[str, Any]) -> bool:
+    package, when = wanted["package"], wanted["when"]
+    if not os.path.exists(layout.manifest_path(root, package)):
+        return bool(when == "any")
+    progress = look(root, package, False)
+    if _more_will_come(root, progress):
+        return False
+    counts, _, number = sums(progress, ())
+    if when == "ok":
+        return bool(counts.get("COMPLETED", 0) == progress.tasks)
+    still = any(progress.retried[each.number] for each in progress.submissions)
+    cancelled = {task for tasks in progress.cancelled.values() for task in tasks}
+    return not still and number + len(cancelled - set(progress.ended)) >= progress.tasks
+
+
+def _give_up(folder: str, intent: Dict[str, Any], why: str) -> None:
+    """Cancel what can never run, and say why."""
+    os.makedirs(blocks.cancel_folder(folder), 0o700, exist_ok=True)
+    create_json(
+        os.path.join(blocks.cancel_folder(folder), "after.json"), {"tasks": intent["tasks"], "why": why}
+    )
+
+
+def _follow(root: str, intent: Dict[str, Any]) -> None:
+    """Submit again what found its gate closed, as a submission of its own; once, however often called."""
+    package, token = intent["package"], "after-%d" % intent["submission"]
+    submit = importlib.import_module("cjnode.submit")
+    folder = layout.checked_package(root, package)
+    numbers = blocks.list_submissions(folder)
+    later = [number for number in numbers if number > intent["submission"]]
+    for number in later:
+        known = read_json(os.path.join(blocks.submission_folder(folder, number), "intent.json"))
+        if known is not None and known["token"] == token:
+            break
+        if known is not None and set(parse_tasks(known["tasks"])) >= set(parse_tasks(intent["tasks"])):
+            return  # a person did it
+    else:
+        number = 1 + max(numbers)
+    submit.submit_package(
+        root,
+        submit.Request(
+            package,
+            number,
+            token,
+            intent["tasks"],
+            intent["attempt"],
+            intent["jobs"],
+            intent["elements"],
+            intent["after"],
+        ),
+    )
