@@ -52,6 +52,8 @@ def main(arguments: List[str]) -> int:
 def _work(root: str, package: str, submission: int) -> int:
     element, job = int(os.environ.get("CJ_ELEMENT", "1")), os.environ.get("CJ_JOB_ID", "")
     folder = layout.submission_path(root, package, submission)
+    # What the login node wrote before it submitted this may not be in this node's sight yet.
+    importlib.import_module("cjnode.files").wait_for(os.path.join(folder, "intent.json"))
     incarnation = importlib.import_module("cjnode.element").incarnation(folder, element, job, os.environ)
     work = importlib.import_module("cjnode.work").work
     code: int = work(root, package, submission, element, incarnation, job)

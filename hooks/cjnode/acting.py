@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional
 
 from cjnode import blocks, layout, processes, schedulers
 from cjnode.errors import NodeError
-from cjnode.files import age_s, create_json, forget, now, read_json
+from cjnode.files import age_s, create_json, forget, now, read_json, wait_for
 from cjnode.parts import receipt
 from cjnode.schedulers import FullError, Job, UnclearError
 from cjnode.schedulers.commands import MissingError, SilentError
@@ -190,7 +190,9 @@ def _living(root: str, scheduler: str, name: str) -> Optional[List[str]]:
 
 def keep(root: str, scheduler: str, folder: str, part: int, found: List[str]) -> str:
     """Write the receipt of the first job found; the others are ended."""
-    create_json(layout.part_path(folder, "receipt", part), {"job": found[0], "submitted": now()})
+    path = layout.part_path(folder, "receipt", part)
+    if not create_json(path, {"job": found[0], "submitted": now()}):
+        wait_for(path)  # another node's may not be in sight yet
     kept = receipt(folder, part)
     assert kept is not None
     for other in found:

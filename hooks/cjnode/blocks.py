@@ -11,6 +11,9 @@ CURRENT_BYTES = 80
 # json.dumps makes an encoder for each call.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
+# File systems without hard links (some FUSE and SMB mounts) say one of these.
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+
 _PACKAGE = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _BLOCK_ID = re.compile(r"([1-9][0-9]{0,8})/([0-9]{6,9})-([0-9]{2,4})\Z")
 _FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|records|data)\Z")
@@ -180,20 +183,31 @@ def create_claim(path: str, claim: Claim) -> Optional[int]:
         write_all(fd, content)
         # A link appears with its content; a file made by O_EXCL is empty first, and a holder killed then
         # would leave a block that names nobody and that nobody could take over.
-        os.link(aside, path)
-    except FileExistsError:
-        if os.fstat(fd).st_nlink == 2:
-            return fd  # it is ours: a server's answer was lost, and its client asked again
-        os.close(fd)
-        return None
+        is_ours = link_once(aside, path)
     except OSError as problem:
         os.close(fd)
-        if problem.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+        if problem.errno not in NO_LINKS:
             raise
         return _create_exclusively(path, content)
     finally:
         os.unlink(aside)
-    return fd
+    if is_ours:
+        return fd
+    os.close(fd)
+    return None
+
+
+def link_once(aside: str, path: str) -> bool:
+    """Give a new file its name; False when the name is another's."""
+    try:
+        os.link(aside, path)
+    except OSError as problem:
+        if os.lstat(aside).st_nlink == 2:
+            return True  # it is ours: a server's answer was lost, and its client asked again
+        if isinstance(problem, FileExistsError):
+            return False
+        raise
+    return True
 
 
 def _create_exclusively(path: str, content: bytes) -> Optional[int]:

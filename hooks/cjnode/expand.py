@@ -112,9 +112,16 @@ def _linked(code: bytes, folder: bytes, entry: tree.Entry, folders: Set[bytes]) 
             return False
         _make_folder(folder, os.path.dirname(entry.path), folders)
         os.link(source, os.path.join(folder, entry.path))
-    except OSError:  # gone, too many links, or a file system without any
-        return False
+    except OSError:  # gone, too many links, or a file system without any; or its answer alone was lost
+        return _is_same(source, os.path.join(folder, entry.path))
     return True
+
+
+def _is_same(source: bytes, path: bytes) -> bool:
+    try:
+        return os.path.samestat(os.lstat(source), os.lstat(path))
+    except OSError:
+        return False
 
 
 def _write_all(repo: str, folder: bytes, known: List[tree.Entry], folders: Set[bytes]) -> None:

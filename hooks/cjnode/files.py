@@ -9,13 +9,15 @@ import os
 import time
 from typing import Any, Dict, Iterator, Optional
 
-from cjnode.blocks import canonical, write_all
+from cjnode.blocks import NO_LINKS, canonical, link_once, write_all
 from cjnode.errors import NodeError
 
 FORMAT = 1
+TAKEN = ".taken"  # where there are no links, what keeps two from making the same file
 
-# File systems without hard links (some FUSE and SMB mounts) say one of these.
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+_TAKEN_S = 60.0  # where there are no links: who took a name and did not use it so long is dead
+_SIGHT_S = 75.0  # a network file system shows to one node what another made after a minute at the latest
 
 
 def now() -> str:
@@ -30,7 +32,7 @@ def _write_aside(path: str, content: bytes, mode: int) -> str:
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         write_all(fd, content)
-        os.fsync(fd)
+        sync(fd)
     except OSError:
         os.unlink(aside)
         raise
@@ -39,25 +41,45 @@ def _write_aside(path: str, content: bytes, mode: int) -> str:
     return aside
 
 
+def sync(fd: int) -> None:
+    """Bring a file to the disk, where the file system can."""
+    try:
+        os.fsync(fd)
+    except OSError as problem:
+        if problem.errno not in _NO_SYNC:
+            raise
+
+
 def create_once(path: str, content: bytes) -> bool:
     """Make a file appear with its content. False when it was there already."""
     aside = _write_aside(path, content, 0o600)
     try:
-        os.link(aside, path)
-    except FileExistsError:
-        os.unlink(aside)
-        return False
+        is_ours = link_once(aside, path)
     except OSError as problem:
-        if problem.errno not in _NO_LINKS:
+        if problem.errno not in NO_LINKS:
             os.unlink(aside)
             raise
-        if os.path.exists(path):
-            os.unlink(aside)
-            return False
-        os.rename(aside, path)
-        return True
+        is_ours = _take(path)
+        if is_ours:
+            os.rename(aside, path)
+            return True
     os.unlink(aside)
-    return True
+    return is_ours
+
+
+def _take(path: str) -> bool:
+    """Whether a name is ours to make, where there are no links: a file beside it is created exclusively."""
+    for _ in range(2):
+        if os.path.exists(path):
+            return False
+        try:
+            os.close(os.open(path + TAKEN, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            return True
+        except FileExistsError:
+            if (age_s(path + TAKEN) or 0.0) < _TAKEN_S:
+                return False
+            forget(path)
+    return False
 
 
 def replace(path: str, content: bytes, mode: int = 0o600) -> None:
@@ -77,6 +99,22 @@ def json_bytes(fields: Dict[str, Any]) -> bytes:
     return canonical(whole) + b"\n"
 
 
+def wait_for(path: str, patience_s: float = _SIGHT_S) -> bool:
+    """Wait until a file that another node made comes to sight. False when it does not."""
+    deadline = time.monotonic() + patience_s
+    pause = 0.01
+    while not os.path.exists(path):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(1.0, 2 * pause)
+        try:
+            os.listdir(os.path.dirname(path))  # has a network file system look anew
+        except OSError:
+            pass
+    return True
+
+
 def age_s(path: str) -> Optional[float]:
     """How old a file is by its own file system's clock, which may not be this machine's; None: it is gone."""
     probe = "%s.%d-%s.tmp" % (path, os.getpid(), binascii.hexlify(os.urandom(4)).decode("ascii"))
@@ -91,11 +129,12 @@ def age_s(path: str) -> Optional[float]:
 
 
 def forget(path: str) -> None:
-    """Remove a file that need not be there."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
+    """Remove a file that need not be there, and let its name be taken anew."""
+    for each in (path, path + TAKEN):
+        try:
+            os.unlink(each)
+        except FileNotFoundError:
+            pass
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Callable, NamedTuple, Optional, Sequence, Tuple, TypeVar, Uni
 
 from cjnode import blocks
 from cjnode.blocks import Output, Record
-from cjnode.files import now
+from cjnode.files import now, sync
 
 CHUNK = 1 << 20
 
@@ -212,7 +212,7 @@ class Journal:
             self.now_at(0, 0, now())
             for descriptor in (self._data, self._records):
                 if descriptor is not None:
-                    os.fsync(descriptor)
+                    sync(descriptor)
         except OSError as problem:
             raise UnwritableError("%s" % problem) from problem
         finally:

@@ -248,7 +248,8 @@ def _link(target: str, path: str) -> None:
             os.link(target, path)
             return
         except OSError:  # another file system, one without hard links, or too many of them
-            pass
+            if os.path.lexists(path):
+                return  # only the answer was lost
     os.symlink(target, path)
 
 

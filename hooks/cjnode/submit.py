@@ -10,7 +10,7 @@ from cjnode.blocks import canonical
 from cjnode.environment import BUILT, is_ready
 from cjnode.errors import NodeError
 from cjnode.expand import ensure_whole
-from cjnode.files import create_json, forget, json_bytes, now, read_json, replace
+from cjnode.files import create_json, forget, json_bytes, now, read_json, replace, wait_for
 from cjnode.parts import Part, divide, jobs, read_parts, receipt
 from cjnode.points import format_tasks, parse_tasks
 from cjnode.sharing import share
@@ -152,7 +152,8 @@ def _intent(root: str, folder: str, request: Request, fields: Dict[str, Any]) ->
     path = os.path.join(folder, "intent.json")
     intent = read_json(path)
     if intent is None:
-        create_json(path, _new_intent(root, request, fields))
+        if not create_json(path, _new_intent(root, request, fields)):
+            wait_for(path)  # another node's may not be in sight yet
         intent = read_json(path)
     if intent is None or intent["token"] != request.token:
         raise NodeError(

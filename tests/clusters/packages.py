@@ -37,6 +37,8 @@ def component(name: str) -> Path:
     """The folder of an unpacked component. Raises MissingError when there is none."""
     if name == "sshd":
         return _sshd().parent
+    if name == "cc":
+        return compiler().parent
     folder = HOME / name
     if not (folder / "ready").exists():
         raise MissingError(f"{name} is not installed: python -m tests.clusters install")
@@ -46,6 +48,14 @@ def component(name: str) -> Path:
 def sshd_program() -> Path:
     """The ssh server's program. Raises MissingError when there is none."""
     return _sshd()
+
+
+def compiler() -> Path:
+    """The C compiler's program. Raises MissingError when there is none."""
+    found = shutil.which("cc") or shutil.which("gcc")
+    if found is None:
+        raise MissingError("there is no C compiler: python -m tests.clusters install")
+    return Path(found)
 
 
 def install() -> list[str]:
@@ -175,7 +185,17 @@ def _install_sshd() -> None:
     if not _POLICY.exists():
         _POLICY.write_text("#!/bin/sh\nexit 101\n")  # a package must not start its service
         _POLICY.chmod(0o755)
-    install = ("apt-get", "install", "-y", "-q", "--no-install-recommends", "openssh-server")
+    _install("openssh-server")
+
+
+def _install_cc() -> None:
+    if os.getuid():
+        raise MissingError("only root can install gcc")
+    _install("gcc", "libc6-dev")
+
+
+def _install(*packages: str) -> None:
+    install = ("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages)
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     try:
         _run(install, HOME, environment)
@@ -194,4 +214,5 @@ _BRING: dict[str, Callable[[], None]] = {
     "sge": _sge,
     "torque": _torque,
     "sshd": _install_sshd,
+    "cc": _install_cc,
 }

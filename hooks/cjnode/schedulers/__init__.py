@@ -15,6 +15,8 @@ MODULES = {
     for name in ("local", "slurm", "sge", "pbs", "torque", "lsf", "htcondor")
 }
 
+SIGHT_S = 75  # network file systems look anew after a minute at the latest
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # What ``.cj/job.sh`` is made of; it knows neither package nor submission, which come as arguments.
@@ -225,7 +227,15 @@ def part_script(job_sh: str, root: str, package: str, submission: int, first: in
     code = "%s/packages/%s/code/.cj/job.sh" % (root, package)
     words = [head[0][2:].strip(), code, root, package, "%d" % submission, "%d" % first]
     call = "exec " + " ".join(quoted(word) for word in words)
-    return "\n".join(head + ["exec >>%s 2>&1" % quoted(log), "cd %s || exit 1" % quoted(root), call]) + "\n"
+    lines = [_in_sight(code, log), "exec >>%s 2>&1" % quoted(log), "cd %s || exit 1" % quoted(root), call]
+    return "\n".join(head + lines) + "\n"
+
+
+def _in_sight(code: str, log: str) -> str:
+    """A shell line that waits until this node's network file system shows what the login node made."""
+    there = "[ -r %s ] && [ -d %s ]" % (quoted(code), quoted(log.rpartition("/")[0]))
+    look = "ls %s >/dev/null 2>&1; sleep 1; n=$((n + 1))" % quoted(code.rpartition("/code/")[0])
+    return "n=0; until %s || [ $n -ge %d ]; do %s; done" % (there, SIGHT_S, look)
 
 
 def _is_directive(line: str) -> bool:
