@@ -195,6 +195,7 @@ def test_the_id_is_read_with_and_without_a_clusters_name(out: str, job: str) -> 
         (1, "sbatch: error: invalid partition specified: nope", NodeError, "--partition=NAME"),
         (1, "sbatch: error: Batch job submission failed: Invalid account …", NodeError, "--account=NAME"),
         (255, "sbatch: unrecognized option '--bogus'", NodeError, "man sbatch"),
+        (1, "sbatch: error: Batch job submission failed: Access/permission denied", NodeError, "sinfo -s"),
         (1, "sbatch: error: Memory specification can not be satisfied", NodeError, "sinfo"),
     ],
 )

@@ -49,11 +49,17 @@ UNCLEAR = re.compile(
     r"|Protocol authentication|Unexpected message|Slurm backup controller|Communication"
 )
 _HINTS = (
-    (r"partition", "sinfo -s lists the partitions: name one with alloc --partition=NAME"),
+    (
+        r"partition|[Aa]ccess/permission denied",
+        "sinfo -s lists the partitions: name one with alloc --partition=NAME",
+    ),
     (r"account|[Aa]ssoc", "sacctmgr show assoc user=$USER lists the accounts: alloc --account=NAME"),
     (r"\bqos\b", "sacctmgr show assoc user=$USER format=account,qos lists them: alloc --qos=NAME"),
     (r"time|WallDuration", "ask for less with --time, or name a partition with a longer limit"),
-    (r"[Mm]emory|node configuration|CPU count|gres|feature", "ask for less: sinfo -Nl shows the nodes"),
+    (
+        r"[Mm]emory|node configuration|CPU count|[Pp]rocessors|[Nn]ode count|gres|feature",
+        "ask for less: sinfo -Nl shows the nodes",
+    ),
     (r"array", "set max_jobs for this cluster to what its arrays take"),
     (r"unrecognized option|invalid option|Invalid --", "correct alloc: man sbatch on the cluster"),
 )
