@@ -7,11 +7,13 @@ compare-and-swap on the chain's ref; who loses the race reads the new tip and ap
 from __future__ import annotations
 
 import getpass
+import heapq
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +136,17 @@ def parse(raw: str, name: str) -> Entry:
 
 def all_entries(repo: Repo, limit: int | None = None) -> list[Entry]:
     """Every agent's entries merged, newest first."""
-    merged = [entry for name in sorted(chains(repo)) for entry in entries(repo, name, limit)]
-    merged.sort(key=lambda entry: (entry.when, entry.sequence), reverse=True)
-    return merged
+    told = [_timed(list(entries(repo, name, limit))) for name in sorted(chains(repo))]
+    return [entry for _, entry in heapq.merge(*told, key=lambda pair: pair[0], reverse=True)]
+
+
+def _timed(chain: list[Entry]) -> list[tuple[datetime, Entry]]:
+    """A chain with times that keep its order: whoever set a clock back was not there before."""
+    found: list[tuple[datetime, Entry]] = []
+    for entry in reversed(chain):
+        when = datetime.fromisoformat(entry.when)
+        found.append((max(when, found[-1][0]) if found else when, entry))
+    return found[::-1]
 
 
 def append(

@@ -34,6 +34,31 @@ def test_entries_come_back_newest_first_with_numbers_and_data(repo: Repo) -> Non
     assert found[0].last == PACKAGE
 
 
+def test_f22_chains_are_merged_by_time_and_keep_their_order_whatever_a_clock_did(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = (
+        ("mia", "2025-10-26T02:30:00+0200", "launched"),
+        ("noa", "2025-10-26T00:50:00+0000", "cancelled"),
+        ("mia", "2025-10-26T02:10:00+0100", "submitted"),  # 40 minutes later: the clocks went back
+        ("mia", "2024-01-01T00:00:00+0000", "harvested"),  # the machine was started with an empty battery
+        ("noa", "2025-10-26T06:00:00+0100", "retried"),
+    )
+    for agent, when, event in told:
+        ledger.agent(repo)
+        (repo.cj_dir / "agent").write_text(f"{agent}\n")
+        monkeypatch.setenv("GIT_COMMITTER_DATE", when)
+        append(repo, event)
+    found = [entry.event for entry in ledger.all_entries(repo)]
+    assert found[0] == "retried"
+    assert [event for event in found if event in ("harvested", "submitted", "launched")] == [
+        "harvested",
+        "submitted",
+        "launched",
+    ]
+    assert found.index("submitted") < found.index("cancelled") < found.index("launched")
+
+
 def test_an_entrys_parent_is_the_entry_before_it(repo: Repo) -> None:
     first, second = append(repo), append(repo, "submitted")
     assert second.parents == (first.id,)

@@ -53,17 +53,19 @@ def seen_gone(submission: Submission, part: int) -> Tuple[str, bool]:
 
 
 def note_gone(submission: Submission, part: int, at: str, grace: float) -> bool:
-    """Write down that the part's job is not to be seen; True when that is so for the grace period."""
+    """Write down that the part's job is not to be seen; True when that is so for the grace period.
+
+    Two login nodes may look, whose clocks differ: the file system's must agree that the time has passed.
+    """
+    path = _gone_path(submission, part)
     first, confirmed = seen_gone(submission, part)
     if confirmed:
         return True
-    second = None
-    if first:
-        if asked.between_s(first, at) < grace:
-            return False
-        second = at
-    fields = {"first": first or at, "second": second}
-    files.replace(_gone_path(submission, part), files.json_bytes(fields))
+    passed = min(asked.between_s(first, at), files.age_s(path) or 0.0) if first else -1.0
+    if 0 <= passed < grace:
+        return False
+    second = at if passed >= grace else None  # less than nothing: a clock was set back, and it begins anew
+    files.replace(path, files.json_bytes({"first": first if second else at, "second": second}))
     return second is not None
 
 

@@ -158,7 +158,7 @@ def _see(
         is_seen = index in status.elements or index in waiting
         if element in at_work and (not is_seen or (element in found and found[element].state == "COMPLETED")):
             if status.elements or status.waiting:
-                unseen.setdefault(element, answer.at)
+                unseen[element] = min(unseen.get(element, answer.at), answer.at)  # a clock may be set back
         else:
             unseen.pop(element, None)
 

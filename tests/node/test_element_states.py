@@ -82,6 +82,7 @@ def age(root: Root, name: str, *old: str) -> None:
     else:
         fields["first"] = LONG_AGO
     path.write_text(json.dumps(fields))
+    os.utime(path, (0, 0))
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,21 @@ def test_elements_that_died_before_any_task_are_told_at_the_first_look(array: Ro
     head = ask(array)[0]
     assert (head["counts"], head["final"]) == ({"LOST": 4, "CANCELLED": 1}, True)
     assert head["problems"][0] == "job 7 is gone: git cj retry runs again what it left"
+
+
+def test_f22_login_nodes_whose_clocks_differ_call_nothing_lost_too_early_or_never(
+    array: Root, slurm: FakeSlurm
+) -> None:
+    rows(slurm)
+    assert ask(array)[0]["counts"] == {"PENDING": 5}
+    path = array.submission(1) / "gone.json"
+    # Noted a moment ago by a node whose clock is an hour behind, then by one that is a year ahead.
+    for first in (LONG_AGO, "2999-01-01T00:00:00.000000Z"):
+        path.write_text(json.dumps({"format": 1, "first": first, "second": None}))
+        assert ask(array)[0]["counts"] == {"PENDING": 5}
+    assert json.loads(path.read_text())["first"] < "2999"
+    age(array, "gone.json")
+    assert ask(array)[0]["counts"] == {"LOST": 5}
 
 
 def test_accounting_tells_at_the_first_look_of_elements_that_never_began(

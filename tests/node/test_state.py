@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from typing import Any
 
 import pytest
@@ -209,6 +210,7 @@ def test_a_job_seen_gone_twice_has_lost_its_tasks(root: Root) -> None:
     root.claim("1/000001-01", 2)
     root.append("1/000001-01", [record(1)])
     root.write(1, "gone.json", {"first": LONG_AGO, "second": None})
+    os.utime(root.submission(1) / "gone.json", (0, 0))
     assert states(root) == ["COMPLETED", "LOST", "LOST", "LOST", "LOST"]
     (line,) = ask(root)
     assert line["final"]
