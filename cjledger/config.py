@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cjledger.errors import CjError
-from cjledger.model import Cluster, Data, Resources
+from cjledger.model import Cluster, Data, Resources, Retry
 from cjledger.quantities import parse_memory, parse_walltime
+from cjledger.retries import SCHEMA as RETRY
 
 __all__ = ["Config", "Limits", "cluster", "load", "parse_memory", "parse_walltime", "person_file"]
 
@@ -237,7 +238,10 @@ SCHEMA: Schema = {
             "environment": _choice(ENVIRONMENTS),
             "image": _text,
             "data": {"**": _data},
+            "retry": RETRY,
             "max_jobs": _count,
+            "max_memory": _quantity(parse_memory),
+            "max_walltime": _quantity(parse_walltime),
             "transport": _choice(TRANSPORTS),
         }
     },
@@ -296,11 +300,14 @@ def _cluster(name: str, values: Mapping[_Path, Any]) -> Cluster:
     own = {path[2:]: value for path, value in values.items() if path[:2] == ("cluster", name)}
     plain = {path[0]: value for path, value in own.items() if len(path) == 1}
     fields = {"memory": "memory_mb", "walltime": "walltime_s"}
-    below: dict[str, dict[str, Any]] = {"resources": {}, "data": {}}
+    below: dict[str, dict[str, Any]] = {"resources": {}, "data": {}, "retry": {}}
     for path, value in own.items():
         if len(path) == 2:
             below[path[0]][path[1]] = value
     asked = {fields.get(key, key): value for key, value in below["resources"].items()}
     alloc = plain.pop("alloc", ())
     data = tuple(Data(local, *value) for local, value in sorted(below["data"].items()))
-    return Cluster(name, **plain, resources=Resources(**asked, alloc=alloc), data=data)
+    most = {f"max_{fields[key]}": plain.pop(f"max_{key}") for key in fields if f"max_{key}" in plain}
+    retry = Retry(**{key.removeprefix("grow_"): value for key, value in below["retry"].items()})
+    resources = Resources(**asked, alloc=alloc)
+    return Cluster(name, **plain, **most, resources=resources, data=data, retry=retry)

@@ -55,6 +55,25 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """What a retry is given: so many times what was not enough, so much more, at most so much."""
+
+    times: float
+    plus: int
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a task runs again by itself, after which states and exit codes, and with how much more."""
+
+    count: int = 0
+    on: tuple[str | int, ...] = ()
+    memory: Growth | None = None
+    walltime: Growth | None = None
+
+
+@dataclass(frozen=True)
 class Cluster:
     """A configured machine with a scheduler.
 
@@ -76,6 +95,9 @@ class Cluster:
     data: tuple[Data, ...] = ()
     max_jobs: int | None = None
     transport: str | None = None
+    retry: Retry = Retry()
+    max_memory_mb: int | None = None
+    max_walltime_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +207,7 @@ class Manifest:
     extends: str | None = None  # the package whose experiment this one adds points to
     linked: tuple[Linked, ...] = ()
     after: tuple[After, ...] = ()
+    retry: Retry | None = None
     format: int = field(default=FORMAT)
 
 
@@ -240,8 +263,16 @@ def _manifest(raw: dict[str, Any]) -> Manifest:
             "data": tuple(Data(**each) for each in raw.get("data", ())),
             "linked": tuple(Linked(**each) for each in raw.get("linked", ())),
             "after": tuple(After(**each) for each in raw.get("after", ())),
+            "retry": _retry(raw.get("retry")),
         }
     )
+
+
+def _retry(raw: dict[str, Any] | None) -> Retry | None:
+    if not raw:
+        return None
+    grown = {name: Growth(**raw[name]) if raw.get(name) else None for name in ("memory", "walltime")}
+    return Retry(raw["count"], tuple(raw["on"]), **grown)
 
 
 def _environment(raw: dict[str, Any]) -> Environment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,7 +66,9 @@ def show(
         output.raw(showing.file(project, target))
     elif target.tasks:
         for task in showing.tasks(project, target):
+            earlier = [] if json else task.pop("earlier", [])
             _show_fields(task, json)
+            _show_earlier(earlier)
     else:
         _show_fields(showing.manifest(project, target), json)
 
@@ -105,6 +108,18 @@ def _show_fields(content: dict[str, Any], json: bool) -> None:
                 _field(f"  {plain(name)}", item)
         elif value not in (None, [], {}, ""):
             _field(plain(key), value)
+
+
+def _show_earlier(attempts: Sequence[dict[str, Any]]) -> None:
+    """How the attempts of a task ended that do not count."""
+    if not attempts:
+        return
+    output.say("earlier:")
+    for each in attempts:
+        words = [each["state"], *(str(each[key] or "") for key in ("error", "note"))]
+        if each["exit_code"]:
+            words.insert(1, f"exit {each['exit_code']}")
+        _field(f"  attempt {each['attempt']}", plain("  ".join(word for word in words if word)))
 
 
 def _field(name: str, value: Any) -> None:

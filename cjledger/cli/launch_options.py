@@ -104,6 +104,26 @@ After = Annotated[
 Alloc = Annotated[
     list[str], typer.Option("--alloc", metavar="FLAGS", help="Flags passed to the scheduler unread.")
 ]
+Retries = Annotated[
+    int | None,
+    typer.Option("--retries", metavar="N", help="Run a task that failed again by itself, up to N times."),
+]
+RetryOn = Annotated[
+    str | None,
+    typer.Option(
+        "--retry-on",
+        metavar="CAUSES",
+        help="After what: FAILED, TIMEOUT, OUT_OF_MEMORY, NODE_FAIL, LOST, exit codes such as 137 "
+        "(128 + the signal); left out, all states.",
+    ),
+]
+GrowMem = Annotated[
+    str | None,
+    typer.Option("--grow-mem", metavar="GROWTH", help="Memory after OUT_OF_MEMORY: 2x or +4G."),
+]
+GrowTime = Annotated[
+    str | None, typer.Option("--grow-time", metavar="GROWTH", help="Time after TIMEOUT: 1.5x or +1h.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show tasks, values and the script; write nothing.")]
 NoSubmit = Annotated[
     bool, typer.Option("--no-submit", help="Make the package only; git cj submit sends it later.")
@@ -160,6 +180,10 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "jobs": (Jobs, None),
     "priority": (Priority, None),
     "after": (After, []),
+    "retries": (Retries, None),
+    "retry_on": (RetryOn, None),
+    "grow_mem": (GrowMem, None),
+    "grow_time": (GrowTime, None),
     "dry_run": (DryRun, False),
     "no_submit": (NoSubmit, False),
     "wait": (Wait, False),

@@ -31,13 +31,14 @@ JSON: dict[str, tuple[str, ...]] = {
         '{"package":…,"cluster":…,"program":…,"tasks":N,"counts":{"COMPLETED":…},"final":true,'
         '"reasons":{"why tasks wait":N},"problems":[…]}',
         'with --tasks or --state, instead, for each task {"task":…,"attempt":…,"state":…,"job":…,'
-        '"exit_code":…,"started":…,"ended":…,"host":…,"max_rss_mb":…,"params":{…},"error":…,"note":…}',
+        '"exit_code":…,"started":…,"ended":…,"host":…,"max_rss_mb":…,"params":{…},"error":…,"note":…,'
+        '"earlier":[{"attempt":1,"state":…,…},…]}',
     ),
     "log": (
         '{"package":…,"date":…,"author":…,"agent":…,"cluster":…,"program":…,"tasks":N,"counts":{…} or null,'
         '"message":…,"forgotten":false,"submitted":true}',
     ),
-    "show": ("the manifest; for a task its package, task, seed, last record and params",),
+    "show": ("the manifest; for a task its package, task, seed, last record, earlier attempts and params",),
     "errors": (
         '{"package":…,"state":…,"error":…,"tasks":"3,5-9","count":N,"example":k,"attempt":a,"params":{…},'
         '"said":"traceback","variables":…} for each group',

@@ -143,7 +143,7 @@ def _emit_tasks(project: Project, target: Target, listed: list[TaskState]) -> No
     for task in states.with_params(project, target.package_id, listed):
         content = asdict(task)
         params = content.pop("params")
-        last = {key: content.pop(key) for key in ("error", "note")}
+        last = {key: content.pop(key) for key in ("error", "note", "earlier")}
         output.emit({**content, "params": params, **last})
 
 
@@ -153,6 +153,7 @@ def _task_table(listed: list[TaskState]) -> None:
             task.task,
             plain(task.job or ""),
             task.state,
+            _attempt(task),
             task.exit_code,
             _ran(task),
             None if task.max_rss_mb is None else round(task.max_rss_mb),
@@ -161,7 +162,7 @@ def _task_table(listed: list[TaskState]) -> None:
         )
         for task in listed
     ]
-    headers = ["task", "job", "state", "exit", "time", "MB", "parameters", "error"]
+    headers = ["task", "job", "state", "attempt", "exit", "time", "MB", "parameters", "error"]
     filled = [index for index in range(len(headers)) if any(row[index] not in (None, "") for row in rows)]
     if len({task.job for task in listed}) == 1:
         filled = [index for index in filled if headers[index] != "job"]  # it would only take room
@@ -173,6 +174,13 @@ def _task_table(listed: list[TaskState]) -> None:
             output.colour(),
         )
     )
+
+
+def _attempt(task: TaskState) -> str:
+    """Which attempt counts, and what became of those before; nothing where there were none."""
+    if not task.earlier:
+        return ""
+    return f"{task.attempt}, after {', '.join(plain(each['state']) for each in task.earlier)}"
 
 
 def _ran(task: TaskState) -> str:

@@ -80,6 +80,7 @@ def package_fields(line: Json, package_id: str, tasks: int) -> dict[str, Any]:
         "seconds": (float(seconds[0]), int(seconds[1])),
         "problems": texts(line, "problems"),
         "reasons": _counts(line.get("reasons") or {}, "reasons"),
+        "submissions": count(line, "submissions") if "submissions" in line else 0,
         **_told_spread(line),
     }
 
@@ -116,7 +117,17 @@ def task_fields(line: Json, tasks: int) -> dict[str, Any]:
     memory = line.get("max_rss_mb")
     if memory is not None and not _is_number(memory):
         _refuse("max_rss_mb is no number")
+    earlier = line.get("earlier") or []
+    if not isinstance(earlier, list) or not all(isinstance(each, dict) for each in earlier):
+        _refuse("earlier is no list of attempts")
+    if earlier:
+        found["earlier"] = tuple(_attempt_fields(each, task, tasks) for each in earlier)
     return {**found, "max_rss_mb": memory}
+
+
+def _attempt_fields(line: Json, task: int, tasks: int) -> dict[str, Any]:
+    fields = task_fields({**line, "task": task, "earlier": None}, tasks)
+    return {name: fields[name] for name in fields if name != "task"}
 
 
 def _counts(value: object, name: str) -> dict[str, int]:

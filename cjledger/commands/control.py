@@ -81,7 +81,8 @@ def retry(project: Project, target: Target, *, jobs: int | None = None) -> Resub
     """Run again, as new attempts, the tasks that ended without completing. None when there are none."""
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
-    found, listed = state.state(project, target, tasks=True)
+    # Somebody else may have retried it since it was final.
+    found, listed = state.state(project, target, tasks=True, anew=True)
     again = [task for task in listed if task.state in FINAL_STATES and task.state != "COMPLETED"]
     if not again:
         return None
@@ -92,7 +93,7 @@ def rerun(project: Project, target: Target, *, jobs: int | None = None) -> Resub
     """Run the named tasks (all, if none are named) again as new attempts, whatever became of them."""
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
-    found, listed = state.state(project, target, tasks=True)
+    found, listed = state.state(project, target, tasks=True, anew=True)
     busy = [task.task for task in listed if task.state not in FINAL_STATES]
     if busy:
         raise CjError(
@@ -113,7 +114,8 @@ def _resubmit(
     check_count("--jobs", jobs)
     tasks = format_tasks([task.task for task in again])
     attempt = 1 + max(task.attempt or 0 for task in again)
-    submission = 1 + max(len(found.jobs), _count(project, target.package_id))
+    # An older node half does not tell how many there are.
+    submission = 1 + (found.submissions or max(len(found.jobs), _count(project, target.package_id)))
     # The same wish gives the same token: two people retrying at once, or one twice, submit once.
     token = _token(target.package_id, "retry", str(submission), tasks, str(attempt))
     request: dict[str, Any] = {

@@ -235,6 +235,7 @@ def _manifest(
         environment=environment,
         data=data,
         code=taken.tree,
+        retry=planned.retry,
     )
 
 

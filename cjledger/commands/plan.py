@@ -12,11 +12,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from cjledger import config
+from cjledger import config, retries
 from cjledger.commands import programs, sweeping
 from cjledger.errors import CjError
 from cjledger.languages import python
-from cjledger.model import Cluster, Point, Program, Resources, Snapshot, Sweep
+from cjledger.model import Cluster, Point, Program, Resources, Retry, Snapshot, Sweep
 from cjledger.project import Project
 from cjledger.quantities import check_count
 from cjnode import points as numbering
@@ -61,6 +61,10 @@ class LaunchRequest:
     priority: int | None = None
     after: tuple[str, ...] = ()
     workers: int | None = None
+    retries: int | None = None
+    retry_on: str | tuple[str | int, ...] | None = None
+    grow_memory: str | None = None
+    grow_walltime: str | None = None
     submit: bool = True
     allow_large: bool = False
     allow_secret: tuple[str, ...] = ()
@@ -85,6 +89,7 @@ class Plan:
     python: str
     branch: str | None
     seed: int
+    retry: Retry | None = None
 
     def unlinked(self, taken: Snapshot) -> tuple[str, ...]:
         """Files of the snapshot that are outputs of an earlier run, which tasks must not see."""
@@ -115,6 +120,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
         )
     _check_program(project, program, swept)
     outputs = request.out or project.config.outputs
+    resources = _resources(request, where)
     return Plan(
         program=program,
         sweep=swept,
@@ -124,11 +130,19 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
         outputs=tuple(outputs or ("**",)),
         written=_written(project, program),
         given_outputs=bool(outputs),
-        resources=_resources(request, where),
+        resources=resources,
         cluster=where,
         python=interpreter if where.host is None else where.python or "python3",
         branch=project.repo.branch,
         seed=seed,
+        retry=retries.choose(
+            where,
+            resources,
+            request.retries,
+            request.retry_on,
+            request.grow_memory,
+            request.grow_walltime,
+        ),
     )
 
 

@@ -37,6 +37,7 @@ class TaskState:
     error: str | None = None
     note: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    earlier: tuple[dict[str, Any], ...] = ()  # the attempts before, as they ended
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,24 @@ class PackageState:
     problems: tuple[str, ...] = ()
     reasons: dict[str, int] = field(default_factory=dict)  # why tasks wait, in plain words
     spread: dict[str, Any] = field(default_factory=dict)  # seconds and memory of the latest tasks
+    submissions: int = 0  # the number of the last one; 0: not known
 
 
 def state(
-    project: Project, target: Target, *, tasks: bool = False, fresh: bool = False, spread: bool = False
+    project: Project,
+    target: Target,
+    *,
+    tasks: bool = False,
+    fresh: bool = False,
+    spread: bool = False,
+    anew: bool = False,
 ) -> tuple[PackageState, list[TaskState]]:
     """The state of a package and, if asked, of its tasks (all, or those the target names).
 
-    ``fresh`` has the scheduler asked, however short ago it was.
+    ``fresh`` has the scheduler asked, however short ago it was; ``anew`` has the cluster asked of what was
+    final when it was looked at last.
     """
-    kept = _kept(project, target.package_id)
+    kept = None if anew else _kept(project, target.package_id)
     if kept and kept[0].final and (kept[1] or not tasks):
         found, listed = kept
     else:

@@ -4,9 +4,9 @@ import os
 import signal
 import sys
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from cjnode import blocks, children, prison, reproduce
+from cjnode import blocks, children, memory, prison, reproduce
 from cjnode.blocks import Output, Record
 from cjnode.cancelling import Cancelled
 from cjnode.children import Ended, Signals
@@ -36,7 +36,9 @@ Setting = NamedTuple(
         ("name", str),  # of the submission
         ("observed", Observed),
         ("limit_s", Optional[float]),  # of one task; None where the scheduler keeps it
+        ("memory_mb", Optional[int]),  # in the same way
         ("life", Optional[Lifetime]),  # of the element; None where it has no end
+        ("remarks", Tuple[str, ...]),  # what every record says
     ],
 )
 
@@ -104,7 +106,7 @@ def record(
         cpu_s=outcome.cpu_s,
         seed=task.seed,
         error=collected.error,
-        note=clean("; ".join(outcome.notes + collected.notes)),
+        note=clean("; ".join(outcome.notes + list(setting.remarks) + collected.notes)),
         environment=setting.observed.id,
         outputs=collected.outputs,
     )
@@ -134,7 +136,7 @@ def run(setting: Setting, journal: Journal, number: int, attempt: int, meanwhile
 
     def look() -> str:
         meanwhile()
-        return why_end(setting, number, clock.began)
+        return why_end(setting, number, clock.began, child)
 
     ended = children.wait(child, setting.signals, look)
     span = clock.span()
@@ -164,12 +166,14 @@ def settle(
         setting.workplace.tidy()
 
 
-def why_end(setting: Setting, number: int, began: float) -> str:
-    """Why a running task must end: cancel, time, or empty."""
+def why_end(setting: Setting, number: int, began: float, child: int) -> str:
+    """Why a running task must end: cancel, time, memory, or empty."""
     if setting.cancelled.has(number):
         return "cancel"
     if setting.limit_s is not None and time.monotonic() - began >= setting.limit_s:
         return "time"
+    if setting.memory_mb is not None and memory.exceeds(child, setting.memory_mb):
+        return "memory"
     return ""
 
 
@@ -181,6 +185,9 @@ def outcome_of(setting: Setting, number: int, ended: Ended) -> Outcome:
     if why == "time":
         state = "TIMEOUT"
         notes.append("ended after its time limit of %g s" % (setting.limit_s or 0))
+    elif why == "memory":
+        state = "OUT_OF_MEMORY"
+        notes.append("ended for having more than its memory of %d MB" % (setting.memory_mb or 0))
     elif why == "stop" and setting.life is not None and not setting.cancelled.has_now(number):
         state, note = why_stopped(setting.life, setting.signals.number)
         notes.append(note)

@@ -1,12 +1,16 @@
 """How attempts ended, as the records tell, read without parsing what nobody asked for."""
 
 import re
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Container, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from cjnode import blocks
+from cjnode.retries import Ended, ordered
 
 # One attempt's end. ``line`` is the reply of verb ``state`` for it, empty when not asked for.
-Attempt = NamedTuple("Attempt", [("number", int), ("state", str), ("seconds", float), ("line", bytes)])
+Attempt = NamedTuple(
+    "Attempt",
+    [("number", int), ("state", str), ("seconds", float), ("line", bytes), ("exit_code", Optional[int])],
+)
 
 # What was wrong with a records file.
 Damage = NamedTuple("Damage", [("unreadable_lines", int), ("torn", bool), ("error", str)])
@@ -38,10 +42,17 @@ _LINE = (
 )
 
 
-def read_attempts(path: str, tasks: int, lines: bool, into: Dict[int, Attempt]) -> Damage:
+def read_attempts(
+    path: str,
+    tasks: int,
+    lines: bool,
+    into: Dict[int, Attempt],
+    earlier: Optional[Dict[int, Dict[int, bytes]]] = None,
+) -> Damage:
     """Merge a records file into ``into``: the highest attempt of a task wins, of equals the later.
 
-    ``tasks`` is how many the package has; a record of any other is damage.
+    ``tasks`` is how many the package has; a record of any other is damage. With ``lines``, those of other
+    attempts go into ``earlier``.
     """
     try:
         with open(path, "rb") as file:
@@ -56,9 +67,46 @@ def read_attempts(path: str, tasks: int, lines: bool, into: Dict[int, Attempt]) 
             continue
         task, number = int(groups[0]), int(groups[1])
         known = into.get(task)
+        if known is not None and lines and earlier is not None:
+            set_aside(earlier, task, known, _attempt(number, groups, lines))
         if known is None or number >= known.number:
             into[task] = _attempt(number, groups, lines)
     return Damage(unreadable, bool(content) and not content.endswith(b"\n"), "")
+
+
+def set_aside(earlier: Dict[int, Dict[int, bytes]], task: int, one: Attempt, other: Attempt) -> None:
+    """Keep the line of the lower of two attempts of a task."""
+    if one.number != other.number:
+        lower = min(one, other, key=lambda each: each.number)
+        earlier.setdefault(task, {})[lower.number] = lower.line
+
+
+def histories(
+    submission_path: str, numbers: Optional[Set[int]] = None, tasks: Optional[Container[int]] = None
+) -> Dict[int, List[Ended]]:
+    """The attempts that a submission's records tell of, by task; of some blocks or tasks alone."""
+    found: Dict[int, List[Ended]] = {}
+    for each in blocks.list_blocks(submission_path, 0):
+        if each.records and (numbers is None or each.id.block in numbers):
+            path = blocks.block_path(submission_path, each.id.block, each.id.generation, "records")
+            for task, ended in read_ended(path):
+                if tasks is None or task in tasks:
+                    found.setdefault(task, []).append(ended)
+    return {task: ordered(history) for task, history in found.items()}
+
+
+def read_ended(path: str) -> Iterator[Tuple[int, Ended]]:
+    """Task and end of each attempt in a records file; nothing of a file that cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError:
+        return
+    for line in blocks.whole_lines(content):
+        groups = pieces(line)
+        if groups is not None:
+            seconds = 0.0 if groups[6] == b"null" else float(groups[6])
+            yield int(groups[0]), Ended(int(groups[1]), groups[2].decode("ascii"), _code(groups[3]), seconds)
 
 
 def pieces(line: bytes) -> Optional[Tuple[bytes, ...]]:
@@ -72,7 +120,12 @@ def _attempt(number: int, groups: Tuple[bytes, ...], lines: bool) -> Attempt:
     line = b""
     if lines:
         line = _LINE % (task, attempt, state, job, exit_code, started, ended, host, rss, error, note)
-    return Attempt(number, state.decode("ascii"), 0.0 if seconds == b"null" else float(seconds), line)
+    spent = 0.0 if seconds == b"null" else float(seconds)
+    return Attempt(number, state.decode("ascii"), spent, line, _code(exit_code))
+
+
+def _code(text: bytes) -> Optional[int]:
+    return int(text) if text.isdigit() else None
 
 
 def _parsed(line: bytes) -> Optional[Tuple[bytes, ...]]:

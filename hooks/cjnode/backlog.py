@@ -260,17 +260,25 @@ def _are_there(what: _Bringing) -> bool:
     return all(job in there and there[job].state != "ENDED" for job in what.behind)
 
 
+def _job_sh(what: _Bringing) -> str:
+    """The batch script whose directives ask for what this submission is to have."""
+    asked = what.intent.get("resources")
+    if asked:
+        return schedulers.batch_script(what.fields["scheduler"], schedulers.JobSpec("", [], asked))
+    with open(os.path.join(layout.code_path(what.root, what.intent["package"]), ".cj", "job.sh")) as file:
+        return file.read()
+
+
 def _job(what: _Bringing, parts: List[Part], part: Part) -> Job:
     """What the scheduler is asked for; its script is written when it is not there."""
     package, submission = what.intent["package"], what.intent["submission"]
     script = layout.script_path(what.folder, part.number)
     log = layout.elements_log_path(what.folder)
     if not os.path.exists(script):
-        with open(os.path.join(layout.code_path(what.root, package), ".cj", "job.sh")) as file:
-            job_sh = file.read()
+        job_sh = _job_sh(what)
         text = schedulers.part_script(job_sh, what.root, package, submission, part.first, log)
         replace(script, text.encode("utf-8"), 0o700)
-    resources = dict(what.fields["resources"])
+    resources = dict(what.intent.get("resources") or what.fields["resources"])
     resources["jobs"] = throttle(what.intent.get("jobs"), parts, part.number)
     name = layout.job_name(package, submission, part.number)
     priority = int(what.intent.get("priority") or 0)

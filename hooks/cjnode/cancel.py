@@ -1,5 +1,6 @@
 """Verb ``cancel``: name tasks that are not to run; without names, end the jobs too."""
 
+import importlib
 import os
 import re
 from typing import Any, BinaryIO, Dict, List, Set
@@ -10,6 +11,7 @@ from cjnode.errors import NodeError
 from cjnode.files import create_json, forget, read_json
 from cjnode.parts import read_parts
 from cjnode.points import LARGEST_TASK, format_tasks, parse_tasks
+from cjnode.submissions import read_submission
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\Z")
 
@@ -29,8 +31,13 @@ def cancel(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     if not os.path.isdir(folder):
         raise NodeError("package %s is not on this cluster" % request["package"][:12], "git cj state")
     cancelled = 0
-    for number in blocks.list_submissions(folder):
-        cancelled += _cancel_submission(root, request["package"], number, named, token)
+    seen: List[int] = []
+    while seen != blocks.list_submissions(folder):
+        # Further submissions may be made meanwhile; one that comes after this looks at what is cancelled.
+        new = [number for number in blocks.list_submissions(folder) if number not in seen]
+        seen = sorted(seen + new)
+        for number in new:
+            cancelled += _cancel_submission(root, request["package"], number, named, token)
     out.write(blocks.canonical({"package": request["package"], "cancelled": cancelled}) + b"\n")
 
 
@@ -41,7 +48,7 @@ def _cancel_submission(root: str, package: str, number: int, named: Set[int], to
     if intent is None:
         return 0
     tasks = [task for task in parse_tasks(intent["tasks"]) if not named or task in named]
-    open_tasks = sorted(set(tasks) - _recorded(path, number))
+    open_tasks = sorted(set(tasks) - _recorded(root, package, path, number))
     if not open_tasks:
         return 0
     os.makedirs(blocks.cancel_folder(path), 0o700, exist_ok=True)
@@ -73,11 +80,19 @@ def all_jobs(root: str, scheduler: str, path: str, package: str, intent: Dict[st
     return found
 
 
-def _recorded(path: str, number: int) -> Set[int]:
-    """The tasks of a submission that are at their end; one whose worker died may run again."""
+def _recorded(root: str, package: str, path: str, number: int) -> Set[int]:
+    """The tasks of a submission that are at their end; one whose worker died may run again, for one."""
     found: Dict[int, Attempt] = {}
     for block in blocks.list_blocks(path, number):
         if block.records:
             name = blocks.block_path(path, block.id.block, block.id.generation, "records")
             read_attempts(name, LARGEST_TASK, False, found)
-    return {task for task, ended in found.items() if ended.state != "NODE_FAIL"}
+    at_end = {task for task, ended in found.items() if ended.state != "NODE_FAIL"}
+    manifest = read_json(layout.manifest_path(root, package)) or {}
+    if not manifest.get("retry"):
+        return at_end
+    folder = layout.checked_package(root, package)
+    later = [read_submission(folder, each) for each in blocks.list_submissions(folder) if each > number]
+    mine = {task: ended for task, ended in found.items() if not any(task in each.tasks for each in later)}
+    followed = importlib.import_module("cjnode.due").followed
+    return at_end.difference(followed(manifest, read_submission(folder, number), mine))

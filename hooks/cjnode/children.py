@@ -29,7 +29,7 @@ Ended = NamedTuple(
         ("signal", int),
         ("max_rss_mb", float),
         ("cpu_s", float),
-        ("why", str),  # empty when it ended by itself, else time, cancel or stop
+        ("why", str),  # empty when it ended by itself, else time, memory, cancel or stop
         ("left_behind", int),  # processes that the task left and that were ended
     ],
 )
@@ -145,7 +145,8 @@ def wait(child: int, signals: Signals, look: Callable[[], str]) -> Ended:
         if not why:
             why = "stop" if signals.stopping else look()
             if why:
-                _signal_group(child, signal.SIGTERM)
+                # What takes memory would go on taking it.
+                _signal_group(child, signal.SIGKILL if why == "memory" else signal.SIGTERM)
                 kill_at = now + grace_s()
         elif now >= kill_at:
             _signal_group(child, signal.SIGKILL)

@@ -38,11 +38,13 @@ class Claims:
         claimant: Claimant,
         life: Optional[Lifetime],
         stopping: Callable[[], bool],
+        is_due: Callable[[int], bool],
     ) -> None:
         self.board = Board(submission.path, submission.partition)
         self._submission = submission
         self._claimant = claimant
         self._stopping = stopping
+        self._is_due = is_due  # whether what earlier holders of a block left is to run again
         self._queue = Queue(self.board, submission.partition, claimant.rank, claimant.ranks)
         self._first = self._begin()
         mark = "%d-%d-%d" % (claimant.claim.element, claimant.claim.incarnation, claimant.claim.pid)
@@ -93,7 +95,7 @@ class Claims:
     def _try(self, chosen: Free) -> Optional[Held]:
         """Claim a generation of a block; None when another has it or nothing of it is open."""
         path, claim = self._path(chosen), self._claimant.claim
-        if chosen.generation > 1 and not any(self._open(chosen)):
+        if chosen.generation > 1 and not any(self._open(chosen)) and not self._is_due(chosen.block):
             self.board.taken(chosen)
             return None
         fd = persist(lambda: blocks.create_claim(path, claim), self._stopping)

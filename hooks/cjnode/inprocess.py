@@ -30,14 +30,15 @@ _AHEAD_S = 2 * children.LOOK_EVERY_S
 _PACE = [0.0]
 
 
-def run_block(setting: Setting, journal: Journal, holding: Holding) -> List[str]:
+def run_block(setting: Setting, journal: Journal, holding: Holding, careful: bool = False) -> List[str]:
     """Run function tasks and record them. Returns the states they ended in.
 
-    A child that dies costs the task it was at; another child runs the rest.
+    A child that dies costs the task it was at; another child runs the rest. ``careful``: no task is begun
+    before the claim names it alone.
     """
     states: List[str] = []
     while len(states) < len(holding.turns) and not setting.signals.stopping:
-        states += _one_child(setting, journal, holding, len(states))
+        states += _one_child(setting, journal, holding, len(states), careful)
     return states
 
 
@@ -45,14 +46,16 @@ class _Minder:
     """What a worker does every now and then while its child calls functions."""
 
     def __init__(
-        self, setting: Setting, journal: Journal, holding: Holding, first: int, relay: Relay
+        self, setting: Setting, journal: Journal, holding: Holding, first: int, relay: Relay, careful: bool
     ) -> None:
+        self.child = 0
         self._setting = setting
         self._journal = journal
         self._holding = holding
         self._first = first  # the child's first turn
         self._turns = holding.turns[first:]
         self._relay = relay
+        self._careful = careful
         self._allow(0, self._ahead(_PACE[0]))
 
     def _allow(self, first: int, count: int) -> None:
@@ -70,7 +73,8 @@ class _Minder:
     def _ahead(self, pace: float) -> int:
         # One that takes over from a worker that died goes task by task: what killed that one may be among
         # them, and must not take others along.
-        return 1 if self._journal.place.generation > 1 else max(1, int(pace * _AHEAD_S))
+        # Of one that runs again it would not be known, when its worker died, whether it had begun.
+        return 1 if self._careful or self._journal.place.generation > 1 else max(1, int(pace * _AHEAD_S))
 
     def _share(self) -> None:
         """Take away from the child what the worker gave to others."""
@@ -95,14 +99,16 @@ class _Minder:
         else:
             self._share()
         at = relay.at()
-        return "" if at.index < 0 else attempts.why_end(self._setting, self._turns[at.index].task, at.began)
+        if at.index < 0:
+            return ""
+        return attempts.why_end(self._setting, self._turns[at.index].task, at.began, self.child)
 
 
-def _one_child(setting: Setting, journal: Journal, holding: Holding, first: int) -> List[str]:
+def _one_child(setting: Setting, journal: Journal, holding: Holding, first: int, careful: bool) -> List[str]:
     turns = holding.turns[first:]
     relay = Relay(journal, len(turns))
-    minder = _Minder(setting, journal, holding, first, relay)
-    child = children.start(
+    minder = _Minder(setting, journal, holding, first, relay, careful)
+    child = minder.child = children.start(
         lambda: _in_child(setting, relay, turns),
         setting.workplace.streams.fds(),
         setting.signals.private(),

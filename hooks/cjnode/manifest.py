@@ -1,5 +1,6 @@
 """The manifest as it comes from outside: checked field by field, all problems told at once."""
 
+import importlib
 import json
 import re
 from typing import Any, Callable, Dict, List
@@ -130,10 +131,16 @@ def _is_after(value: Any) -> bool:
     )
 
 
+def _is_retry(value: Any) -> bool:
+    # Loaded when needed: a launch waits for each module.
+    return value is None or bool(importlib.import_module("cjnode.retries").is_policy(value))
+
+
 _LATER: Dict[str, Callable[[Any], bool]] = {
     "environment": _environment,
     "data": is_data,
     "after": _is_after,
+    "retry": _is_retry,
 }
 
 _CHECKS: Dict[str, Callable[[Any], bool]] = {

@@ -2,12 +2,13 @@
 
 import importlib
 import os
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from cjnode import attempts, blocks, files, layout, partition, parts, tally
 from cjnode.attempts import Attempt
 from cjnode.board import Board
 from cjnode.errors import NodeError
+from cjnode.retries import CAUSES
 from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission, why_given_up
 from cjnode.tally import Tally
 
@@ -49,6 +50,8 @@ Progress = NamedTuple(
             "tallies",
             Dict[int, Tally],
         ),  # of a large package, instead of ``ended``: a submission's number to it
+        ("manifest", Dict[str, Any]),  # empty where it cannot be read
+        ("earlier", Dict[int, Dict[int, bytes]]),  # with lines, those of attempts that do not count
     ],
 )
 
@@ -56,7 +59,8 @@ Progress = NamedTuple(
 def look(root: str, package: str, lines: bool) -> Progress:
     """Read a package's submissions and records. Raises NodeError for what is no package ID only."""
     path = layout.checked_package(root, package)
-    tasks = _count(root, package)
+    manifest = _manifest(root, package)
+    tasks = int(manifest.get("tasks") or 0)
     problems = []
     # Without a manifest there is nothing to compare records with.
     numbers = blocks.list_submissions(path) if tasks else []
@@ -69,7 +73,7 @@ def look(root: str, package: str, lines: bool) -> Progress:
     elif not submissions:
         problems.append("it was received but not submitted")
     problems += [each.problem for each in submissions if each.problem and not _is_told(root, package, each)]
-    progress = Progress(package, tasks, lines, submissions, {}, {}, {}, {}, {}, problems, {})
+    progress = Progress(package, tasks, lines, submissions, {}, {}, {}, {}, {}, problems, {}, manifest, {})
     for submission in submissions:
         progress.cancelled[submission.number] = read_cancelled(submission)
         read_records(progress, submission)
@@ -82,12 +86,12 @@ def _is_told(root: str, package: str, submission: Submission) -> bool:
     return waits or bool(why_given_up(submission.path))
 
 
-def _count(root: str, package: str) -> int:
+def _manifest(root: str, package: str) -> Dict[str, Any]:
     try:
-        manifest = files.read_json(layout.manifest_path(root, package))
-        return int(manifest["tasks"]) if manifest else 0
-    except (NodeError, OSError, ValueError, KeyError, TypeError):
-        return 0
+        manifest = files.read_json(layout.manifest_path(root, package)) or {}
+        return manifest if type(manifest.get("tasks")) is int else {}
+    except (NodeError, OSError):
+        return {}
 
 
 def read_records(progress: Progress, submission: Submission) -> None:
@@ -101,7 +105,7 @@ def read_records(progress: Progress, submission: Submission) -> None:
     for part in blocks.list_blocks(submission.path, submission.number):
         if part.records:
             path = blocks.block_path(submission.path, part.id.block, part.id.generation, "records")
-            bad = attempts.read_attempts(path, progress.tasks, progress.lines, found)
+            bad = attempts.read_attempts(path, progress.tasks, progress.lines, found, progress.earlier)
             damage += _damage_words(blocks.block_id_text(part.id), bad)
     progress.damage[submission.number] = damage
     progress.missing[submission.number] = {t for t in own if t <= progress.tasks and t not in found}
@@ -111,8 +115,11 @@ def read_records(progress: Progress, submission: Submission) -> None:
         for task, ended in found.items()
         if ended.state == "NODE_FAIL" and task in own and ended.number + 1 - submission.attempt < MOST_DEATHS
     }
+    _add_retries(progress, submission, own, found.items())
     for task, attempt in found.items():
         known = progress.ended.get(task)
+        if known is not None and progress.lines:
+            attempts.set_aside(progress.earlier, task, known, attempt)
         if known is None or attempt.number >= known.number:
             progress.ended[task] = attempt
 
@@ -147,6 +154,27 @@ def _read_tally(progress: Progress, submission: Submission) -> None:
         for task, number in failed
         if task in own and number + 1 - submission.attempt < MOST_DEATHS
     }
+    if progress.manifest.get("retry"):
+        found = {task: known.get(task) for state in CAUSES for task, _ in known.in_state(state)}
+        ended = [(task, attempt) for task, attempt in found.items() if attempt is not None]
+        _add_retries(progress, submission, _own(progress, submission) if ended else set(), ended)
+
+
+def _add_retries(
+    progress: Progress, submission: Submission, own: Set[int], ended: Iterable[Tuple[int, Attempt]]
+) -> None:
+    """Add the tasks that the manifest wants to be run again after how they ended."""
+    if progress.manifest.get("retry"):
+        # Loaded when needed: few packages want it.
+        followed = importlib.import_module("cjnode.due").followed
+        mine = {task: each for task, each in ended if each.state in CAUSES and task in own}
+        progress.retried[submission.number].update(followed(progress.manifest, submission, mine))
+
+
+def recorded(progress: Progress, submission: Submission, task: int) -> Optional[Attempt]:
+    """The newest record of a task."""
+    tally = progress.tallies.get(submission.number)
+    return progress.ended.get(task) if tally is None else tally.get(task)
 
 
 def sums(progress: Progress, besides: Iterable[int]) -> Tuple[Dict[str, int], float, int]:

@@ -15,7 +15,8 @@ class Line:
     """What the records of one element have in common; the same bytes as ``record_to_line`` makes."""
 
     def __init__(self, setting: Setting) -> None:
-        common = (setting.host, setting.job, setting.element, clean("; ".join(setting.workplace.remarks)))
+        remarks = clean("; ".join(list(setting.remarks) + setting.workplace.remarks))
+        common = (setting.host, setting.job, setting.element, remarks)
         host, job, element, note = (_escaped(value) for value in common)
         self._form = (
             '{"task":%%d,"attempt":%%d,"state":"COMPLETED","exit_code":0,"signal":0,"started":"%%s","ended":"%%s",'

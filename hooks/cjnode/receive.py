@@ -36,7 +36,7 @@ def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
         package = match.group(1)
         try:
             adopt(root, package)
-            answers.append(submit_package(root, Request(package, 1, package, "", 1, None, None, [])))
+            answers.append(submit_package(root, Request(package, 1, package, "", 1, None, None, [], {})))
         except NodeError as problem:
             refused = problem
         except OSError as problem:

@@ -1,7 +1,8 @@
 """What becomes of a submission's open tasks: by its claims, and by what the scheduler says of its jobs."""
 
+import importlib
 import os
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from cjnode import ends
 from cjnode.asked import Answer, between_s
@@ -19,6 +20,7 @@ from cjnode.progress import (
     jobs_of,
     positions,
     read_records,
+    recorded,
     unsettled,
     waits,
 )
@@ -35,6 +37,7 @@ Settled = NamedTuple(
         ("opened", Dict[int, Open]),
         ("busy", bool),  # cancelled tasks still run
         ("reasons", Dict[str, int]),  # why elements wait, in plain words
+        ("due", List[Any]),  # what further submissions are to run again
     ],
 )
 
@@ -44,12 +47,12 @@ def settle_all(root: str, looked: List[Progress], fresh: bool) -> List[Settled]:
     scheduler, answer = ask(root, looked, fresh)
     found = []
     for progress in looked:
-        together = Settled({}, False, {})
+        together = Settled({}, False, {}, [])
         for submission in progress.submissions:
             if unsettled(progress, submission):
                 one = settle(root, scheduler, progress, submission, answer)
                 together.opened.update(one.opened)
-                together = together._replace(busy=together.busy or one.busy)
+                together = together._replace(busy=together.busy or one.busy, due=together.due + one.due)
                 for words, elements in one.reasons.items():
                     together.reasons[words] = together.reasons.get(words, 0) + elements
         found.append(together)
@@ -78,7 +81,13 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
         early = {task: ended.get(natural(submission, block)) for task, block in where.items()}
         opened.update((task, _lost(opened[task], end)) for task, end in early.items() if end is not None)
         busy = True
-    return Settled(opened, busy, why_waiting(scheduler, sight))
+    due = []
+    if progress.manifest.get("retry"):
+        again = importlib.import_module("cjnode.due")
+        free = _left(submission, sight, where)[0]
+        mine = {block: holder for block, holder in held.items() if block not in free}
+        due = again.take_up(again.View(progress, submission, sight, mine, where, ended), opened)
+    return Settled(opened, busy, why_waiting(scheduler, sight), due)
 
 
 def _gone_words(jobs: List[str], is_lost: bool, scheduler: str) -> str:
@@ -197,6 +206,7 @@ def _open(
 ) -> Tuple[Dict[int, Open], bool]:
     number = submission.number
     cancelled, retried = progress.cancelled[number], progress.retried[number]
+    goes_on = bool(progress.manifest.get("retry"))  # after an attempt that was cut off
     opened: Dict[int, Open] = {}
     busy = False
     free, waits_for_workers = _left(submission, sight, where)
@@ -205,15 +215,16 @@ def _open(
         element = holder.element if holder else natural(submission, block)
         end = ended.get(element)
         attempt = retried.get(task, submission.attempt)
+        is_at_it = holder is not None and holder.now.task == task and holder.now.attempt >= attempt
         if block in free and (sight.alive or waits_for_workers):
             end = None  # whoever comes runs it
-        elif task in retried and (end is not None or not sight.alive):
-            if holder and end is not None and end.state in OUTRANKS:
+        elif task in retried and not (is_at_it and goes_on) and (end is not None or not sight.alive):
+            if holder and end is not None and _outranks(progress, submission, task, end):
                 opened[task] = _ending(_at_rest(sight, element, attempt - 1, holder), end)
-            continue  # else its record stands: nobody will run it again
+            continue  # else its record stands: nobody here will run it again
         known = _at_rest(sight, element, attempt, holder)
-        now = holder.now if holder else None
-        if holder and now and now.task == task and now.attempt >= attempt:
+        if holder and is_at_it:
+            now = holder.now
             known = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host, None, None)
             if end is not None:
                 known = _ending(known, end)
@@ -221,7 +232,7 @@ def _open(
                 known = known._replace(state="LOST")
             elif sight.alive:
                 busy = True
-        elif sight.lost and waits_for_workers and (now is None or now.task == 0):
+        elif sight.lost and waits_for_workers and (holder is None or holder.now.task == 0):
             known = known._replace(state="PENDING")
         elif sight.lost:
             known = known._replace(state="LOST")
@@ -237,6 +248,11 @@ def _left(submission: Submission, sight: Sight, where: Dict[int, int]) -> Tuple[
         return set(), False
     waits_for_workers = sight.lost and os.path.exists(stopped_path(submission.path))
     return {each.block for each in board_of(submission).free if each.generation > 1}, waits_for_workers
+
+
+def _outranks(progress: Progress, submission: Submission, task: int, end: End) -> bool:
+    known = recorded(progress, submission, task)
+    return end.state in OUTRANKS and known is not None and known.state == "NODE_FAIL"
 
 
 def _ending(known: Open, end: End) -> Open:

@@ -39,7 +39,7 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         about = packages if request.get("fresh") else ()
         importlib.import_module("cjnode.backlog").drain(root, about)
     looked = [look(root, package, lines) for package in packages]
-    for progress, (opened, line) in zip(looked, _settled(root, looked, bool(request.get("fresh")))):
+    for progress, (opened, line) in zip(looked, _settled(root, looked, bool(request.get("fresh")), True)):
         if request.get("spread"):
             line["spread"] = importlib.import_module("cjnode.spread").spread(progress.submissions)
         _write(progress, opened, line, out)
@@ -47,13 +47,13 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
 
 def told(root: str, package: str) -> Dict[str, Any]:
     """A package's line, for what is decided here; nothing is submitted on the way."""
-    return next(_settled(root, [look(root, package, False)], False))[1]
+    return next(_settled(root, [look(root, package, False)], False, False))[1]
 
 
 def _settled(
-    root: str, looked: List[Progress], fresh: bool
+    root: str, looked: List[Progress], fresh: bool, again: bool
 ) -> Iterator[Tuple[Dict[int, Open], Dict[str, Any]]]:
-    """For each package its tasks without a record, and its line."""
+    """For each package its tasks without a record, and its line. With ``again``, what failed is submitted."""
     settled = {}
     unfinished = [
         progress for progress in looked if any(unsettled(progress, s) for s in progress.submissions)
@@ -70,7 +70,20 @@ def _settled(
         now = settled.get(id(progress))
         if now is not None:
             opened.update(now.opened)
+            if again and progress.manifest.get("retry"):
+                _run_again(root, progress, opened, now.due)
         yield opened, _line(progress, opened, bool(now and now.busy), now.reasons if now else {})
+
+
+def _run_again(root: str, progress: Progress, opened: Dict[int, Open], due: List[Any]) -> None:
+    """Submit what failed and is to run again; nothing of that is the asker's trouble."""
+    waiting = {each.task for each in due}
+    others = any(each.state not in FINAL_STATES for task, each in opened.items() if task not in waiting)
+    try:
+        bring = importlib.import_module("cjnode.further").bring
+        progress.problems.extend(bring(root, progress, due, others))
+    except OSError as problem:
+        progress.problems.append("what failed cannot be submitted again: %s" % problem.strerror)
 
 
 def _cancelled(progress: Progress, submission: Submission) -> Dict[int, Open]:
@@ -106,6 +119,7 @@ def _line(progress: Progress, opened: Dict[int, Open], busy: bool, reasons: Dict
         "seconds": [round(seconds, 6), number],
         "reasons": reasons,
         "problems": problems,
+        "submissions": max([each.number for each in progress.submissions if each.attempt] or [0]),
     }
 
 
@@ -126,8 +140,18 @@ def _task_line(progress: Progress, opened: Dict[int, Open], task: int) -> bytes:
     if known is None:
         ended = progress.ended.get(task)
         if ended is not None:
-            return ended.line
+            return _with_earlier(progress, task, ended.number, ended.line)
         known = NOT_SUBMITTED._replace(state="LOST") if _was_deleted(progress) else NOT_SUBMITTED
     fields: Dict[str, Any] = dict.fromkeys(TASK_KEYS)
     fields.update(known._asdict(), task=task)
-    return canonical(fields) + b"\n"
+    return _with_earlier(progress, task, known.attempt or 1, canonical(fields) + b"\n")
+
+
+def _with_earlier(progress: Progress, task: int, attempt: int, line: bytes) -> bytes:
+    """A task's line, with those of its attempts before that one."""
+    earlier = dict(progress.earlier.get(task, {}))
+    newest = progress.ended.get(task)
+    if newest is not None:
+        earlier[newest.number] = newest.line
+    lines = [earlier[number][:-1] for number in sorted(earlier) if number < attempt]
+    return line[:-2] + b',"earlier":[' + b",".join(lines) + b"]}\n" if lines else line

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import List, NamedTuple, Set
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from cjnode import blocks, layout, partition
 from cjnode.blocks import canonical
@@ -29,6 +29,9 @@ Submission = NamedTuple(
         ("elements", int),
         ("parts", List[Part]),
         ("problem", str),  # why it is not with the scheduler, or empty
+        ("first", int),  # the attempt that was asked for: further ones are retries
+        ("resources", Optional[Dict[str, Any]]),  # where they are not the manifest's
+        ("source", int),  # the submission whose failures it runs again by itself; 0: it was asked for
     ],
 )
 
@@ -43,6 +46,7 @@ def read_submission(package_path: str, number: int) -> Submission:
         tasks = parse_tasks(str(intent["tasks"]))
         attempt, shared = int(intent["attempt"]), partition.of_intent(intent, len(tasks))
         elements = int(intent.get("elements") or 1)
+        first, source = int(intent.get("first") or attempt), int(intent.get("source") or 0)
         parts = read_parts(path, intent)
         refused = _refusal(path, parts)
     except (NodeError, OSError, ValueError, KeyError, TypeError) as bad:
@@ -54,11 +58,12 @@ def read_submission(package_path: str, number: int) -> Submission:
         problem = "the scheduler refused submission %d: %s" % (number, refused)
         if not submitted:
             tasks = []  # it answers for no task: what an earlier submission recorded stays true
-    return Submission(number, path, tasks, attempt, shared, elements, parts, problem)
+    asked = intent.get("resources")
+    return Submission(number, path, tasks, attempt, shared, elements, parts, problem, first, asked, source)
 
 
 def _unreadable(number: int, path: str, problem: str) -> Submission:
-    return Submission(number, path, [], 0, Partition(0, ()), 1, [], problem)
+    return Submission(number, path, [], 0, Partition(0, ()), 1, [], problem, 0, None, 0)
 
 
 def _refusal(path: str, parts: List[Part]) -> str:

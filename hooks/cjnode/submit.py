@@ -26,6 +26,7 @@ Request = NamedTuple(
         ("jobs", Optional[int]),
         ("elements", Optional[int]),
         ("after", List[Dict[str, Any]]),  # the packages that it waits for, besides those of the manifest
+        ("more", Dict[str, Any]),  # what the intent says besides
     ],
 )
 
@@ -49,6 +50,7 @@ def _parsed(root: str, request: Dict[str, Any]) -> Request:
         request.get("jobs"),
         request.get("elements"),
         [],
+        {},
     )
     for name, value in (
         ("submission", parsed.submission),
@@ -68,14 +70,24 @@ def submit_package(root: str, request: Request) -> Dict[str, Any]:
     """Submit and return the reply. Raises NodeError when the package or the scheduler says no."""
     fields = _manifest(root, request.package)
     _check_scheduler(root, request.package, fields)
-    folder = layout.submission_path(root, request.package, request.submission)
-    os.makedirs(os.path.join(folder, "blocks"), 0o700, exist_ok=True)
-    os.makedirs(os.path.join(folder, "cancel"), 0o700, exist_ok=True)
+    folder = _folder(root, request)
     data = _require(root, request.package, folder, fields)
     reply = _submit(root, request, fields, folder)
     if data:
         reply["data"] = data
     return reply
+
+
+def begin(root: str, request: Request) -> Dict[str, Any]:
+    """Write a submission's intent and do no more. Refuses a number that is another's."""
+    return _intent(root, _folder(root, request), request, _manifest(root, request.package))
+
+
+def _folder(root: str, request: Request) -> str:
+    folder = layout.submission_path(root, request.package, request.submission)
+    os.makedirs(os.path.join(folder, "blocks"), 0o700, exist_ok=True)
+    os.makedirs(os.path.join(folder, "cancel"), 0o700, exist_ok=True)
+    return folder
 
 
 def _require(root: str, package: str, folder: str, fields: Dict[str, Any]) -> List[Dict[str, Any]]:
@@ -189,6 +201,7 @@ def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str
     if after:
         intent["after"] = after
     intent.update(blocks)
+    intent.update(request.more)
     return intent
 
 

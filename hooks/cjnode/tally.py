@@ -103,7 +103,7 @@ class Tally:
         """How a task's newest attempt ended."""
         if not 0 < task <= self._tasks or not self._states[task]:
             return None
-        return Attempt(self._numbers[task], _STATES[self._states[task]], self._seconds[task], b"")
+        return Attempt(self._numbers[task], _STATES[self._states[task]], self._seconds[task], b"", None)
 
     def __len__(self) -> int:
         return self._tasks - self._states.count(0, 1)

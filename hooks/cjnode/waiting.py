@@ -176,5 +176,6 @@ def _follow(root: str, intent: Dict[str, Any]) -> None:
             intent["jobs"],
             intent["elements"],
             intent["after"],
+            {},
         ),
     )

@@ -8,6 +8,7 @@ import sys
 from typing import List, NamedTuple, Tuple
 
 from cjnode import (
+    again,
     attempt,
     blocks,
     datalinks,
@@ -61,7 +62,8 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         folder += "-" + re.sub("[^0-9A-Za-z]", "", job)
     remarks = datalinks.differences(found.path)
     workplace = persist(lambda: Workplace(package, folder, remarks), lambda: signals.stopping)
-    limit = package.manifest["resources"]["walltime_s"]
+    asked = found.resources or package.manifest["resources"]
+    limit = asked["walltime_s"]
     setting = Setting(
         package,
         workplace,
@@ -73,8 +75,12 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         layout.job_name(package_id, submission),
         observed.of_this_process(package_path),
         limit if local else None,
+        asked.get("memory_mb") if local else None,
         None if local else lifetime(limit),
+        (),
     )
+    if found.resources:
+        setting = again.with_resources(setting, asked)
     try:
         _prepare(setting, len(found.tasks) // found.elements)
         return _run(Worker(found, setting, _claimant(setting, found, incarnation)))
@@ -140,12 +146,18 @@ def _claimant(setting: Setting, submission: Submission, incarnation: int) -> Cla
 def _run(worker: Worker) -> int:
     states: List[str] = []
     setting, submission = worker.setting, worker.submission
-    claims = Claims(submission, worker.claimant, setting.life, lambda: setting.signals.stopping)
+    claims = Claims(
+        submission,
+        worker.claimant,
+        setting.life,
+        lambda: setting.signals.stopping,
+        lambda block: again.is_due(setting, submission, block),
+    )
     while not setting.signals.stopping and not claims.ending.is_due():
         held = claims.next()
         if held is None:
             break
-        ended = _run_block(setting, held)
+        ended = _run_block(worker, claims, held)
         states += ended
         if _is_broken_off(setting, held, ended):
             claims.board.let_go(held.chosen.block, held.chosen.generation)
@@ -164,15 +176,18 @@ def _is_broken_off(setting: Setting, held: Held, states: List[str]) -> bool:
     return any(not setting.cancelled.has_now(turn.task) for turn in rest)
 
 
-def _run_block(setting: Setting, held: Held) -> List[str]:
+def _run_block(worker: Worker, claims: Claims, held: Held) -> List[str]:
     journal = held.journal
+
+    def run(setting: Setting, holding: Holding, careful: bool) -> List[str]:
+        if setting.package.manifest["program"]["kind"] == "function":
+            return inprocess.run_block(setting, journal, holding, careful)
+        return _run_one_by_one(setting, journal, holding)
+
     try:
         if held.died is not None:
-            attempt.bury(setting, journal, held.died)
-        if setting.package.manifest["program"]["kind"] == "function":
-            states = inprocess.run_block(setting, journal, held.holding)
-        else:
-            states = _run_one_by_one(setting, journal, held.holding)
+            attempt.bury(worker.setting, journal, held.died)
+        states = again.run_block(worker.setting, worker.submission, claims, held, run)
     except UnwritableError:
         journal.forget_uncommitted()
         journal.abandon()

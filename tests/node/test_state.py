@@ -49,6 +49,7 @@ def test_a_finished_package_is_counted_without_asking_the_scheduler(root: Root) 
             "seconds": [6.25, 5],
             "reasons": {},
             "problems": [],
+            "submissions": 1,
         }
     ]
 

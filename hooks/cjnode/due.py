@@ -1,0 +1,133 @@
+"""Tasks that failed and are to run again by themselves: which these are, and what they are given."""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Set
+
+from cjnode import retries
+from cjnode.attempts import Attempt, histories
+from cjnode.ends import End
+from cjnode.files import read_json
+from cjnode.points import parse_tasks
+from cjnode.progress import Holder, Open, Progress
+from cjnode.retries import CAUSES, Ended, Policy
+from cjnode.sight import Sight
+from cjnode.submissions import Submission
+
+# A task that nobody in its submission will run again, and that a further one is to.
+Due = NamedTuple(
+    "Due",
+    [
+        ("task", int),
+        ("attempt", int),
+        ("resources", Dict[str, Any]),
+        ("submission", Submission),
+        ("ended", Ended),  # the attempt before
+        ("note", str),
+    ],
+)
+
+
+def followed(manifest: Dict[str, Any], submission: Submission, ended: Dict[int, Attempt]) -> Dict[int, int]:
+    """Those of a submission's tasks that another attempt follows, and its number."""
+    policy = retries.policy_of(manifest)
+    if policy is None:
+        return {}
+    found = {task for task, each in ended.items() if _may_follow(policy, submission.first, each)}
+    if not found:
+        return {}
+    known = histories(submission.path, None, found)
+    asked = _asked(manifest, submission)
+    wanted = {task: retries.wanted(policy, submission.first, asked, known[task]) for task in known}
+    return {task: following.attempt for task, following in wanted.items() if following is not None}
+
+
+def _may_follow(policy: Policy, first: int, attempt: Attempt) -> bool:
+    if attempt.number - first >= policy.count:
+        return False
+    # Of a large package the exit codes are not at hand.
+    unknown = attempt.exit_code is None and bool(policy.codes)
+    return unknown or attempt.state in policy.states or attempt.exit_code in policy.codes
+
+
+def _asked(manifest: Dict[str, Any], submission: Submission) -> Dict[str, Any]:
+    asked: Dict[str, Any] = submission.resources or manifest["resources"]
+    return asked
+
+
+# What is looked at to tell what is due of a submission.
+View = NamedTuple(
+    "View",
+    [
+        ("progress", Progress),
+        ("submission", Submission),
+        ("sight", Sight),
+        ("held", Dict[int, Holder]),
+        ("where", Dict[int, int]),  # the tasks that may change, with their blocks
+        ("over", Dict[int, End]),  # elements that have ended
+    ],
+)
+
+
+def take_up(view: View, opened: Dict[int, Open]) -> List[Due]:
+    """What is due of a submission; that, and what soon will be, is told as PENDING in ``opened``."""
+    policy = retries.policy_of(view.progress.manifest)
+    if policy is None:
+        return []
+    submission = view.submission
+    retried = view.progress.retried[submission.number]
+    cancelled = view.progress.cancelled[submission.number]
+    refused = _refused(view.progress, submission.number)
+    known = histories(submission.path, None, view.where) if retried else {}
+    asked, due = _asked(view.progress.manifest, submission), []
+    for task in sorted(view.where):
+        said = opened.get(task)
+        if task in cancelled:
+            opened.setdefault(task, Open("CANCELLED", retried.get(task), None, None, None, None, None))
+            continue
+        history = _with_what_is_said(view, known.get(task, []), said)
+        following = retries.wanted(policy, submission.first, asked, history)
+        if following is None:
+            continue
+        if task in refused:
+            if task in retried:
+                opened.pop(task, None)  # its record stands
+            continue
+        last = history[-1]
+        if _is_over(view, policy, task, last):
+            note = (said.note if said is not None and said.state == last.state else None) or ""
+            due.append(Due(task, following.attempt, following.resources, submission, last, note))
+        elif said is not None and said.state not in CAUSES:
+            continue  # its worker will run it
+        words = "after %s" % last.state
+        opened[task] = Open("PENDING", following.attempt, None, None, None, None, words)
+    return due
+
+
+def _with_what_is_said(view: View, history: List[Ended], said: Optional[Open]) -> List[Ended]:
+    """A task's attempts, the one included that ended without a record."""
+    if said is not None and said.state in CAUSES:
+        number = said.attempt or view.submission.attempt
+        return history + [Ended(number, said.state, said.exit_code, 0.0)]
+    return history
+
+
+def _is_over(view: View, policy: Policy, task: int, last: Ended) -> bool:
+    """Whether nobody in the submission will run a task again.
+
+    An element whose node failed may be started again by its scheduler; one out of time or memory is not.
+    """
+    if view.sight.lost or not retries.is_here(policy, view.progress.manifest["scheduler"], last.state):
+        return True
+    block = view.where[task]
+    holder = view.held.get(block)
+    return holder is not None and holder.element in view.over and last.state not in ("NODE_FAIL", "LOST")
+
+
+def _refused(progress: Progress, source: int) -> Set[int]:
+    """The tasks of a submission that the scheduler refused to run again."""
+    found: Set[int] = set()
+    for each in progress.submissions:
+        if each.source == source and not each.tasks:
+            intent: Optional[Dict[str, Any]] = read_json(os.path.join(each.path, "intent.json"))
+            found.update(parse_tasks(str(intent["tasks"])) if intent else [])
+    return found

@@ -1,0 +1,114 @@
+"""Submissions of tasks that failed and are to run again by themselves: once, whoever looks and however often.
+
+The next submission's intent is created only, and says the tasks, the attempt and what it has. Of two who look
+at once, or of one and a person who retries, the first has that number; the other looks again.
+"""
+
+import hashlib
+import os
+from typing import Any, Dict, List, Tuple
+
+from cjnode import blocks, layout, submit
+from cjnode.acting import BusyError
+from cjnode.due import Due
+from cjnode.errors import NodeError
+from cjnode.files import age_s, create_json, read_json
+from cjnode.points import format_tasks, parse_tasks
+from cjnode.progress import Progress
+from cjnode.submissions import cancelled_tasks
+from cjnode.submit import Request
+
+# While other tasks of the package go on, what is due is collected for so long: each submission is a job.
+COLLECT_S = 600.0
+
+
+def next_number(progress: Progress) -> int:
+    """The number that the package's next submission has."""
+    return 1 + max([each.number for each in progress.submissions if each.attempt] or [0])
+
+
+def bring(root: str, progress: Progress, due: List[Due], others_go_on: bool) -> List[str]:
+    """Submit what is due, and finish what was cut off at that; what went wrong, in words."""
+    problems = []
+    for each in progress.submissions:
+        if each.source and each.tasks and any(part.job is None for part in each.parts):
+            problems += _try(root, progress.package, each.number)
+    number = next_number(progress)
+    if not due or (others_go_on and _is_recent(progress)):
+        return problems
+    for group in _groups(due):
+        if not _create(root, progress, number, group):
+            break  # another was first
+        problems += _try(root, progress.package, number)
+        number += 1
+    return problems
+
+
+def _is_recent(progress: Progress) -> bool:
+    newest = max(progress.submissions, key=lambda each: each.number)
+    return (age_s(os.path.join(newest.path, "intent.json")) or 0.0) < COLLECT_S
+
+
+def _groups(due: List[Due]) -> List[List[Due]]:
+    """What can be one submission: the same attempt of the same, after the same submission."""
+    found: Dict[Tuple[Any, ...], List[Due]] = {}
+    for each in due:
+        had = each.resources
+        key = (each.submission.number, each.attempt, had.get("memory_mb") or 0, had.get("walltime_s") or 0)
+        found.setdefault(key, []).append(each)
+    return [found[key] for key in sorted(found)]
+
+
+def _create(root: str, progress: Progress, number: int, group: List[Due]) -> bool:
+    """Write the submission's intent; whether it is there, and this one."""
+    first = group[0]
+    tasks = format_tasks([each.task for each in group])
+    causes: Dict[str, List[int]] = {}
+    for each in group:
+        causes.setdefault(each.ended.state, []).append(each.task)
+    more = {
+        "first": first.submission.first,
+        "source": first.submission.number,
+        "resources": first.resources,
+        "causes": {state: format_tasks(causes[state]) for state in sorted(causes)},
+    }
+    words = [progress.package, "%d" % number, tasks, "%d" % first.attempt]
+    token = hashlib.sha256("\0".join(["again"] + words).encode("ascii")).hexdigest()[:16]
+    request = Request(progress.package, number, token, tasks, first.attempt, None, None, [], more)
+    try:
+        submit.begin(root, request)
+    except NodeError:
+        return False
+    return True
+
+
+def _try(root: str, package: str, number: int) -> List[str]:
+    """Submit what an intent says, unless it is done or was cancelled meanwhile."""
+    folder = layout.submission_path(root, package, number)
+    try:
+        intent = read_json(os.path.join(folder, "intent.json"))
+        if intent is None or not _carry_cancellations(root, package, folder, intent):
+            return []
+        request = Request(
+            package, number, intent["token"], intent["tasks"], intent["attempt"], intent["jobs"], None, [], {}
+        )
+        submit.submit_package(root, request)
+    except BusyError:
+        return []  # the next look finishes it
+    except NodeError as problem:
+        return ["submission %d is not with the scheduler: %s" % (number, problem.error)]
+    return []
+
+
+def _carry_cancellations(root: str, package: str, folder: str, intent: Dict[str, Any]) -> bool:
+    """Cancel what was cancelled of the tasks before the intent could be seen; whether any is left.
+
+    Who cancels looks for submissions after that, so that one of the two sees the other.
+    """
+    tasks = set(parse_tasks(intent["tasks"]))
+    source = layout.submission_path(root, package, int(intent["source"]))
+    gone = tasks & cancelled_tasks(source)
+    if gone:
+        name = os.path.join(blocks.cancel_folder(folder), "again.json")
+        create_json(name, {"tasks": format_tasks(sorted(gone))})
+    return bool(tasks - cancelled_tasks(folder))
