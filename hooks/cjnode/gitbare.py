@@ -75,6 +75,12 @@ def move_refs(repo: str, steps: List[str]) -> None:
                 run(repo, "update-ref", "-d", ref)
 
 
+def version() -> str:
+    """What the program calls itself: ``git 2.39.5``."""
+    told = subprocess.Popen(["git", "--version"], env=_quiet(), stdout=subprocess.PIPE).communicate()[0]
+    return words(told).replace("git version", "git")
+
+
 def words(err: bytes) -> str:
     """What git said, as text."""
     return err.decode("utf-8", "replace").strip()

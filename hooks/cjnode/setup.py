@@ -120,7 +120,7 @@ def _make_repo(root: str, hash_name: str) -> None:
         arguments = ["git", "init", "-q", "--bare", "--template="]
         if wanted != "sha1":
             arguments.append("--object-format=" + wanted)
-        _git(arguments + [repo])
+        _make(arguments + [repo], wanted)
     _check_owner(repo)
     replace(os.path.join(repo, "cj.config"), CONFIG)
     settings = _settings(repo)
@@ -136,6 +136,19 @@ def _make_repo(root: str, hash_name: str) -> None:
         raise NodeError(
             "%s holds %s packages, and this repository makes %s ones" % (root, has, wanted),
             "choose another root for this repository",
+        )
+
+
+def _make(arguments: List[str], hash_name: str) -> None:
+    try:
+        _git(arguments)
+    except NodeError as problem:
+        if "unknown option" not in problem.error or hash_name == "sha1":
+            raise
+        version = gitbare.version()
+        raise NodeError(
+            "%s there knows no SHA-256 repositories, and this is one" % version,
+            "make git 2.29 or newer available to logins there, for instance on PATH in ~/.bashrc",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from tests.clusters.far import Far
 from tests.clusters.laptops import laptop
 from tests.node.conftest import PYTHONS
-from tests.old_git import old_git
+from tests.old_git import VERSIONS, old_git
 from tests.shells import Shell
 
 # A folder with a real old git's programs, where somebody built one; read before the tests are sealed.
@@ -29,11 +30,14 @@ print("done")
 """
 
 
-def there(far: Callable[[str], Far], tmp_path: Path, python: str = sys.executable) -> Shell:
-    """A repository, a cluster of its own root, and a program whose tasks are counted."""
-    shell = laptop(tmp_path / "work", far("slurm"), root=tmp_path / "root")
+def there(
+    far: Callable[[str], Far], tmp_path: Path, python: str = sys.executable, scheduler: str = "slurm"
+) -> Shell:
+    """A repository, a cluster of its own root called ``slurm``, and a program whose tasks are counted."""
+    shell = laptop(tmp_path / "work", far(scheduler), root=tmp_path / "root")
     table = shell.folder / ".cjledger.toml"
-    table.write_text(table.read_text().replace(sys.executable, python))
+    named = table.read_text().replace(f"[cluster.{scheduler}]", "[cluster.slurm]")
+    table.write_text(named.replace(sys.executable, python))
     shell.write("count.py", COUNTED.format(marks=str(tmp_path / "marks")))
     return shell
 
@@ -132,12 +136,17 @@ def test_f28_the_oldest_python_does_the_whole_of_it_on_slurm(
     assert shell.cj("show", f"{package}/2", "--out") == "done\n"
 
 
-def test_f28_an_old_git_there_takes_and_frees_packages(far: Callable[[str], Far], tmp_path: Path) -> None:
-    shell = there(far, tmp_path)
-    server = far("slurm").sshd
-    server.at_login(f'PATH={REAL or old_git(tmp_path / "old")}:"$PATH"\n')
+@pytest.mark.parametrize(
+    ("version", "scheduler"), [((1, 8), "slurm"), ((2, 18), "local"), ((2, 31), "local")], ids=str
+)
+def test_f28_an_old_git_there_takes_and_frees_packages(
+    far: Callable[[str], Far], tmp_path: Path, version: tuple[int, int], scheduler: str
+) -> None:
+    shell = there(far, tmp_path, scheduler=scheduler)
+    server = far(scheduler).sshd
+    server.at_login(f'PATH={REAL or old_git(tmp_path / "old", version)}:"$PATH"\n')
     try:
-        assert " 1.8.3" in shell.cj("init", "slurm")
+        assert REAL or f" {VERSIONS[version]}" in shell.cj("init", "slurm")
         first = shell.launch("run", "count.py", "slurm", "--sweep", "x=1:3")
         shell.write("more.py", "print(2)\n")
         second = shell.launch("run", "more.py", "slurm")
@@ -154,3 +163,24 @@ def test_f28_an_old_git_there_takes_and_frees_packages(far: Callable[[str], Far]
         assert shell.cj("show", f"{first}/3", "--out") == "done\n"
     finally:
         server.at_login("")
+
+
+@pytest.mark.parametrize("version", [(1, 8), (2, 18)], ids=str)
+def test_f28_a_git_too_old_for_longer_hashes_is_told(
+    far: Callable[[str], Far], tmp_path: Path, version: tuple[int, int]
+) -> None:
+    shell = there(far, tmp_path, scheduler="local")
+    shutil.rmtree(shell.folder / ".git")
+    shell.git("init", "-q", "-b", "main", "--object-format=sha256")
+    shell.git("add", "-A")
+    shell.git("commit", "-qm", "start")
+    server = far("local").sshd
+    server.at_login(f'PATH={old_git(tmp_path / "old", version)}:"$PATH"\n')
+    try:
+        told = shell.refused("init", "slurm")
+    finally:
+        server.at_login("")
+    assert f"git {VERSIONS[version]} there knows no SHA-256 repositories" in told
+    assert "hint: make git 2.29 or newer available to logins there" in told
+    assert not (tmp_path / "root" / "repo.git" / "HEAD").exists()
+    shell.cj("init", "slurm")
