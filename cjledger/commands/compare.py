@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cjledger import gitrepo, package
-from cjledger.model import Manifest
+from cjledger.model import Manifest, Retry
 from cjledger.project import Project, Target
 from cjnode.points import sweep_to_json
 
@@ -70,6 +70,7 @@ def _code(names: str) -> Iterator[Difference]:
 def _manifests(before: Manifest, after: Manifest) -> Iterator[Difference]:
     yield from _fields("parameters", _parameters(before), _parameters(after))
     yield from _fields("resources", asdict(before.resources), asdict(after.resources))
+    yield from _fields("resources", _retry(before), _retry(after))
     yield from _fields("environment", _environment(before), _environment(after))
     yield from _fields("launch", _launch(before), _launch(after))
 
@@ -117,6 +118,10 @@ def _launch(manifest: Manifest) -> dict[str, Any]:
         "author": manifest.author,
         "version": manifest.version,
     }
+
+
+def _retry(manifest: Manifest) -> dict[str, Any]:
+    return {f"retry {name}": value for name, value in asdict(manifest.retry or Retry()).items()}
 
 
 def _fields(section: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Difference]:

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Callable, Dict, List, Set, Tuple
 
-from cjnode import blocks, retries
+from cjnode import attempt, attempts, blocks, retries
 from cjnode.attempt import Setting
 from cjnode.attempts import histories
 from cjnode.claiming import Claims, Held
@@ -29,14 +29,18 @@ def run_block(setting: Setting, submission: Submission, claims: Claims, held: He
     if policy is None:
         return run(setting, holding, False)
     block = {held.chosen.block}
-    turns = _take_grown(policy, setting, submission, histories(submission.path, block), holding)
+    turns = _take_grown(
+        policy, setting, submission, histories(submission.path, submission.attempt, block), holding
+    )
     ran = len(run(setting, holding, False))
     first = [turn.task for turn in holding.turns[:ran]]
     while True:
-        known = histories(submission.path, block)
+        known = histories(submission.path, submission.attempt, block)
         turns = turns or _due(policy, setting, submission, known)
         if not turns or setting.signals.stopping or claims.ending.is_due():
             holding.is_left = holding.is_left or bool(turns)
+            if submission.source:
+                _record_what_left_no_record(setting, submission, held, known)
             return [known[task][-1].state for task in first if task in known]
         for resources, group in _by_resources(policy, setting, submission, known, turns):
             # Nothing of it is given away: who takes a part of a block does not look for earlier attempts.
@@ -49,12 +53,28 @@ def run_block(setting: Setting, submission: Submission, claims: Claims, held: He
         turns = []
 
 
+def _record_what_left_no_record(
+    setting: Setting, submission: Submission, held: Held, known: Histories
+) -> None:
+    """Record the attempts of the submission before whose element died with them.
+
+    After those that followed: the newest record of a task is the one that counts.
+    """
+    intent = read_json(os.path.join(submission.path, "intent.json")) or {}
+    written = attempts.histories(submission.path, 1, {held.chosen.block})
+    for each in intent.get("unrecorded") or []:
+        for task in parse_tasks(each["tasks"]):
+            if task in known and each["attempt"] not in [ended.number for ended in written[task]]:
+                cut_off = blocks.Current(task, each["attempt"], "")
+                attempt.bury(setting, held.journal, cut_off, each["state"], each["note"])
+
+
 def is_due(setting: Setting, submission: Submission, block: int) -> bool:
     """Whether earlier holders of a block left a retry to be made."""
     policy = retries.policy_of(setting.package.manifest)
     if policy is None:
         return False
-    return bool(_due(policy, setting, submission, histories(submission.path, {block})))
+    return bool(_due(policy, setting, submission, histories(submission.path, submission.attempt, {block})))
 
 
 def _asked(setting: Setting, submission: Submission) -> Dict[str, Any]:

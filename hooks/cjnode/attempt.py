@@ -253,10 +253,16 @@ def _in_child(setting: Setting, task: Task, environment: Dict[str, str]) -> int:
     return children.replace_by(words, dict(os.environ, **environment))
 
 
-def bury(setting: Setting, journal: Journal, was: blocks.Current) -> None:
+def bury(
+    setting: Setting,
+    journal: Journal,
+    was: blocks.Current,
+    state: str = "NODE_FAIL",
+    note: str = "the worker died",
+) -> None:
     """Record the attempt that a dead worker was at."""
     task = reproduce.task(setting.package, was.task)
-    outcome = Outcome("NODE_FAIL", 0, 0, None, None, ["the worker died"])
+    outcome = Outcome(state, 0, 0, None, None, [note])
     started = was.started or stamp(time.time())
     span = Span(started, stamp(time.time()), 0.0)
-    journal.commit(record(setting, task, was.attempt, outcome, span, NOTHING))
+    journal.commit(record(setting._replace(remarks=()), task, was.attempt, outcome, span, NOTHING))

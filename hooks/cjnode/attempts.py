@@ -82,15 +82,18 @@ def set_aside(earlier: Dict[int, Dict[int, bytes]], task: int, one: Attempt, oth
 
 
 def histories(
-    submission_path: str, numbers: Optional[Set[int]] = None, tasks: Optional[Container[int]] = None
+    submission_path: str,
+    least: int,
+    numbers: Optional[Set[int]] = None,
+    tasks: Optional[Container[int]] = None,
 ) -> Dict[int, List[Ended]]:
-    """The attempts that a submission's records tell of, by task; of some blocks or tasks alone."""
+    """The attempts from ``least`` on that a submission's records tell of; of some blocks or tasks alone."""
     found: Dict[int, List[Ended]] = {}
     for each in blocks.list_blocks(submission_path, 0):
         if each.records and (numbers is None or each.id.block in numbers):
             path = blocks.block_path(submission_path, each.id.block, each.id.generation, "records")
             for task, ended in read_ended(path):
-                if tasks is None or task in tasks:
+                if ended.number >= least and (tasks is None or task in tasks):
                     found.setdefault(task, []).append(ended)
     return {task: ordered(history) for task, history in found.items()}
 

@@ -22,7 +22,7 @@ Due = NamedTuple(
         ("resources", Dict[str, Any]),
         ("submission", Submission),
         ("ended", Ended),  # the attempt before
-        ("note", str),
+        ("note", str),  # why it ended, where no record says so; else empty
     ],
 )
 
@@ -35,7 +35,7 @@ def followed(manifest: Dict[str, Any], submission: Submission, ended: Dict[int, 
     found = {task for task, each in ended.items() if _may_follow(policy, submission.first, each)}
     if not found:
         return {}
-    known = histories(submission.path, None, found)
+    known = histories(submission.path, submission.attempt, None, found)
     asked = _asked(manifest, submission)
     wanted = {task: retries.wanted(policy, submission.first, asked, known[task]) for task in known}
     return {task: following.attempt for task, following in wanted.items() if following is not None}
@@ -77,7 +77,7 @@ def take_up(view: View, opened: Dict[int, Open]) -> List[Due]:
     retried = view.progress.retried[submission.number]
     cancelled = view.progress.cancelled[submission.number]
     refused = _refused(view.progress, submission.number)
-    known = histories(submission.path, None, view.where) if retried else {}
+    known = histories(submission.path, submission.attempt, None, view.where) if retried else {}
     asked, due = _asked(view.progress.manifest, submission), []
     for task in sorted(view.where):
         said = opened.get(task)
@@ -94,13 +94,20 @@ def take_up(view: View, opened: Dict[int, Open]) -> List[Due]:
             continue
         last = history[-1]
         if _is_over(view, policy, task, last):
-            note = (said.note if said is not None and said.state == last.state else None) or ""
+            note = (
+                _note(said, last) if last.number not in [each.number for each in known.get(task, [])] else ""
+            )
             due.append(Due(task, following.attempt, following.resources, submission, last, note))
         elif said is not None and said.state not in CAUSES:
             continue  # its worker will run it
         words = "after %s" % last.state
         opened[task] = Open("PENDING", following.attempt, None, None, None, None, words)
     return due
+
+
+def _note(said: Optional[Open], last: Ended) -> str:
+    words = (said.note if said is not None and said.state == last.state else None) or "it left no record"
+    return "job %s: %s" % (said.job, words) if said is not None and said.job else words
 
 
 def _with_what_is_said(view: View, history: List[Ended], said: Optional[Open]) -> List[Ended]:

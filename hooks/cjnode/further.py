@@ -66,12 +66,15 @@ def _create(root: str, progress: Progress, number: int, group: List[Due]) -> boo
     causes: Dict[str, List[int]] = {}
     for each in group:
         causes.setdefault(each.ended.state, []).append(each.task)
-    more = {
+    more: Dict[str, Any] = {
         "first": first.submission.first,
         "source": first.submission.number,
         "resources": first.resources,
         "causes": {state: format_tasks(causes[state]) for state in sorted(causes)},
     }
+    unrecorded = _unrecorded(group)
+    if unrecorded:
+        more["unrecorded"] = unrecorded
     words = [progress.package, "%d" % number, tasks, "%d" % first.attempt]
     token = hashlib.sha256("\0".join(["again"] + words).encode("ascii")).hexdigest()[:16]
     request = Request(progress.package, number, token, tasks, first.attempt, None, None, [], more)
@@ -80,6 +83,18 @@ def _create(root: str, progress: Progress, number: int, group: List[Due]) -> boo
     except NodeError:
         return False
     return True
+
+
+def _unrecorded(group: List[Due]) -> List[Dict[str, Any]]:
+    """The attempts that left no record, for the worker that runs the next ones."""
+    found: Dict[Tuple[int, str, str], List[int]] = {}
+    for each in group:
+        if each.note:
+            found.setdefault((each.ended.number, each.ended.state, each.note), []).append(each.task)
+    return [
+        {"tasks": format_tasks(found[key]), "attempt": key[0], "state": key[1], "note": key[2]}
+        for key in sorted(found)
+    ]
 
 
 def _try(root: str, package: str, number: int) -> List[str]:

@@ -131,8 +131,26 @@ def test_a_task_out_of_memory_is_submitted_again_with_more(site: Site, slurm: Fa
     found = state(site, package)
     assert (found["counts"], found["final"]) == ({"COMPLETED": 2}, True)
     assert tasks(site, package) == [(1, "COMPLETED"), (2, "COMPLETED")]
-    records = next(site.submission(package, 2).glob("blocks/*.records")).read_text()
-    assert json.loads(records)["note"] == "asked for memory 2000 MB"
+    text = next(site.submission(package, 2).glob("blocks/*.records")).read_text()
+    records = [json.loads(line) for line in text.splitlines()]
+    assert [(each["attempt"], each["state"], each["note"]) for each in records] == [
+        (2, "COMPLETED", "asked for memory 2000 MB"),
+        (1, "OUT_OF_MEMORY", "job 7: the scheduler says OUT_OF_MEMORY: OutOfMemory"),
+    ]
+
+
+def test_a_second_growth_counts_from_the_first(site: Site, slurm: FakeSlurm) -> None:
+    package = sent(site, policy(3, memory=grow(2.0)), tasks=1)
+    claimed(site, package, 1, 1)
+    for number, amount in ((2, 2000), (3, 4000)):
+        rows(slurm, package, f"{number + 5}|OUT_OF_MEMORY|None", number=number - 1)
+        assert state(site, package)["counts"] == {"PENDING": 1}
+        assert f"#SBATCH --mem={amount}M" in directives(site, package, number)
+        if number == 2:
+            claimed(site, package, 1, 1, number=2)
+    run(site, package, 3, 1, code=0)
+    assert state(site, package)["final"]
+    assert tasks(site, package) == [(3, "COMPLETED")]
 
 
 def test_each_cause_and_each_amount_is_a_submission(site: Site, slurm: FakeSlurm) -> None:
