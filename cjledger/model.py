@@ -208,6 +208,7 @@ class Manifest:
     linked: tuple[Linked, ...] = ()
     after: tuple[After, ...] = ()
     retry: Retry | None = None
+    until_done: bool = False  # workers that come to their walltime have successors
     format: int = field(default=FORMAT)
 
 

@@ -55,7 +55,9 @@ def command(name: str) -> Command:
     module = importlib.import_module(f"cjledger.cli.{verb.module}")
     # Our own completion, plain help, plain tracebacks: rich stays out of the way to the work.
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    settings = {"help_option_names": ["-h", "--help"]}
+    settings: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+    if name == "workers":
+        settings["ignore_unknown_options"] = True  # -5 is a number of workers
     app.command(name=name, cls=Command, context_settings=settings)(getattr(module, verb.code))
     built = typer.main.get_command(app)
     assert isinstance(built, Command)

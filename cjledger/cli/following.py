@@ -27,4 +27,6 @@ def wait_for(project: Project, target: Target, to: TextIO = sys.stdout) -> Packa
         width=output.width(),
     )
     assert last is not None
+    if last.left:
+        output.note(f"no worker is left for {last.left} tasks: git cj workers {target.package_id[:8]} +N")
     return last

@@ -124,6 +124,10 @@ GrowMem = Annotated[
 GrowTime = Annotated[
     str | None, typer.Option("--grow-time", metavar="GROWTH", help="Time after TIMEOUT: 1.5x or +1h.")
 ]
+UntilDone = Annotated[
+    bool,
+    typer.Option("--until-done", help="Workers that come to their walltime have successors submitted."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show tasks, values and the script; write nothing.")]
 NoSubmit = Annotated[
     bool, typer.Option("--no-submit", help="Make the package only; git cj submit sends it later.")
@@ -177,6 +181,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "ntasks_per_node": (Ntasks, None),
     "alloc": (Alloc, []),
     "workers": (Workers, None),
+    "until_done": (UntilDone, False),
     "jobs": (Jobs, None),
     "priority": (Priority, None),
     "after": (After, []),

@@ -69,6 +69,12 @@ JSON: dict[str, tuple[str, ...]] = {
         'last {"other":N or null,"backlog":N,"limits":{…}}',
     ),
     "sync": ('{"remote":…,"brought":{"packages":N,"results":N,"ledgers":N},"sent":{…},"refused":["why",…]}',),
+    "workers": (
+        '{"package":…,"worker":n,"state":…,"job":…,"host":…,"block":…,"task":…,"done":N,'
+        '"silent_s":…} for each',
+        'last, with +N or -N, {"package":…,"jobs":[…],"stopped":"3,5-9"}',
+    ),
+    "recover": ('{"package":…,"blocks":N,"doubtful":N,"workers":N}',),
     "clean": ('{"package":…,"freed":bytes,"lost":[…]}',),
     "checkout": ('{"package":…,"path":…}',),
     "diff": ('{"section":…,"name":…,"before":…,"after":…} for each difference',),

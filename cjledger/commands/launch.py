@@ -236,6 +236,7 @@ def _manifest(
         data=data,
         code=taken.tree,
         retry=planned.retry,
+        until_done=request.until_done,
     )
 
 

@@ -65,6 +65,7 @@ class LaunchRequest:
     retry_on: str | tuple[str | int, ...] | None = None
     grow_memory: str | None = None
     grow_walltime: str | None = None
+    until_done: bool = False
     submit: bool = True
     allow_large: bool = False
     allow_secret: tuple[str, ...] = ()

@@ -56,6 +56,7 @@ class PackageState:
     reasons: dict[str, int] = field(default_factory=dict)  # why tasks wait, in plain words
     spread: dict[str, Any] = field(default_factory=dict)  # seconds and memory of the latest tasks
     submissions: int = 0  # the number of the last one; 0: not known
+    left: int = 0  # tasks whose workers have all ended, and that nobody will run unless some are added
 
 
 def state(
@@ -121,7 +122,7 @@ def follow(
     period_s: float = 0.5,
     before: Callable[[], None] = lambda: None,
 ) -> Iterator[PackageState]:
-    """The state again and again until it is final; ``before`` is done before each look.
+    """The state again and again until it is final or no worker is left; ``before`` is done before each look.
 
     Each look is a process on the login node, so another machine is asked less often the longer it takes.
     """
@@ -133,7 +134,7 @@ def follow(
         found, _ = state(project, target, spread=True)
         spent = time.monotonic() - asked
         yield found
-        if found.final:
+        if found.final or found.left:
             return
         waited = time.monotonic() - began if far else 0.0
         # Of a million tasks a look takes a second of a processor that the tasks could have.

@@ -27,6 +27,8 @@ VERBS = {
     "clean": "cjnode.clean",
     "hold": "cjnode.hold",
     "release": "cjnode.hold",
+    "workers": "cjnode.workers",
+    "recover": "cjnode.recover",
 }
 
 

@@ -6,7 +6,7 @@ elements that are to end after their present task.
 
 import os
 import time
-from typing import Optional, Set
+from typing import Set
 
 from cjnode.errors import NodeError
 from cjnode.files import read_json
@@ -37,24 +37,25 @@ class Asks:
         self._pause_s = pause_s(workers)
         self._next = 0.0
         self._read: Set[str] = set()
+        self.looks = 0
         self.idle = 0  # workers that have nothing to do
         self.is_stopped = False  # this element is to end after its present task
 
-    def look(self) -> bool:
-        """Look, unless the last look was a moment ago; whether it was looked."""
+    def look(self) -> None:
+        """Look, unless the last look was a moment ago."""
         now = time.monotonic()
         if now < self._next:
-            return False
+            return
         self._next = now + self._pause_s
+        self.looks += 1
         try:
             names = os.listdir(self._folder)
         except OSError:
-            return True  # most often there is no such folder
+            return  # most often there is no such folder
         self.idle = sum(1 for name in names if name.startswith("idle-"))
         for name in names:
             if name.startswith("stop-") and name.endswith(".json") and name not in self._read:
                 self._take(name)
-        return True
 
     def _take(self, name: str) -> None:
         try:
@@ -79,13 +80,3 @@ class Asks:
             os.unlink(self._mark)
         except OSError:
             pass
-
-
-def count_idle(submission_path: str) -> Optional[int]:
-    """How many workers wait for something to do; None where that cannot be read."""
-    try:
-        return sum(1 for name in os.listdir(folder(submission_path)) if name.startswith("idle-"))
-    except FileNotFoundError:
-        return 0
-    except OSError:
-        return None

@@ -42,6 +42,7 @@ class Ending:
 
     def is_due(self) -> bool:
         """Whether no further task may be begun."""
+        self.asks.look()
         return self.asks.is_stopped or self.is_late()
 
     def is_late(self) -> bool:
@@ -63,6 +64,7 @@ class Holding:
         self._asks = ending.asks
         self._end = end
         self._workers = workers
+        self._looks = ending.asks.looks
         self._giveable = _pristine(turns, whole)
         self._begun = 0
         self._ended = 0
@@ -91,7 +93,9 @@ class Holding:
         if now - self._touched >= TOUCH_S:
             self._touched = now
             touch()
-        if self._asks.look() and self._asks.idle and self._rest_s(now) > give_s():
+        self._asks.look()
+        if self._asks.looks != self._looks and self._asks.idle and self._rest_s(now) > give_s():
+            self._looks = self._asks.looks
             try:
                 self._give()
             except OSError:

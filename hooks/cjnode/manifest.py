@@ -141,6 +141,7 @@ _LATER: Dict[str, Callable[[Any], bool]] = {
     "data": is_data,
     "after": _is_after,
     "retry": _is_retry,
+    "until_done": lambda value: isinstance(value, bool),
 }
 
 _CHECKS: Dict[str, Callable[[Any], bool]] = {

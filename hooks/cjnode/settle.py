@@ -38,6 +38,7 @@ Settled = NamedTuple(
         ("busy", bool),  # cancelled tasks still run
         ("reasons", Dict[str, int]),  # why elements wait, in plain words
         ("due", List[Any]),  # what further submissions are to run again
+        ("left", int),  # tasks that wait for workers that somebody must add
     ],
 )
 
@@ -47,12 +48,16 @@ def settle_all(root: str, looked: List[Progress], fresh: bool) -> List[Settled]:
     scheduler, answer = ask(root, looked, fresh)
     found = []
     for progress in looked:
-        together = Settled({}, False, {}, [])
+        together = Settled({}, False, {}, [], 0)
         for submission in progress.submissions:
             if unsettled(progress, submission):
                 one = settle(root, scheduler, progress, submission, answer)
                 together.opened.update(one.opened)
-                together = together._replace(busy=together.busy or one.busy, due=together.due + one.due)
+                together = together._replace(
+                    busy=together.busy or one.busy,
+                    due=together.due + one.due,
+                    left=together.left + one.left,
+                )
                 for words, elements in one.reasons.items():
                     together.reasons[words] = together.reasons.get(words, 0) + elements
         found.append(together)
@@ -66,7 +71,8 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
         # What the job wrote between our reading and the scheduler's answer counts.
         read_records(progress, submission)
     stillborn = sight.gone and not began(submission)
-    if waits(progress, submission) and (sight.lost or stillborn):
+    stopped = sight.lost and os.path.exists(stopped_path(submission.path))
+    if waits(progress, submission) and (sight.lost or stillborn) and not stopped:
         progress.problems.append(_gone_words(jobs_of(submission), sight.lost, scheduler))
         progress.problems.extend(log_tails(submission))
     if answer.trouble and jobs_of(submission) and not sight.lost:
@@ -87,7 +93,11 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
         free = _left(submission, sight, where)[0]
         mine = {block: holder for block, holder in held.items() if block not in free}
         due = again.take_up(again.View(progress, submission, sight, mine, where, ended), opened)
-    return Settled(opened, busy, why_waiting(scheduler, sight), due)
+    left = sum(1 for known in opened.values() if known.state == "PENDING") if stopped else 0
+    if left:
+        words = "no worker is left for %d tasks: git cj workers %s +N"
+        progress.problems.append(words % (left, progress.package[:8]))
+    return Settled(opened, busy, why_waiting(scheduler, sight), due, left)
 
 
 def _gone_words(jobs: List[str], is_lost: bool, scheduler: str) -> str:

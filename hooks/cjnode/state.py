@@ -72,7 +72,10 @@ def _settled(
             opened.update(now.opened)
             if again and progress.manifest.get("retry"):
                 _run_again(root, progress, opened, now.due)
-        yield opened, _line(progress, opened, bool(now and now.busy), now.reasons if now else {})
+        line = _line(progress, opened, bool(now and now.busy), now.reasons if now else {})
+        if now is not None and now.left:
+            line["left"] = now.left
+        yield opened, line
 
 
 def _run_again(root: str, progress: Progress, opened: Dict[int, Open], due: List[Any]) -> None:

@@ -11,7 +11,7 @@ from cjnode.environment import BUILT, is_ready
 from cjnode.errors import NodeError
 from cjnode.expand import ensure_whole
 from cjnode.files import create_json, forget, json_bytes, now, read_json, replace, wait_for
-from cjnode.parts import Part, divide, jobs, read_parts, receipt
+from cjnode.parts import Part, divide, jobs, read_parts
 from cjnode.points import format_tasks, parse_tasks
 from cjnode.sharing import share
 
@@ -258,28 +258,35 @@ def _limits(root: str, fields: Dict[str, Any]) -> schedulers.Limits:
 
 
 def start_local(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any]) -> str:
-    """The local job of an intent, started unless it was."""
-    job = receipt(folder, 1)
-    if job is None:
-        job = _start(root, folder, intent, fields)
-        create_json(layout.part_path(folder, "receipt", 1), {"job": job, "submitted": now()})
-        forget(layout.part_path(folder, "refused", 1))
+    """The first local job of an intent; all are started that were not."""
+    started = [_started(root, folder, intent, fields, part) for part in read_parts(folder, intent)]
+    return started[0]
+
+
+def _started(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any], part: Part) -> str:
+    """The local job of a part of an intent, with its receipt."""
+    if part.job is not None:
+        return part.job
+    job = _start(root, folder, intent, fields, part)
+    create_json(layout.part_path(folder, "receipt", part.number), {"job": job, "submitted": now()})
+    forget(layout.part_path(folder, "refused", part.number))
     return job
 
 
-def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any]) -> str:
-    """The local job of an intent: the one that is there already, or a new one."""
-    found = schedulers.find("local", root, intent["name"])
+def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any], part: Part) -> str:
+    """The job that is there already, or a new one."""
+    package, submission = intent["package"], intent["submission"]
+    name = layout.job_name(package, submission, part.number)
+    found = schedulers.find("local", root, name)
     if found:
         return found[0]
-    package, submission, elements = intent["package"], intent["submission"], intent["elements"]
     priority = int(intent.get("priority") or 0)
     job = schedulers.Job(
-        intent["name"], package, submission, 1, elements, "", "", fields["resources"], priority, []
+        name, package, submission, part.first, part.elements, "", "", fields["resources"], priority, []
     )
     try:
         return schedulers.submit("local", root, job)
     except NodeError as problem:
-        refused = layout.part_path(folder, "refused", 1)
+        refused = layout.part_path(folder, "refused", part.number)
         replace(refused, json_bytes({"error": problem.error, "hint": problem.hint, "at": now()}))
         raise

@@ -25,7 +25,7 @@ from cjnode.blocks import Claim
 from cjnode.cancelling import Cancelled
 from cjnode.children import Signals
 from cjnode.claiming import Claimant, Claims, Held
-from cjnode.element import lifetime
+from cjnode.element import lifetime, why_stopped
 from cjnode.errors import NodeError
 from cjnode.files import create_once, read_json
 from cjnode.holding import Holding
@@ -38,7 +38,9 @@ STOPPED = 143
 UNWRITABLE = 74
 
 # Who works: the same for all blocks.
-Worker = NamedTuple("Worker", [("submission", Submission), ("setting", Setting), ("claimant", Claimant)])
+Worker = NamedTuple(
+    "Worker", [("root", str), ("submission", Submission), ("setting", Setting), ("claimant", Claimant)]
+)
 
 
 def work(root: str, package_id: str, submission: int, element: int, incarnation: int, job: str) -> int:
@@ -83,7 +85,7 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         setting = again.with_resources(setting, asked)
     try:
         _prepare(setting, len(found.tasks) // found.elements)
-        return _run(Worker(found, setting, _claimant(setting, found, incarnation)))
+        return _run(Worker(root, found, setting, _claimant(setting, found, incarnation)))
     except UnwritableError as problem:
         sys.stderr.write("cj: error: element %d gives up: %s\n" % (element, problem))
         return STOPPED if signals.stopping else UNWRITABLE
@@ -139,8 +141,9 @@ def _claimant(setting: Setting, submission: Submission, incarnation: int) -> Cla
     claim = Claim(setting.job, setting.element, incarnation, setting.host, os.getpid())
     local = setting.package.manifest["scheduler"] == "local"
     takes_any = local or partition.count(submission.partition) > submission.elements
+    was_added = setting.element > submission.elements  # it has no block of its own
     rank = (setting.element - 1) % submission.elements
-    return Claimant(claim, submission.elements, rank, submission.elements, takes_any)
+    return Claimant(claim, submission.elements, rank, submission.elements, takes_any or was_added)
 
 
 def _run(worker: Worker) -> int:
@@ -161,11 +164,34 @@ def _run(worker: Worker) -> int:
         states += ended
         if _is_broken_off(setting, held, ended):
             claims.board.let_go(held.chosen.block, held.chosen.generation)
-    if claims.ending.is_due() or (setting.signals.stopping and "TIMEOUT" in states[-1:]):
-        create_once(blocks.stopped_path(submission.path), b"")
+    if claims.ending.is_due() or (setting.signals.stopping and _is_timed_out(setting)):
+        _hand_on(worker, claims, states)
     if setting.signals.stopping:
         return STOPPED
     return 0 if all(state == "COMPLETED" for state in states) else 1
+
+
+def _is_timed_out(setting: Setting) -> bool:
+    return setting.life is not None and why_stopped(setting.life, setting.signals.number)[0] == "TIMEOUT"
+
+
+def _hand_on(worker: Worker, claims: Claims, states: List[str]) -> None:
+    """Say that what is open waits for others, when this worker ends before all is done.
+
+    A successor is submitted where that was asked for and the time came; not by who got nothing done.
+    """
+    claims.board.look()
+    if not claims.board.free or not worker.claimant.takes_any:
+        return
+    try:
+        create_once(blocks.stopped_path(worker.submission.path), b"")
+    except OSError as problem:
+        sys.stderr.write("cj: error: %s\n" % problem)
+    setting = worker.setting
+    wanted = setting.package.manifest.get("until_done") and not claims.ending.asks.is_stopped
+    if wanted and setting.life is not None and any(state in ("COMPLETED", "FAILED") for state in states):
+        submit = importlib.import_module("cjnode.successor").submit
+        submit(worker.root, setting.package.package_id, worker.submission, setting.element)
 
 
 def _is_broken_off(setting: Setting, held: Held, states: List[str]) -> bool:

@@ -32,6 +32,8 @@ def submit(root: str, job: Job) -> str:
     folder = pool.job_folder(root, job.name)
     os.makedirs(folder, 0o700, exist_ok=True)
     fields = {"package": job.package, "submission": job.submission, "elements": job.elements}
+    if job.first > 1:
+        fields["first"] = job.first
     if job.priority:
         fields["priority"] = job.priority
     create_json(os.path.join(folder, "job.json"), fields)

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from typing import Dict, List, Optional, Set
+from typing import Dict, List, Optional, Set, Tuple
 
 from cjnode import gitbare, layout, processes
 from cjnode.blocks import element_log_path
@@ -18,7 +18,7 @@ STARTS = 4  # of one element in one pool: the first, and three more after deaths
 GRACE_S = 30  # how long an element may take to end; its worker gives up on a task much sooner
 TAKEN = 75  # another process runs as this element
 
-_JOB = re.compile(r"cj-[0-9a-f]{12}-[1-9][0-9]{0,9}\Z")
+_JOB = re.compile(r"cj-[0-9a-f]{12}-[1-9][0-9]{0,9}(?:-[1-9][0-9]{0,9})?\Z")
 _ELEMENT = re.compile(r"element-([0-9]+)-([0-9]+)\.json\Z")
 _OWNER = re.compile(r"owner-([0-9]+)\.json\Z")
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM}
@@ -67,6 +67,17 @@ def elements(folder: str) -> List[Identity]:
     """Every start of every element."""
     found = [_identity(os.path.join(folder, name)) for name in _names(folder) if _ELEMENT.match(name)]
     return [who for who in found if who is not None]
+
+
+def living(folder: str) -> Set[Tuple[int, bool]]:
+    """Every element that was started, and whether a start of it lives."""
+    found = set()
+    for name in _names(folder):
+        match = _ELEMENT.match(name)
+        who = _identity(os.path.join(folder, name)) if match else None
+        if match and who is not None:
+            found.add((int(match.group(1)), processes.alive(who)))
+    return found
 
 
 def launch(root: str, job: str) -> bool:
@@ -157,7 +168,8 @@ def run(root: str, job: str) -> None:
     log = element_log_path(layout.submission_path(root, fields["package"], fields["submission"]), 1)
     try:
         ensure_expanded(root, fields["package"])
-        codes = _Pool(root, folder, job, fields["package"], fields["submission"]).run(fields["elements"])
+        own = _Pool(root, folder, job, fields["package"], fields["submission"])
+        codes = own.run(fields.get("first") or 1, fields["elements"])
     except (NodeError, OSError) as problem:
         with open(log, "a") as file:
             file.write("the job could not start: %s\n" % problem)
@@ -184,10 +196,10 @@ class _Pool:
         self._codes: Dict[str, int] = {}
         self._ending = False
 
-    def run(self, count: int) -> Dict[str, int]:
-        """Run elements 1 to count and return their exit codes by number."""
+    def run(self, first: int, count: int) -> Dict[str, int]:
+        """Run so many elements from the first on and return their exit codes by number."""
         if self._released():
-            for element in range(1, count + 1):
+            for element in range(first, first + count):
                 self._start(element)
         while self._running:
             self._wait()
