@@ -6,7 +6,7 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +123,7 @@ def launch(
     ``repeat``, ``out``, ``jobs``, ``memory``, ``walltime``, ``submit``, …).
     """
     project = open_project(Path(directory).resolve(), person_file(os.environ))
-    known = set(LaunchRequest.__dataclass_fields__) - {"program", "cluster", "command", "sweep", "points"}
+    known = set(LaunchRequest._fields) - {"program", "cluster", "command", "sweep", "points"}
     unknown = sorted(set(options) - known)
     if unknown:
         raise TypeError(
@@ -135,9 +135,9 @@ def launch(
     text = _program_text(project, program)
     request = LaunchRequest(text, cluster, command=command, **tuples)
     if sweep is not None:
-        request = replace(request, block=dict(sweep))
+        request = request._replace(block=dict(sweep))
     if points is not None:
-        request = replace(request, rows=tuple(dict(point) for point in points))
+        request = request._replace(rows=tuple(dict(point) for point in points))
     done = launching.launch(project, request, announce)
     return Package(project, done.package_id, done.tasks)
 

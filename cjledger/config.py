@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cjledger.errors import CjError
+from cjledger.errors import CjError, nearest
 from cjledger.model import Cluster, Data, Resources, Retry
 from cjledger.quantities import parse_memory, parse_walltime
 from cjledger.retries import SCHEMA as RETRY
@@ -113,21 +111,31 @@ def cluster(config: Config, name: str, cj_dir: Path) -> Cluster:
 
 
 def _nearest(word: str, candidates: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(candidates), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = nearest(word, candidates)
+    return f" (did you mean {close}?)" if close else ""
 
 
 def _read(path: Path, faults: list[str]) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    except tomllib.TOMLDecodeError as problem:
-        faults.append(f"{path}: {problem}")
     except UnicodeDecodeError:
         faults.append(f"{path}: is not UTF-8 text")
     except OSError as problem:
         faults.append(f"{path}: {problem.strerror}")
+    else:
+        return _parsed(path, text, faults)
+    return None
+
+
+def _parsed(path: Path, text: str, faults: list[str]) -> dict[str, Any] | None:
+    import tomllib  # many repositories have no file for it
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        faults.append(f"{path}: {problem}")
     return None
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cjledger.errors import CjError
 
@@ -39,8 +39,7 @@ class GitError(CjError):
         self.stderr = stderr
 
 
-@dataclass(frozen=True)
-class Repo:
+class Repo(NamedTuple):
     """A repository with a working copy. All paths are absolute."""
 
     top: Path
@@ -160,8 +159,7 @@ def text(repo: Repo, *arguments: str, ok: Iterable[int] = (0,)) -> str:
     return run(repo, *arguments, ok=ok).decode(errors="surrogateescape").removesuffix("\n")
 
 
-@dataclass(frozen=True)
-class RefMove:
+class RefMove(NamedTuple):
     """One step of a ref transaction: from ``old`` (zero: must not exist) to ``new`` (zero: delete)."""
 
     ref: str

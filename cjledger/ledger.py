@@ -12,10 +12,9 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cjledger import gitrepo
 from cjledger.errors import CjError
@@ -26,8 +25,7 @@ _FORMAT = "--format=%H%x1f%P%x1f%cI%x1f%B%x00"
 _ATTEMPTS = 50
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One event: what happened to a package, when, and where it stands in the chain."""
 
     id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from cjledger.errors import CjError
 from cjnode.points import Axis, Block, Point, Sweep, sweep_from_json, sweep_to_json
@@ -120,8 +120,7 @@ class Change:
     change: str
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The git tree of the working copy, and what a person must be told about it.
 
     ``missing`` names repositories inside it whose files the tree should have and has not: each a

@@ -6,8 +6,8 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from cjledger import cluster, config, gitrepo, ledger, package
 from cjledger.cluster import Contact, Transport
@@ -20,18 +20,16 @@ from cjnode.points import POINTS_PER_FILE, Point, Sweep, parse_tasks, points
 _ID = re.compile(r"[0-9a-f]{4,64}")
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(NamedTuple):
     """The person's repository, the folder they stand in, the merged configuration, and how to reach them."""
 
     repo: Repo
     cwd: Path
     config: Config
-    contact: Contact = field(default_factory=Contact)
+    contact: Contact = Contact()
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What ``PID``, ``PID/7``, ``PID/3,5-9`` or ``PID/7/FILE`` names."""
 
     package_id: str
@@ -44,15 +42,20 @@ class Target:
         return self.package_id[:12]
 
 
-def open_project(cwd: Path, person: Path, contact: Contact | None = None) -> Project:
-    """Find the repository around ``cwd`` and read its configuration; ``person`` is theirs."""
-    repo = gitrepo.discover(cwd)
+def open_project(
+    cwd: Path, person: Path, contact: Contact | None = None, repo: Repo | None = None
+) -> Project:
+    """Find the repository around ``cwd``, unless it is given, and read its configuration.
+
+    ``person`` is their own configuration file.
+    """
+    repo = repo or gitrepo.discover(cwd)
     return Project(repo, cwd.resolve(), config.load(repo.top, person), contact or Contact())
 
 
 def without_prompts(project: Project) -> Project:
     """The same for what shall never ask anyone: it may run on while nobody looks."""
-    return replace(project, contact=replace(project.contact, prompts=False))
+    return project._replace(contact=project.contact._replace(prompts=False))
 
 
 def resolve(project: Project, text: str | None) -> Target:

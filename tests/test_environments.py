@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cjledger import environments, gitrepo
-from cjledger.environments import EnvironmentDifference, Pin, differences, had, pins
+from cjledger.environments.pins import EnvironmentDifference, Pin, differences, had, pins
 from cjledger.errors import CjError
 from cjledger.model import Cluster, Environment, Lock
 from cjnode.observed import observe

@@ -116,7 +116,7 @@ def test_an_entry_edited_in_place_is_noticed(repo: Repo) -> None:
     for event in ("launched", "submitted", "harvested"):
         append(repo, event)
     newest, middle, oldest = ledger.entries(repo, name)
-    edited = [newest, ledger.Entry(**{**vars(middle), "id": "f" * 40}), oldest]
+    edited = [newest, ledger.Entry(**{**middle._asdict(), "id": "f" * 40}), oldest]
     assert any("entry 2 was" in words for words in ledger.breaks(repo, name, edited))
 
 

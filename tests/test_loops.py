@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cjledger.errors import CjError
-from cjledger.languages.python import Nest, find_nests, loop_sweep
+from cjledger.languages.python import Nest, find_nests
+from cjledger.languages.python.sweeps import loop_sweep
 from cjledger.model import Sweep
 from cjledger.sweep import explicit
 from cjnode.loops import Cursor, WrongIterationError, cut, recorded

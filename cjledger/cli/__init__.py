@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import sys
 
-from cjledger.cli import manual
 from cjledger.cli.verbs import LAUNCHES, VERBS
-from cjledger.errors import CjError, UsageError
+from cjledger.errors import CjError, UsageError, nearest
 from cjledger.render.plain import plain, plain_lines
 
 DONE, REFUSED, MISUSED, BUG, INTERRUPTED, UNHEARD = 0, 1, 2, 3, 130, 141
@@ -52,12 +50,13 @@ def main(words: list[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words:
-        sys.stdout.write(manual.overview())
-        return MISUSED
+        return _help([], MISUSED)
     name, rest = words[0], words[1:]
     if name in ("-h", "--help", "help"):
         return _help(rest)
     if name in ("--version", "-V", "version"):
+        from cjledger.cli import manual
+
         print(manual.version_line())
         return DONE
     if name == "_complete":
@@ -70,26 +69,35 @@ def _dispatch(words: list[str]) -> int:
     if name in LAUNCHES and "--" in rest:
         at = rest.index("--")
         rest, passed = rest[:at], tuple(rest[at + 1 :])
+    if name in LAUNCHES:
+        from cjledger.cli.ahead import ahead
+
+        with ahead(rest, passed) as begun:
+            from cjledger.cli.app import run
+
+            return run(name, rest, begun)
     from cjledger.cli.app import run  # typer takes most of a short command's time: not for the lines above
 
-    return run(name, rest, passed)
+    return run(name, rest)
 
 
-def _help(words: list[str]) -> int:
+def _help(words: list[str], code: int = DONE) -> int:
     if not words:
+        from cjledger.cli import manual
+
         sys.stdout.write(manual.overview())
-        return DONE
+        return code
     if words[0] not in VERBS:
         _unknown(words[0])
     from cjledger.cli.app import run
 
-    return run(words[0], ["-h"], ())
+    return run(words[0], ["-h"])
 
 
 def _unknown(name: str) -> None:
     kind = "option" if name.startswith("-") else "verb"
-    close = difflib.get_close_matches(name, VERBS, n=1)
-    raise UsageError(f"there is no {kind} {name}", f"git cj {close[0]}" if close else "git cj -h")
+    close = nearest(name, VERBS)
+    raise UsageError(f"there is no {kind} {name}", f"git cj {close}" if close else "git cj -h")
 
 
 def _refuse(message: str, hint: str, code: int) -> int:

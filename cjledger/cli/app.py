@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand
 
-from cjledger.cli import manual
 from cjledger.cli.verbs import VERBS
 from cjledger.errors import UsageError
+
+if TYPE_CHECKING:
+    from cjledger.cli.ahead import Ahead
 
 
 class _Words:
@@ -46,6 +48,8 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of this verb."""
+        from cjledger.cli import manual
+
         formatter.write(manual.help_text(manual.page(self, VERBS[self.name or ""]), formatter.width))
 
 
@@ -64,11 +68,11 @@ def command(name: str) -> Command:
     return built
 
 
-def run(name: str, words: list[str], rest: tuple[str, ...]) -> int:
-    """Parse the words of a verb and do it; ``rest`` is what followed ``--``. Returns the exit code."""
+def run(name: str, words: list[str], ahead: Ahead | None = None) -> int:
+    """Parse the words of a verb and do it, a launch from what was begun. Returns the exit code."""
     parser = command(name)
     try:
-        with parser.make_context(f"git cj {name}", words, obj=rest) as context:
+        with parser.make_context(f"git cj {name}", words, obj=ahead) as context:
             parser.invoke(context)
     except typer.Exit as done:
         return done.exit_code

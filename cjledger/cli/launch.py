@@ -31,6 +31,7 @@ from cjledger.project import Project, Target, resolve
 from cjledger.render import fit, plain, plain_lines, table
 
 if TYPE_CHECKING:
+    from cjledger.cli.ahead import Ahead
     from cjledger.commands.plan import LaunchRequest
     from cjledger.commands.submit import Launched
 
@@ -44,7 +45,7 @@ def _launcher(text: str, *without: str, loops: bool = False) -> Callable[..., No
         defaults = {name: default for name, (_, default) in PARAMETERS.items()}
         if "no_submit" in without:
             defaults["no_submit"] = True
-        _launch({**defaults, **given}, ctx.obj or (), loops)
+        _launch({**defaults, **given}, ctx.obj, loops)
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     own = [
@@ -115,19 +116,17 @@ pardeploy = _launcher(
 )
 
 
-def _launch(given: dict[str, Any], rest: tuple[str, ...], loops: bool) -> None:
-    project = output.project(prompts=True)
+def _launch(given: dict[str, Any], ahead: Ahead, loops: bool) -> None:
     if given["dry_run"]:
-        _dry_run(project, _request(project, given, rest, loops), given["json"])
+        project = output.project(prompts=True)
+        _dry_run(project, _request(project, given, ahead.arguments, loops), given["json"])
         return
-    from cjledger import snapshot
+    from cjledger.commands import launch as launching
 
-    with snapshot.begin(project.repo) as begun:
-        # git looks at the working copy while the rest of us loads: an eighth of a launch's time.
-        from cjledger.commands import launch as launching
-
-        request = _request(project, given, rest, loops)
-        done = launching.launch(project, request, output.note, begun)
+    repo, begun = ahead.begun.result() if ahead.begun else (None, None)
+    project = output.project(prompts=True, repo=repo)
+    request = _request(project, given, ahead.arguments, loops)
+    done = launching.launch(project, request, output.note, begun)
     show(done, given["json"])
     if given["wait"] and request.submit and done.tasks:
         from cjledger.cli.following import wait_for

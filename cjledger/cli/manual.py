@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cjledger import __version__
 from cjledger.cli.verbs import GROUPS, VERBS, Verb
@@ -16,8 +15,7 @@ INTRODUCTION = (
 )
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """An argument or option: how it is written, and what it means."""
 
     spelling: tuple[str, ...]
@@ -30,8 +28,7 @@ class Word:
         return ", ".join(self.spelling) + (f" {self.value}" if self.value else "")
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """All there is to say about one verb."""
 
     verb: Verb

@@ -11,12 +11,13 @@ from typing import Any
 from cjledger.cluster import Contact
 from cjledger.config import person_file
 from cjledger.errors import CjError
+from cjledger.gitrepo import Repo
 from cjledger.project import Project, open_project
 from cjledger.render import json_line, plain_lines
 
 
-def project(prompts: bool = False) -> Project:
-    """The project around the folder the person stands in.
+def project(prompts: bool = False, repo: Repo | None = None) -> Project:
+    """The project around the folder the person stands in; ``repo`` where that was found already.
 
     With ``prompts`` a login to a cluster may ask for a password or a code, when someone is there to answer.
     """
@@ -24,7 +25,7 @@ def project(prompts: bool = False) -> Project:
         folder = Path.cwd()
     except FileNotFoundError:
         raise CjError("the folder you are in does not exist any more", "cd to the repository") from None
-    found = open_project(folder, person_file(), Contact(prompts and _is_attended(), note))
+    found = open_project(folder, person_file(), Contact(prompts and _is_attended(), note), repo)
     send_what_waits(found)
     return found
 

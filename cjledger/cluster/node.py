@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
-import zipfile
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +23,54 @@ _MAIN = b"import sys\n\nfrom cjnode.__main__ import main\n\nsys.exit(main(sys.ar
 
 @functools.cache
 def node_zip() -> bytes:
-    """``cjnode.pyz``: the same sources give the same bytes."""
+    """``cjnode.pyz``: the same sources give the same bytes.
+
+    It is kept beside the sources' compiled modules, and made anew when a source is another.
+    """
     package = Path(cjnode.__file__).parent
+    key = hashlib.sha256(repr(sorted(_stamps(package, ""))).encode() + repr(hooks()).encode()).digest()
+    kept = package / "__pycache__" / "cjnode.pyz"
+    with contextlib.suppress(OSError):
+        content = kept.read_bytes()
+        if content.startswith(key):
+            return content[len(key) :]
+    made = _made(package)
+    if not sys.dont_write_bytecode:
+        with contextlib.suppress(OSError):  # it is not ours to write there
+            aside = kept.with_name(f"cjnode.{os.getpid()}")
+            aside.write_bytes(key + made)
+            aside.replace(kept)
+    return made
+
+
+def _stamps(folder: Path, prefix: str) -> Iterator[tuple[str, int, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                found = entry.stat()
+                yield prefix + entry.name, found.st_mtime_ns, found.st_size
+            elif entry.name != "__pycache__" and entry.is_dir():
+                yield from _stamps(Path(entry), f"{prefix}{entry.name}/")
+
+
+def _made(package: Path) -> bytes:
+    import zipfile  # seldom needed
+
+    def entry(name: str) -> zipfile.ZipInfo:
+        made = zipfile.ZipInfo(name, _EPOCH)
+        made.create_system = 3
+        made.external_attr = 0o644 << 16
+        return made
+
     files = {path.relative_to(package.parent).as_posix(): path for path in package.rglob("*.py")}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         # Changed hooks are a changed node half: they get installed too.
         digest = hashlib.sha256(repr(hooks()).encode()).hexdigest()
-        archive.writestr(_entry("__main__.py"), _MAIN + f"# hooks {digest}\n".encode())
+        archive.writestr(entry("__main__.py"), _MAIN + f"# hooks {digest}\n".encode())
         for name in sorted(files):
-            archive.writestr(_entry(name), files[name].read_bytes())
+            archive.writestr(entry(name), files[name].read_bytes())
     return out.getvalue()
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, _EPOCH)
-    entry.create_system = 3
-    entry.external_attr = 0o644 << 16
-    return entry
 
 
 def hooks() -> dict[str, str]:

@@ -13,9 +13,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cjledger import gitrepo
 from cjledger.cluster.transport import printable
@@ -33,8 +32,7 @@ _SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Pushed:
+class Pushed(NamedTuple):
     """How a push ended: the hook's ``cj`` lines, and git's own words."""
 
     returncode: int

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
@@ -24,8 +23,7 @@ _MOST_NOISE = 64 << 20
 _MOST_LINES = 512 << 20
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One line of a reply, and the bytes that follow it."""
 
     head: Json
@@ -36,8 +34,7 @@ def _silence(_: object) -> None:
     pass
 
 
-@dataclass(frozen=True)
-class Contact:
+class Contact(NamedTuple):
     """How to deal with the person: whether a login may ask them, and where to say what goes on."""
 
     prompts: bool = False

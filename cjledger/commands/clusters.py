@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from cjledger import cluster, config
@@ -70,7 +70,7 @@ class Summary:
 def way(project: Project, name: str, announce: Announce) -> Transport:
     """The way to a cluster of the configuration, for a person who waits."""
     where = config.cluster(project.config, name, project.repo.cj_dir)
-    return cluster.transport(where, project.repo.cj_dir, replace(project.contact, say=announce))
+    return cluster.transport(where, project.repo.cj_dir, project.contact._replace(say=announce))
 
 
 def init(project: Project, name: str, announce: Announce) -> Site:

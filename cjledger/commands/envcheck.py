@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from cjledger import environments, gitrepo, package
 from cjledger.commands import harvest
-from cjledger.environments import EnvironmentDifference
+from cjledger.environments import pins as pinned
+from cjledger.environments.pins import EnvironmentDifference
 from cjledger.errors import CjError
 from cjledger.harvest import store
 from cjledger.harvest.manifest import RECORDS
@@ -90,15 +91,13 @@ def _compared(
     if content is None:
         why = "nothing is known of it: the record that tells it has not come" if name else "made before 0.2"
         return EnvironmentCheck(name, listed, "", (), None, why)
-    observed = environments.observed_from_bytes(content)
+    observed = pinned.observed_from_bytes(content)
     python, modules = str(observed.get("python", "")), tuple(map(str, observed.get("modules") or ()))
     found, note = _missing_modules(manifest, modules), ""
     environment = _locked(manifest)
-    locked = (
-        {} if environment is None else environments.pins(environment, _texts(project, target, environment))
-    )
+    locked = {} if environment is None else pinned.pins(environment, _texts(project, target, environment))
     if environment is not None and locked:
-        found += tuple(environments.differences(locked, environments.had(environment, observed)))
+        found += tuple(pinned.differences(locked, pinned.had(environment, observed)))
         note = "" if environment is manifest.environment else f"compared with {environment.lock}"
         if manifest.environment.id and observed.get("environment") != manifest.environment.id:
             note = f"it ran outside the environment {manifest.environment.id}"

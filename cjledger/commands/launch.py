@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cjledger import __version__, cluster, datalinks, environments, gitrepo, ledger, package, snapshot
+from cjledger.beside import Beside
 from cjledger.commands import reuse
 from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.commands.submit import Launched, launched, send
@@ -51,7 +51,7 @@ def launch(
         begun=begun,
     )
     _check_whole(taken)
-    told = replace(taken, report=taken.report + remarks)
+    told = taken._replace(report=taken.report + remarks)
     made = _make(project, request, planned, told, author, data, announce)
     if isinstance(made, Launched):
         return made
@@ -120,11 +120,11 @@ def _make(
             f"{before[:12]} was exactly this already: git cj state {before[:8]} shows how far it came, "
             "--reuse runs only what it lacks"
         )
-    told = replace(taken, report=taken.report + remarks)
+    told = taken._replace(report=taken.report + remarks)
     manifest = _manifest(project, request, planned, told, author, pinned, environment, data)
     manifest = replace(manifest, linked=linked, after=_after(project, request))
-    with ThreadPoolExecutor(1) as pool:  # the check passes 10,000 paths while git writes the package
-        checked = pool.submit(_check_tree, project.repo, listing)
+    # The check passes 10,000 paths while git writes the package.
+    with Beside(_check_tree, project.repo, listing) as checked:
         package_id = commit(project, taken.tree, manifest, planned.points, author)
         checked.result()
     reuse.remember(project, asked, wanted, package_id)
@@ -146,7 +146,7 @@ def nothing_to_run(project: Project, planned: Plan, linked: tuple[Linked, ...]) 
     told = f"nothing to run: all {planned.tasks} tasks are done, in " + ", ".join(
         f"{link.package[:12]} ({link.tasks})" for link in linked
     )
-    return replace(launched(manifest, newest, ()), report=(told,), tasks=0)
+    return launched(manifest, newest, ())._replace(report=(told,), tasks=0)
 
 
 def _check_whole(taken: Snapshot) -> None:

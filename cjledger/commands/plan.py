@@ -7,10 +7,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cjledger import config, retries
 from cjledger.commands import programs, sweeping
@@ -25,8 +24,7 @@ from cjnode.errors import NodeError
 Announce = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class LaunchRequest:
+class LaunchRequest(NamedTuple):
     """What a person asks for in one launch, as typed."""
 
     program: str | None
@@ -73,8 +71,7 @@ class LaunchRequest:
     skip_done: bool = False
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """A launch, decided but not done."""
 
     program: Program

@@ -6,11 +6,10 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 from cjledger import gitrepo, ledger, package
-from cjledger.commands import state
 from cjledger.commands.plan import Plan, tasks_of
 from cjledger.model import Environment, Linked, Manifest, Sweep
 from cjledger.project import Project, package_points
@@ -21,8 +20,7 @@ from cjnode.seeds import task_seed
 Announce = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a finished task must agree in, besides its parameters.
 
     ``seed`` is None where the person gave none: then any seed is as good as the one that would be drawn.
@@ -76,6 +74,8 @@ def _done(project: Project, planned: Plan, wanted: Wanted) -> dict[str, tuple[st
 
 
 def _candidates(project: Project, planned: Plan, wanted: Wanted) -> Iterator[tuple[str, Manifest]]:
+    from cjledger.commands import state
+
     here = set(state.package_ids(project))
     for entry in ledger.all_entries(project.repo):
         if entry.event != "launched" or entry.package_id not in here:
@@ -116,9 +116,9 @@ def _without(planned: Plan, places: frozenset[int]) -> Plan:
             for number, start in enumerate(range(0, len(kept), POINTS_PER_FILE))
         )
         smaller = sweep._replace(explicit=len(kept))
-        return replace(planned, sweep=smaller, points=files, tasks=numbering.count(smaller))
+        return planned._replace(sweep=smaller, points=files, tasks=numbering.count(smaller))
     smaller = _grid_without(sweep, places)
-    return replace(planned, sweep=smaller, tasks=numbering.count(smaller))
+    return planned._replace(sweep=smaller, tasks=numbering.count(smaller))
 
 
 def _grid_without(sweep: Sweep, places: frozenset[int]) -> Sweep:
@@ -141,6 +141,8 @@ def launched_before(project: Project, planned: Plan, wanted: Wanted) -> str | No
         package_id = (project.repo.cj_dir / "launched" / _name(planned, wanted)).read_text()
     except FileNotFoundError:
         return None
+    from cjledger.commands import state
+
     is_there = gitrepo.ref_value(project.repo, package.ref(package_id))
     return package_id if is_there and state.was_submitted(project, package_id) else None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cjledger import cluster, config, environments, ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import state, waiting
+from cjledger.commands import waiting
 from cjledger.commands.plan import check_priority
 from cjledger.errors import CjError
 from cjledger.ledger import Entry
@@ -17,8 +17,7 @@ from cjledger.project import Project, Target
 Announce = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Launched:
+class Launched(NamedTuple):
     """A package that now exists; ``jobs`` is empty when it was not submitted."""
 
     package_id: str
@@ -68,16 +67,18 @@ def submit(
         _wish(project, target, where, priority, announce)
     why = waiting.why(project, target.package_id)
     if why is not None:
-        return replace(launched(manifest, target.package_id, ()), report=(), waiting=why)
+        return launched(manifest, target.package_id, ())._replace(report=(), waiting=why)
     jobs = send(project, target.package_id, manifest, where, announce, None)
-    state.forget(project, target.package_id)
-    return replace(launched(manifest, target.package_id, jobs), report=())
+    from cjledger.commands.state import forget
+
+    forget(project, target.package_id)
+    return launched(manifest, target.package_id, jobs)._replace(report=())
 
 
 def _wish(project: Project, target: Target, where: Cluster, priority: int, announce: Announce) -> None:
     """Tell the cluster of a priority before the package comes: the push alone submits it."""
     check_priority(where, priority)
-    if state.is_on_cluster(project, target.package_id):
+    if _is_there(project, target.package_id):
         raise CjError(
             f"{target.short} was submitted already, and keeps its priority",
             f"git cj cancel {target.package_id[:8]}, then launch it again",
@@ -86,6 +87,12 @@ def _wish(project: Project, target: Target, where: Cluster, priority: int, annou
     if cluster.ensure_ready(way, project.repo):
         announce(f"cluster {where.name}: set up in {where.root}")
     way.call("prepare", {"wish": {"package": target.package_id, "priority": priority}})
+
+
+def _is_there(project: Project, package_id: str) -> bool:
+    from cjledger.commands.state import is_on_cluster  # a launch knows it without asking
+
+    return is_on_cluster(project, package_id)
 
 
 def _is_ours(project: Project, manifest: Manifest) -> bool:
@@ -123,7 +130,7 @@ def send(
             problem.hint or f"git cj submit {package_id[:8]}",
         ) from problem
     # Sending twice submits once, and is noted once.
-    if entry or not state.is_on_cluster(project, package_id):
+    if entry or not _is_there(project, package_id):
         ledger.append(
             project.repo,
             "submitted",

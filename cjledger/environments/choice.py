@@ -33,11 +33,9 @@ _MAKING = {
     "conda": "conda list --explicit --md5 > explicit.txt",
 }
 # What an image must end with: then it names the same bytes for ever.
-_DIGEST = re.compile(r"(?:docker|oras)://\S+@sha256:[0-9a-f]{64}|library://\S+:sha256\.[0-9a-f]{64}")
-_INCLUDE = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]*([^\s#]+)", re.MULTILINE)
-_LOCAL = re.compile(
-    r"^\s*(?:(?:-e|--editable)[\s=]*)?(\.{1,2}(?:/\S*|\[\S*|(?=\s|$))|file:(?!///)\S*)", re.MULTILINE
-)
+_DIGEST = r"(?:docker|oras)://\S+@sha256:[0-9a-f]{64}|library://\S+:sha256\.[0-9a-f]{64}"
+_INCLUDE = r"(?m)^\s*(?:-r|--requirement|-c|--constraint)[\s=]*([^\s#]+)"
+_LOCAL = r"(?m)^\s*(?:(?:-e|--editable)[\s=]*)?(\.{1,2}(?:/\S*|\[\S*|(?=\s|$))|file:(?!///)\S*)"
 
 
 def choose(
@@ -79,7 +77,7 @@ def _named(environment: Environment, files: Mapping[str, str]) -> Environment:
 
 def _image(where: Cluster) -> str:
     image = where.image or ""
-    if _DIGEST.fullmatch(image) or (image.startswith(("/", "~/")) and image.endswith(".sif")):
+    if re.fullmatch(_DIGEST, image) or (image.startswith(("/", "~/")) and image.endswith(".sif")):
         return image
     if not image:
         raise CjError(
@@ -153,13 +151,13 @@ def _uv_files(listing: bytes, folder: str) -> list[str]:
 
 
 def _included(path: str, text: str) -> Iterator[str]:
-    local = _LOCAL.search(text)
+    local = re.search(_LOCAL, text)
     if local:
         raise CjError(
             f"{path} installs {local[1]}, code of the repository: tasks have it already, as it was at launch",
             f"take that line out of {path}; --dep names folders to import from",
         )
-    for name in _INCLUDE.findall(text):
+    for name in re.findall(_INCLUDE, text):
         if "://" not in name:
             other = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
             if other.startswith(("/", "..")):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,6 +38,8 @@ def requirements(path: str, text: str) -> str:
 
     Raises CjError for what these cannot say: packages from version control or folders, extras, groups.
     """
+    import tomllib  # few environments need it
+
     try:
         packages = tomllib.loads(text)["packages"]
         return "".join(_requirement(path, package) for package in packages)

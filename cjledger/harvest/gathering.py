@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+from cjledger.beside import Beside
 from cjledger.harvest.manifest import RECORDS, Broken, Frame, Results, Shard
 from cjledger.harvest.params import Points
 from cjledger.harvest.records import Batch, fresh, read_batch
@@ -46,8 +46,8 @@ def gather(
             b: (at, max(data, positions.get(b, (0, 0))[1])) for b, (at, data) in read.positions.items()
         }
         broken += read.broken
-        with ThreadPoolExecutor(1) as beside:  # compressing holds no lock: tables are parsed meanwhile
-            records = beside.submit(_records_shard, batch, read, package_id, harvest)
+        # Compressing holds no lock: tables are parsed meanwhile.
+        with Beside(_records_shard, batch, read, package_id, harvest) as records:
             tables = read_tables(manifest, package_id, points, read.outputs, rules, broken)
             shards += [*records.result(), *(_table_shard(table, harvest) for table in tables)]
     if positions == before.positions:

@@ -7,7 +7,6 @@ import re
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -15,8 +14,7 @@ from cjledger.errors import CjError
 from cjledger.snapshot.workshop import unreadable
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """How large untracked files may be, each and together."""
 
     file_mb: int = 10

@@ -15,10 +15,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cjledger.beside import Beside
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.snapshot.folders import Tick, folders_of_head, held_still, tick
@@ -58,15 +57,14 @@ class Difference(NamedTuple):
     status: str
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """The working copy at one instant. Paths are bytes relative to the top."""
 
     staged: dict[bytes, Difference]  # HEAD to index
     edited: dict[bytes, Difference]  # index to working copy
     untracked: frozenset[bytes]  # nested repositories end in a slash
     tracked: bytes  # `git ls-files -v -z`: a tag, a blank and a path each
-    marks: dict[bytes, Mark] = field(default_factory=dict)
+    marks: dict[bytes, Mark]
 
 
 def look(shop: Workshop, extra: Iterable[bytes] = ()) -> Seen:
@@ -74,13 +72,11 @@ def look(shop: Workshop, extra: Iterable[bytes] = ()) -> Seen:
     others = frozenset(extra)
     untracked: frozenset[bytes] | None = None
     before: dict[bytes, Mark] = {}
-    with ThreadPoolExecutor(3) as pool:
-        staged = pool.submit(_staged, shop)
-        of_head = pool.submit(folders_of_head, shop)
+    with Beside(_staged, shop) as staged, Beside(folders_of_head, shop) as of_head:
         for _ in range(_LOOKS):
             instant = tick(shop)
-            diff = pool.submit(shop.git, "diff", *RAW)
-            again, tracked = _split(shop.git(*_LISTING))
+            with Beside(shop.git, "diff", *RAW) as diff:
+                again, tracked = _split(shop.git(*_LISTING))
             edited = parse_raw(diff.result())
             named = again | others | edited.keys()
             now = marks(shop.repo, named)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
@@ -16,8 +16,7 @@ from cjledger.snapshot.blobs import Raw
 _SKIPPED = frozenset((b".git", b"__pycache__"))
 
 
-@dataclass(frozen=True)
-class Outside:
+class Outside(NamedTuple):
     """What `force` and `grafts` name. Paths are bytes."""
 
     forced: tuple[bytes, ...]  # in the working copy, ignored or not

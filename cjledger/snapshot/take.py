@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+from cjledger.beside import Beside
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Change, Snapshot
@@ -30,14 +30,14 @@ class Begun(NamedTuple):
     """A look at the working copy that goes on beside what else a launch does. It has read, and no more."""
 
     shop: Workshop
-    seen: Future[Seen]
+    seen: Beside[Seen]
 
 
 @contextmanager
 def begin(repo: Repo) -> Iterator[Begun]:
     """Begin to look at the working copy: git takes its time on another processor."""
-    with workshop(repo) as shop, ThreadPoolExecutor(1) as pool:
-        yield Begun(shop, pool.submit(look, shop))
+    with workshop(repo) as shop, Beside(look, shop) as seen:
+        yield Begun(shop, seen)
 
 
 def take(

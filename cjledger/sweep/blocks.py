@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cjledger.errors import CjError
+from cjledger.errors import CjError, nearest
 from cjledger.model import Axis, Block, Sweep
 from cjledger.sweep.spec import EXAMPLE, Scalar, SpecError, check_names, parse_values
 from cjnode.points import block_size
@@ -63,7 +61,7 @@ def from_blocks_file(path: Path, repeat: int) -> Sweep:
         raise CjError(f"{path}: a file of blocks is a table with the key blocks", _RIGHT_FILE)
     for key in data:
         if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, 1, 0.0)[0]
+            near = nearest(key, _KEYS, 0.0)
             raise CjError(f"{path}: there is no key {key}; did you mean {near}?", _RIGHT_FILE)
     blocks, stop_list = data.get("blocks", []), data.get("stop_list", [])
     if not isinstance(blocks, list) or not isinstance(stop_list, list):
@@ -79,6 +77,8 @@ def _load(path: Path) -> Any:
         raise CjError(f"{path} cannot be read: {reason}", "name a .json or .toml file") from problem
     try:
         if path.suffix.lower() == ".toml":
+            import tomllib
+
             return tomllib.loads(text)
         if path.suffix.lower() == ".json":
             return json.loads(text, object_pairs_hook=unique_keys)

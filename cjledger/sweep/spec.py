@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cjledger.errors import CjError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 Scalar = bool | int | float | str | None
 
@@ -182,7 +184,7 @@ def _expand(item: str) -> list[Scalar]:
 def _colon_range(parts: list[str]) -> list[Scalar]:
     """``start:stop`` or ``start:step:stop``, both ends included, in exact arithmetic."""
     start, stop = _exact(parts[0]), _exact(parts[-1])
-    step = _exact(parts[1]) if len(parts) == 3 else Fraction(1)
+    step = _exact(parts[1] if len(parts) == 3 else "1")
     size = parts[1].lstrip("+-") if step and len(parts) == 3 else "1"
     right = f"{parts[0]}:{'-' if stop < start else ''}{size}:{parts[-1]}"
     if step == 0:
@@ -199,6 +201,8 @@ def _colon_range(parts: list[str]) -> list[Scalar]:
 
 
 def _exact(text: str) -> Fraction:
+    from fractions import Fraction  # it brings decimal, for which every launch would wait
+
     scalar(text)  # refuses what overflows
     exponent = re.search(r"[eE]([+-]?[0-9]+)\Z", text)
     if exponent and abs(int(exponent.group(1))) > 400:  # its exact form would fill the memory

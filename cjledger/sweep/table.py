@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import math
@@ -166,6 +165,8 @@ def _are_finite(row: Sequence[float]) -> bool:
 
 def _cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The lines that are not blank, with the number of each one's last line in the file."""
+    import csv
+
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from cjledger.cluster.line import RECEIVE, LostLineError, Running
@@ -72,7 +72,7 @@ class ParamikoLine:
                 words = command.ended().words
             except LostLineError as problem:
                 words = problem.message
-            return replace(pushed, words="\n".join(filter(None, (words.strip(), pushed.words))))
+            return pushed._replace(words="\n".join(filter(None, (words.strip(), pushed.words))))
 
     def open(self) -> bool:
         """Log in, asking the person if need be. True when that was needed."""

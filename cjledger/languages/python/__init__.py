@@ -2,7 +2,6 @@
 
 from cjledger.languages.python.checks import check_function, check_syntax, check_template, written_names
 from cjledger.languages.python.nests import Nest, find_nests
-from cjledger.languages.python.sweeps import loop_sweep
 
 __all__ = [
     "Nest",
@@ -10,6 +9,5 @@ __all__ = [
     "check_syntax",
     "check_template",
     "find_nests",
-    "loop_sweep",
     "written_names",
 ]

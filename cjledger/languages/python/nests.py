@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cjledger.errors import CjError
 from cjnode.loops import target_names
@@ -16,8 +16,7 @@ _CHANGING = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Nest:
+class Nest(NamedTuple):
     """Loops each of which is the only statement of the one around it, by their lines."""
 
     line: int
