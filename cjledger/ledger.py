@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from cjledger import gitrepo
 from cjledger.errors import CjError
+from cjledger.gitpack import Pack, Person
 from cjledger.gitrepo import GitError, RefMove, Repo
 
 CHAINS = "refs/cj/ledger/"
@@ -155,13 +156,16 @@ def append(
     data: dict[str, Any],
     also: Callable[[], Sequence[RefMove]] = tuple,
     after: Entry | None = None,
+    pack: Pack | None = None,
 ) -> Entry:
     """Append one event; ``also`` names refs that must move in the same transaction.
 
     ``also`` is asked anew at each try. ``after`` is an entry of ours that probably is the tip still, which
-    saves looking. Raises CjError when the refs cannot move together.
+    saves looking; ``pack`` has objects that must be there before the refs move. Raises CjError when the
+    refs cannot move together.
     """
     name = agent(repo)
+    pack = pack or Pack(repo)
     for _ in range(_ATTEMPTS):
         before, after = after or tip(repo, name), None
         sequence = before.sequence + 1 if before else 1
@@ -170,27 +174,14 @@ def append(
             f"{subject}\n\nCj-Event: {event}\nCj-Package: {package_id}\nCj-Sequence: {sequence}\n"
             f"Cj-Last: {last}\nCj-Data: {json.dumps(data, ensure_ascii=True)}\n"
         )
-        commit = _write(repo, body, before.id if before else None, name)
+        parents = (before.id,) if before else ()
+        commit = pack.commit(pack.tree({}), parents, Person(name, f"{name}@cj.invalid"), body)
+        pack.write()
         move = RefMove(CHAINS + name, commit, before.id if before else repo.zero)
         if gitrepo.move_refs(repo, [*also(), move], f"cj: {event}"):
             _anchor(repo, name, sequence, commit)
-            return Entry(
-                commit, (before.id,) if before else (), "", name, event, package_id, sequence, last, data
-            )
+            return Entry(commit, parents, "", name, event, package_id, sequence, last, data)
     raise CjError(f"the ledger of {name} kept moving for {_ATTEMPTS} tries", "run the command again")
-
-
-def _write(repo: Repo, body: str, parent: str | None, name: str) -> str:
-    env = {
-        f"GIT_{role}_{part}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for part, value in (("NAME", name), ("EMAIL", f"{name}@cj.invalid"))
-    }
-    if parent is None:
-        gitrepo.run(repo, "hash-object", "-w", "-t", "tree", "--stdin")
-    parents = ("-p", parent) if parent else ()
-    out = gitrepo.run(repo, "commit-tree", *parents, repo.empty_tree, stdin=body.encode(), env=env)
-    return out.decode().strip()
 
 
 def _anchor(repo: Repo, name: str, sequence: int, commit: str) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from cjledger import gitrepo
 from cjledger.errors import CjError
+from cjledger.gitpack import BLOB, TREE, Entry, Pack, Person
 from cjledger.gitrepo import Repo
 from cjledger.model import Manifest, manifest_from_bytes
 
@@ -21,116 +19,56 @@ def ref(package_id: str) -> str:
     return PACKAGES + package_id
 
 
-def identity(repo: Repo) -> tuple[str, str]:
+def identity(repo: Repo) -> Person:
     """Name and address of the person, as git knows them; the login's where git knows none."""
     ident = gitrepo.text(repo, "var", "GIT_AUTHOR_IDENT", ok=(0, 128))
     if not ident:
-        return "unknown", "unknown@localhost"
+        return Person("unknown", "unknown@localhost")
     name, _, rest = ident.partition(" <")
-    return name, rest.split(">", 1)[0]
+    return Person(name, rest.split(">", 1)[0])
 
 
-def build(repo: Repo, tree: str, files: Mapping[str, bytes], message: str, author: tuple[str, str]) -> str:
-    """Write the commit of a package: the snapshot's tree plus ``files`` below ``.cj``.
+def build(
+    pack: Pack, tops: Mapping[bytes, Entry], files: Mapping[str, bytes], message: str, author: Person
+) -> str:
+    """Add the commit of a package to what will be written, and return the package ID.
 
-    Only objects are written; no ref moves. Returns the package ID.
+    ``tops`` are the entries of the snapshot's tree, with those of its ``.cj`` by whole path, and ``files``
+    come below ``.cj``.
     """
-    asked = gitrepo.start(repo, "ls-tree", "-z", tree)
-    with _TreeWriter(repo) as trees:
-        blobs = _write_blobs(repo, files)  # meanwhile
-        listing, words = asked.communicate()
-        if asked.returncode:
-            raise gitrepo.GitError(("ls-tree",), asked.returncode, words.decode(errors="replace"))
-        entries = {entry.split(b"\t", 1)[1]: entry for entry in listing.split(b"\0")[:-1]}
-        if FOLDER.encode() in entries:  # the snapshot's grafts: .cj/deps
-            grafted = gitrepo.run(repo, "ls-tree", "-z", f"{tree}:{FOLDER}").split(b"\0")[:-1]
-            entries[FOLDER.encode()] = trees.folder(blobs, grafted)
-        else:
-            entries[FOLDER.encode()] = trees.folder(blobs, [])
-        whole = trees.write(list(entries.values()))
-    name, address = author
-    env = {
-        "GIT_AUTHOR_NAME": name,
-        "GIT_AUTHOR_EMAIL": address,
-        "GIT_COMMITTER_NAME": name,
-        "GIT_COMMITTER_EMAIL": address,
-    }
-    commit = gitrepo.run(
-        repo, "-c", "i18n.commitEncoding=UTF-8", "commit-tree", whole, stdin=message.encode(), env=env
-    )
-    return commit.decode().strip()
+    own = {path: Entry(BLOB, pack.blob(content)) for path, content in files.items()}
+    folders: dict[bytes, dict[bytes, Entry]] = {b"": {}}
+    for file, entry in own.items():
+        folder, _, name = file.encode().rpartition(b"/")
+        folders.setdefault(folder, {})[name] = entry
+    whole = {}
+    for path, entry in tops.items():
+        folder, _, name = path.rpartition(b"/")
+        if folder:
+            folders[b""][name] = entry  # the snapshot's grafts: .cj/deps
+        elif name != FOLDER.encode():
+            whole[name] = entry
+    inside = folders.pop(b"")
+    inside.update({name: Entry(TREE, pack.tree(entries)) for name, entries in folders.items()})
+    whole[FOLDER.encode()] = Entry(TREE, pack.tree(inside))
+    return pack.commit(pack.tree(whole), (), author, message)
 
 
-class _TreeWriter:
-    """Several trees through one ``git mktree``."""
-
-    def __init__(self, repo: Repo) -> None:
-        self._process = subprocess.Popen(
-            ("git", "mktree", "-z", "--missing", "--batch"),
-            cwd=repo.top,
-            env=gitrepo.environment(repo),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-
-    def __enter__(self) -> _TreeWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
-
-    def write(self, entries: Sequence[bytes]) -> str:
-        """Write one tree of ``ls-tree`` lines and return its ID."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(b"".join(entry + b"\0" for entry in entries) + b"\0")
-        self._process.stdin.flush()
-        name = self._process.stdout.readline().decode().strip()
-        if not name:
-            raise CjError("git mktree could not write a tree", "check the free space, then run it again")
-        return name
-
-    def folder(self, blobs: Mapping[str, str], extra: Sequence[bytes]) -> bytes:
-        """Write the ``.cj`` folder of blobs by relative path; return its entry."""
-        subfolders: dict[str, dict[str, str]] = {}
-        entries = list(extra)
-        for path, blob in blobs.items():
-            head, _, rest = path.partition("/")
-            if rest:
-                subfolders.setdefault(head, {})[rest] = blob
-            else:
-                entries.append(f"100644 blob {blob}\t{path}".encode())
-        for name, inner in subfolders.items():
-            lines = [f"100644 blob {blob}\t{path}".encode() for path, blob in inner.items()]
-            entries.append(f"040000 tree {self.write(lines)}\t{name}".encode())
-        return f"040000 tree {self.write(entries)}\t{FOLDER}".encode()
+def tops(repo: Repo, tree: str) -> dict[bytes, Entry]:
+    """What ``build`` needs of a snapshot's tree: its own entries, and those of its ``.cj``."""
+    found = _entries(gitrepo.run(repo, "ls-tree", "-z", tree))
+    if FOLDER.encode() in found:
+        found |= _entries(gitrepo.run(repo, "ls-tree", "-z", tree, f"{FOLDER}/"))
+    return found
 
 
-def _write_blobs(repo: Repo, files: Mapping[str, bytes]) -> dict[str, str]:
-    repo.cj_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=repo.cj_dir, prefix="package-") as folder:
-        paths = []
-        for number, content in enumerate(files.values()):
-            path = Path(folder) / str(number)
-            path.write_bytes(content)
-            paths.append(f"{number}\n")
-        # Relative names and -C keep a newline in the repository's own path out of the list.
-        hashed = subprocess.run(
-            ("git", "hash-object", "-w", "--no-filters", "--stdin-paths"),
-            cwd=folder,
-            env=gitrepo.environment(repo, {"GIT_WORK_TREE": folder}),
-            input="".join(paths).encode(),
-            capture_output=True,
-        )
-        if hashed.returncode:
-            raise gitrepo.GitError(
-                ("hash-object",), hashed.returncode, hashed.stderr.decode(errors="replace")
-            )
-    return dict(zip(files, hashed.stdout.decode().split(), strict=True))
+def _entries(listing: bytes) -> dict[bytes, Entry]:
+    found = {}
+    for line in listing.split(b"\0")[:-1]:
+        head, _, path = line.partition(b"\t")
+        mode, _, name = head.decode().split(" ")
+        found[path] = Entry(mode.lstrip("0"), name)
+    return found
 
 
 def message(manifest: Manifest) -> str:

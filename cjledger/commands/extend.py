@@ -54,7 +54,7 @@ def extend(project: Project, target: Target, more: More, announce: Callable[[str
         seed=planned.seed,
         message=more.message or f"more points for {target.short}",
         created=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        author=f"{author[0]} <{author[1]}>",
+        author=f"{author.name} <{author.address}>",
         agent=ledger.agent(project.repo),
         report=(),
         version=__version__,
@@ -62,8 +62,9 @@ def extend(project: Project, target: Target, more: More, announce: Callable[[str
         linked=linked,
         after=(),
     )
-    package_id = launch.commit(project, _code(project, target), manifest, planned.points, author)
-    entry = launch.record(project, manifest, package_id)
+    tops = package.tops(project.repo, _code(project, target))
+    package_id, pack = launch.commit(project, tops, manifest, planned.points, author)
+    entry = launch.record(project, manifest, package_id, pack)
     jobs = send(project, package_id, manifest, planned.cluster, announce, entry)
     return launched(manifest, package_id, jobs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,8 @@ from cjledger.commands import reuse
 from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.commands.submit import Launched, launched, send
 from cjledger.errors import CjError
+from cjledger.gitpack import Entry as TreeEntry
+from cjledger.gitpack import Pack, Person
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.languages import script
 from cjledger.ledger import Entry
@@ -36,7 +38,9 @@ def launch(
     The package and its ledger entry exist or do not exist together; a submission that fails leaves the
     package, to be sent with ``git cj submit``. ``begun`` is a look at the working copy that goes on already.
     """
-    planned = plan(project, request, announce)
+    # What the ledger says last is looked up now, when nothing waits for it.
+    with Beside(ledger.tip, project.repo, ledger.agent(project.repo)) as newest:
+        planned = plan(project, request, announce)
     author = package.identity(project.repo)
     data = datalinks.choose(project.repo, project.config, planned.cluster, planned.program)
     remarks = datalinks.remarks(project.repo, data)
@@ -55,13 +59,13 @@ def launch(
     made = _make(project, request, planned, told, author, data, announce)
     if isinstance(made, Launched):
         return made
-    manifest, package_id = made
+    manifest, package_id, pack = made
     waits = _wait_here(project, manifest, package_id) if manifest.after and request.submit else ""
-    entry = record(project, manifest, package_id)
+    entry = record(project, manifest, package_id, pack, newest.result())
     for line in manifest.report:
         announce(line)
     if waits:
-        return replace(launched(manifest, package_id, ()), waiting=waits)
+        return launched(manifest, package_id, ())._replace(waiting=waits)
     jobs: tuple[str, ...] = ()
     if request.submit:
         jobs = send(project, package_id, manifest, planned.cluster, announce, entry)
@@ -78,8 +82,10 @@ def _wait_here(project: Project, manifest: Manifest, package_id: str) -> str:
     return why
 
 
-def record(project: Project, manifest: Manifest, package_id: str) -> Entry:
-    """Give a package its ref and its entry in the ledger, in one transaction."""
+def record(
+    project: Project, manifest: Manifest, package_id: str, pack: Pack, after: Entry | None = None
+) -> Entry:
+    """Write a package, and give it its ref and its entry in the ledger, in one transaction."""
     return ledger.append(
         project.repo,
         "launched",
@@ -87,6 +93,8 @@ def record(project: Project, manifest: Manifest, package_id: str) -> Entry:
         f"launched {package_id[:12]}: {package.default_subject(manifest)}",
         _launch_data(manifest),
         also=lambda: [RefMove(package.ref(package_id), package_id, project.repo.zero)],
+        after=after,
+        pack=pack,
     )
 
 
@@ -95,15 +103,16 @@ def _make(
     request: LaunchRequest,
     planned: Plan,
     taken: Snapshot,
-    author: tuple[str, str],
+    author: Person,
     data: tuple[Data, ...],
     announce: Announce,
-) -> tuple[Manifest, str] | Launched:
-    """The manifest and the commit; no ref names it yet. Launched where nothing is left to run.
+) -> tuple[Manifest, str, Pack] | Launched:
+    """The manifest, the package's name and its objects, not written yet. Launched where nothing is to run.
 
     Raises CjError for a tree no cluster would take.
     """
-    listing = gitrepo.run(project.repo, "ls-tree", "-r", "-z", taken.tree)
+    with Beside(package.tops, project.repo, taken.tree) as tops:
+        listing = gitrepo.run(project.repo, "ls-tree", "-r", "-z", taken.tree)
     pinned = snapshot.locks(project.repo, listing)
     environment, remarks = environments.choose(
         project.repo, taken.tree, listing, planned.cluster, planned.program.workdir, planned.python
@@ -123,12 +132,10 @@ def _make(
     told = taken._replace(report=taken.report + remarks)
     manifest = _manifest(project, request, planned, told, author, pinned, environment, data)
     manifest = replace(manifest, linked=linked, after=_after(project, request))
-    # The check passes 10,000 paths while git writes the package.
-    with Beside(_check_tree, project.repo, listing) as checked:
-        package_id = commit(project, taken.tree, manifest, planned.points, author)
-        checked.result()
+    _check_tree(project.repo, listing)
+    package_id, pack = commit(project, tops.result(), manifest, planned.points, author)
     reuse.remember(project, asked, wanted, package_id)
-    return manifest, package_id
+    return manifest, package_id, pack
 
 
 def _after(project: Project, request: LaunchRequest) -> tuple[After, ...]:
@@ -198,7 +205,7 @@ def _manifest(
     request: LaunchRequest,
     planned: Plan,
     taken: Snapshot,
-    author: tuple[str, str],
+    author: Person,
     locks: tuple[Lock, ...],
     environment: Environment,
     data: tuple[Data, ...],
@@ -223,7 +230,7 @@ def _manifest(
         setup=planned.cluster.setup,
         message=request.message,
         created=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        author=f"{author[0]} <{author[1]}>",
+        author=f"{author.name} <{author.address}>",
         agent=ledger.agent(project.repo),
         head=head,
         branch=planned.branch,
@@ -250,12 +257,12 @@ def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
 
 def commit(
     project: Project,
-    tree: str,
+    tops: Mapping[bytes, TreeEntry],
     manifest: Manifest,
     points: Sequence[tuple[str, bytes]],
-    author: tuple[str, str],
-) -> str:
-    """Write the package of a manifest upon a tree of code; no ref names it yet."""
+    author: Person,
+) -> tuple[str, Pack]:
+    """The package of a manifest upon a tree of code, whose ``tops`` are given; nothing is written yet."""
     name = script.file_name(manifest.program)
     setup = setup_lines(
         asdict(manifest.environment),
@@ -276,4 +283,5 @@ def commit(
         "README": package.readme(manifest, name),
         **dict(points),
     }
-    return package.build(project.repo, tree, files, package.message(manifest), author)
+    pack = Pack(project.repo)
+    return package.build(pack, tops, files, package.message(manifest), author), pack

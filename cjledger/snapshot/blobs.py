@@ -8,15 +8,9 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from cjledger.gitpack import Entry
 from cjledger.gitrepo import GitError
 from cjledger.snapshot.workshop import UnstableError, Workshop
-
-
-class Entry(NamedTuple):
-    """A mode and an object, as they stand in a tree."""
-
-    mode: str
-    id: str
 
 
 class Raw(NamedTuple):

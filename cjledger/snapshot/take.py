@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from cjledger.beside import Beside
 from cjledger.errors import CjError
+from cjledger.gitpack import Entry
 from cjledger.gitrepo import Repo
 from cjledger.model import Change, Snapshot
 from cjledger.snapshot import losses
-from cjledger.snapshot.blobs import Entry, add, add_link, add_raw, index_entries
+from cjledger.snapshot.blobs import add, add_link, add_raw, index_entries
 from cjledger.snapshot.gates import Candidate, Limits, check
 from cjledger.snapshot.look import GITLINK, RAW, Difference, Seen, look, moving, parse_raw, still
 from cjledger.snapshot.outside import Outside, gather

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from typing import IO
 
 from cjledger import gitrepo
+from cjledger.gitpack import TREE, Entry
 from cjledger.gitrepo import Repo
-from cjledger.snapshot.blobs import Entry
 from cjledger.snapshot.workshop import UnstableError
-
-TREE = "40000"
 
 Edits = Mapping[bytes, Entry | None]
 

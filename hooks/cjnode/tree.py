@@ -17,8 +17,11 @@ SUBMODULE = "160000"
 _BAD_PATH = re.compile(
     rb"(?:\A|/)(?:\.\.?|\.git|git~1|)(?:/|\Z)|[\x01-\x08\x0b-\x1f\x7f]", re.IGNORECASE | re.DOTALL
 )
-# A search for bytes passes 100,000 lines in a millisecond, a pattern takes a hundred.
-_HIDDEN = re.compile(rb"(?:\.\.?|\.git)[/\0]", re.IGNORECASE)
+# The same but for control characters and ``git~1``, at the beginning of a path and within. A pattern that
+# begins with one certain byte passes 100,000 lines in milliseconds, as a search for two bytes does not.
+_HIDDEN = rb"(?:[/\0]|\.\.?[/\0]|\.[gG][iI][tT][/\0])"
+_FIRST = re.compile(rb"\t" + _HIDDEN)
+_INNER = re.compile(rb"/" + _HIDDEN)
 _CONTROLS = bytes([*range(1, 9), *range(11, 32), 127])
 
 
@@ -47,15 +50,9 @@ def check_paths(listing: bytes) -> None:
 def _suspect(listing: bytes) -> bool:
     if len(listing.translate(None, _CONTROLS)) < len(listing):
         return True
-    if any(mark in listing for mark in (b"~1", b"//", b"/\0", b"\t/", b"\t\0")):
+    if b"~" in listing and b"~1" in listing:
         return True
-    for mark in (b"\t.", b"/."):
-        at = listing.find(mark)
-        while at >= 0:
-            if _HIDDEN.match(listing, at + 1):
-                return True
-            at = listing.find(mark, at + 1)
-    return False
+    return bool(_FIRST.search(listing) or _INNER.search(listing))
 
 
 def links(listing: bytes) -> List[Entry]:
