@@ -123,11 +123,12 @@ class Change:
 class Snapshot(NamedTuple):
     """The git tree of the working copy, and what a person must be told about it.
 
-    ``missing`` names repositories inside it whose files the tree should have and has not: each a
-    ``nested`` one or a ``submodule`` with changes.
+    ``listing`` is what ``git ls-tree -r -z`` says of it. ``missing`` names repositories inside it whose
+    files the tree should have and has not: each a ``nested`` one or a ``submodule`` with changes.
     """
 
     tree: str
+    listing: bytes
     changes: tuple[Change, ...]
     report: tuple[str, ...]
     missing: tuple[Change, ...] = ()

@@ -111,11 +111,10 @@ def _make(
 
     Raises CjError for a tree no cluster would take.
     """
-    with Beside(package.tops, project.repo, taken.tree) as tops:
-        listing = gitrepo.run(project.repo, "ls-tree", "-r", "-z", taken.tree)
-    pinned = snapshot.locks(project.repo, listing)
+    tops = Beside(package.tops, project.repo, taken.tree)
+    pinned = snapshot.locks(project.repo, taken.listing)
     environment, remarks = environments.choose(
-        project.repo, taken.tree, listing, planned.cluster, planned.program.workdir, planned.python
+        project.repo, taken.tree, taken.listing, planned.cluster, planned.program.workdir, planned.python
     )
     wanted = reuse.Wanted(taken.tree, environment, request.seed, request.skip_done)
     asked, linked = planned, tuple[Linked, ...]()
@@ -132,7 +131,7 @@ def _make(
     told = taken._replace(report=taken.report + remarks)
     manifest = _manifest(project, request, planned, told, author, pinned, environment, data)
     manifest = replace(manifest, linked=linked, after=_after(project, request))
-    _check_tree(project.repo, listing)
+    _check_tree(project.repo, taken.listing)
     package_id, pack = commit(project, tops.result(), manifest, planned.points, author)
     reuse.remember(project, asked, wanted, package_id)
     return manifest, package_id, pack
@@ -251,7 +250,7 @@ def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
     """The reproduction script a launch would generate, for ``--dry-run``."""
     author = package.identity(project.repo)
     return script.script(
-        _manifest(project, request, planned, Snapshot("", (), ()), author, (), Environment(), ())
+        _manifest(project, request, planned, Snapshot("", b"", (), ()), author, (), Environment(), ())
     )
 
 

@@ -70,11 +70,12 @@ def take(
             touched: frozenset[bytes] = frozenset()
             try:
                 tree, links = _write(shop, seen, outside)
-                changes = _changes(shop, seen, tree, frozenset(outside.forced))
+                with Beside(shop.git, "ls-tree", "-r", "-z", tree, index=NO_INDEX) as listing:
+                    changes = _changes(shop, seen, tree, frozenset(outside.forced))
                 touched = still(repo, seen)
                 if not touched:
-                    report = losses.report(shop, seen, links)
-                    return Snapshot(tree, changes, report, losses.missing(shop, seen, links))
+                    report, missing = losses.report(shop, seen, links), losses.missing(shop, seen, links)
+                    return Snapshot(tree, listing.result(), changes, report, missing)
             except (UnstableError, FileNotFoundError) as problem:
                 words = str(problem)
                 touched = still(repo, seen)

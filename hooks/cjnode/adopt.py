@@ -21,20 +21,20 @@ def adopt(root: str, package: str) -> None:
     """Make a pushed commit a package of this cluster. Idempotent; what is refused leaves no ref."""
     folder = layout.checked_package(root, package)
     repo = layout.repo_path(root)
-    try:
-        found = inspect(repo, package)
-    except NodeError:
-        gitbare.move_refs(repo, ["delete %s%s" % (INBOX, package)])
-        raise
-    gitbare.move_refs(
-        repo,
-        [
-            # The name is the hash, so writing it again cannot change what it names.
-            "update %s%s %s" % (PACKAGES, package, package),
-            "update %s%s %s" % (TIPS, found.fields["agent"], package),
-            "delete %s%s" % (INBOX, package),
-        ],
-    )
+    with gitbare.RefMoves(repo) as moves:  # begun now: a launch waits for each process
+        try:
+            found = inspect(repo, package)
+        except NodeError:
+            moves.do(["delete %s%s" % (INBOX, package)])
+            raise
+        moves.do(
+            [
+                # The name is the hash, so writing it again cannot change what it names.
+                "update %s%s %s" % (PACKAGES, package, package),
+                "update %s%s %s" % (TIPS, found.fields["agent"], package),
+                "delete %s%s" % (INBOX, package),
+            ]
+        )
     os.makedirs(os.path.join(folder, "submissions"), 0o700, exist_ok=True)
     replace(layout.manifest_path(root, package), found.content)
     _pack_refs(repo)

@@ -60,19 +60,37 @@ def _full(repo: str, act: str, said: str) -> Optional[NodeError]:
     return full
 
 
-def move_refs(repo: str, steps: List[str]) -> None:
-    """Do lines of ``git update-ref --stdin``; git before 1.8.5 does one at a time, in their order."""
-    try:
-        run(repo, "update-ref", "--stdin", stdin="".join(step + "\n" for step in steps).encode("ascii"))
-    except NodeError as problem:
-        if "usage: git update-ref" not in problem.error:
-            raise
+class RefMoves:
+    """One ``git update-ref --stdin``, begun before its steps are known. Without steps it does nothing."""
+
+    def __init__(self, repo: str) -> None:
+        self._repo = repo
+        self._process = start(repo, "update-ref", "--stdin", stdin=subprocess.PIPE)
+
+    def __enter__(self) -> "RefMoves":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.returncode is None:
+            self._process.communicate()
+
+    def do(self, steps: List[str]) -> None:
+        """Do the steps, together; git before 1.8.5 does one at a time, in their order."""
+        _, err = self._process.communicate("".join(step + "\n" for step in steps).encode("ascii"))
+        if not self._process.returncode:
+            return
+        if b"usage: git update-ref" not in err:
+            raise _refused("update-ref", self._process.returncode, err)
         for step in steps:
             act, ref, *value = step.split(" ")
             if act == "update":
-                run(repo, "update-ref", ref, *value)
-            elif run(repo, "for-each-ref", ref):
-                run(repo, "update-ref", "-d", ref)
+                run(self._repo, "update-ref", ref, *value)
+            elif run(self._repo, "for-each-ref", ref):
+                run(self._repo, "update-ref", "-d", ref)
+
+
+def _refused(verb: str, code: int, err: bytes) -> NodeError:
+    return NodeError("git %s: %s" % (verb, words(err) or "exit %d" % code))
 
 
 def version() -> str:
