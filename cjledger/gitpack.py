@@ -7,6 +7,7 @@ apart: how a repository keeps its objects is git's own business.
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import time
 import zlib
@@ -61,16 +62,24 @@ class Pack:
         return self._add("tree", b"".join(lines))
 
     def commit(self, tree: str, parents: Sequence[str], person: Person, message: str) -> str:
-        """Add a commit of this moment and return its name."""
+        """Add a commit of this moment, or of the one that git's own variables set; return its name."""
         if "\0" in message:
             raise CjError("a message cannot have a NUL character", "leave it out")
+        lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+        lines += [f"{role} {self._ident(role.upper(), person)}" for role in ("author", "committer")]
+        lines += ["", message]
+        return self._add("commit", "\n".join(lines).encode(errors="surrogateescape"))
+
+    def _ident(self, role: str, person: Person) -> str:
+        who = f"{person.name} <{person.address}>"
+        if os.environ.get(f"GIT_{role}_DATE"):  # in any of the ways in which git reads dates
+            named = {f"GIT_{role}_NAME": person.name, f"GIT_{role}_EMAIL": person.address}
+            ident = gitrepo.run(self._repo, "var", f"GIT_{role}_IDENT", env=named).decode()
+            return f"{who} {' '.join(ident.split()[-2:])}"
         now = time.time()
         offset = time.localtime(now).tm_gmtoff // 60
         zone = f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02d}{abs(offset) % 60:02d}"
-        who = f"{person.name} <{person.address}> {int(now)} {zone}"
-        lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
-        lines += [f"author {who}", f"committer {who}", "", message]
-        return self._add("commit", "\n".join(lines).encode(errors="surrogateescape"))
+        return f"{who} {int(now)} {zone}"
 
     def write(self) -> None:
         """Have git write what was added. Raises GitError."""

@@ -78,3 +78,16 @@ def test_a_message_without_an_end_for_git_is_refused(tmp_path: Path) -> None:
     pack = Pack(repository(tmp_path))
     with pytest.raises(CjError, match="NUL"):
         pack.commit(pack.tree({}), (), ANN, "a\0b")
+
+
+def test_commits_are_of_the_moment_that_gits_variables_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_AUTHOR_DATE", "2001-02-03T04:05:06+0130")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "@1000000000 -0500")
+    repo = repository(tmp_path)
+    pack = Pack(repo)
+    name = pack.commit(pack.tree({}), (), ANN, "then")
+    pack.write()
+    found = git(repo, "log", "-1", "--date=raw", "--format=%ad|%cd|%an", name).decode().strip()
+    assert found == "981167706 +0130|1000000000 -0500|Ann Ä"
