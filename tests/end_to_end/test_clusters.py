@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +27,8 @@ while not os.path.exists({go!r}):
     time.sleep(0.05)
 print("done", os.environ["CJ_TASK"])
 """
+
+WORKERS = "\n[cluster.{name}.resources]\nworkers = 4\n"
 
 # The example's table of ``local``.
 HERE: list[str] = []
@@ -200,15 +201,22 @@ def test_ten_packages_at_once_are_all_there(there: Shell, cluster: Far) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["slurm", "sge"])
-def test_the_example_gives_the_same_441_rows(tmp_path: Path, scheduler: str) -> None:
+@pytest.mark.parametrize(
+    ("scheduler", "table_lines"), [("slurm", ""), ("sge", WORKERS.format(name="sge"))], ids=["slurm", "sge"]
+)
+def test_the_example_gives_the_same_441_rows(tmp_path: Path, scheduler: str, table_lines: str) -> None:
+    """As an array of 441 elements, and shared by four; each point by a tenth of the example's trials."""
     few = SlurmSite(nodes=2, cpus=2)  # its tasks compute: more at a time would only take turns
     with place() as folder, or_skip(), far_away(scheduler, folder, slurm_site=few, sge_slots=4) as cluster:
         there = laptop(tmp_path / "work", cluster, root=tmp_path / "root")
         there.timeout_s = 1800
-        shutil.copy(EXAMPLE / "PT.py", there.folder)
+        with (there.folder / ".cjledger.toml").open("a") as file:
+            file.write(table_lines)
+        text = (EXAMPLE / "PT.py").read_text()
+        assert "TRIALS = 20\n" in text
+        there.write("PT.py", text.replace("TRIALS = 20\n", "TRIALS = 2\n"))
         package = there.launch("parrun", "PT.py", cluster.name, "--seed", "7")
-        if not HERE:  # three minutes, once for both
+        if not HERE:  # once for both
             HERE.extend(table(there, there.launch("parrun", "PT.py", "local", "--seed", "7")))
         assert len(table(there, package)) == 442
         assert table(there, package) == HERE
