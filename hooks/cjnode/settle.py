@@ -220,13 +220,15 @@ def _open(
     opened: Dict[int, Open] = {}
     busy = False
     free, waits_for_workers = _left(submission, sight, where)
+    if not (sight.alive or waits_for_workers):
+        free = set()  # nobody comes: who held a block last says how it ended
     for task, block in where.items():
         holder = None if block in free else held.get(block)
         element = holder.element if holder else natural(submission, block)
         end = ended.get(element)
         attempt = retried.get(task, submission.attempt)
         is_at_it = holder is not None and holder.now.task == task and holder.now.attempt >= attempt
-        if block in free and (sight.alive or waits_for_workers):
+        if block in free:
             end = None  # whoever comes runs it
         elif task in retried and not (is_at_it and goes_on) and (end is not None or not sight.alive):
             if holder and end is not None and _outranks(progress, submission, task, end):
