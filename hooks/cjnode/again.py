@@ -1,18 +1,17 @@
 """A block's turns, and at its end those whose failure is followed by another attempt."""
 
 import os
-from typing import Any, Callable, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from cjnode import attempt, attempts, blocks, retries
 from cjnode.attempt import Setting
 from cjnode.attempts import histories
 from cjnode.claiming import Claims, Held
-from cjnode.errors import NodeError
 from cjnode.files import read_json
 from cjnode.holding import Holding, Turn
 from cjnode.points import parse_tasks
 from cjnode.retries import Ended, Policy
-from cjnode.submissions import Submission
+from cjnode.submissions import Submission, taken_by_later
 
 # Runs turns and returns the states they ended in; with True one at a time, each named in the claim.
 Run = Callable[[Setting, Holding, bool], List[str]]
@@ -104,23 +103,8 @@ def _due(policy: Policy, setting: Setting, submission: Submission, known: Histor
         following = retries.wanted(policy, submission.first, asked, history)
         if following is not None:
             turns.append(Turn(task, following.attempt))
-    taken = _taken(submission) if turns else set()
+    taken = taken_by_later(submission) if turns else set()
     return [turn for turn in turns if turn.task not in taken]
-
-
-def _taken(submission: Submission) -> Set[int]:
-    """The tasks that later submissions run: somebody retried them, or this job was thought to be gone."""
-    package = os.path.dirname(os.path.dirname(submission.path))
-    found: Set[int] = set()
-    for number in blocks.list_submissions(package):
-        if number > submission.number:
-            try:
-                path = os.path.join(blocks.submission_folder(package, number), "intent.json")
-                intent = read_json(path)
-                found.update(parse_tasks(str(intent["tasks"])) if intent else [])
-            except (NodeError, OSError, ValueError, KeyError):
-                continue
-    return found
 
 
 def _by_resources(

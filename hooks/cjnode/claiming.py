@@ -14,7 +14,7 @@ from cjnode.holding import Ending, Holding, Turn
 from cjnode.idling import Idle
 from cjnode.journal import Journal, Place, persist
 from cjnode.leftovers import what_is_open
-from cjnode.submissions import Submission
+from cjnode.submissions import Submission, taken_by_later
 
 # Who claims: the claim it makes, its place among all workers, and whether it goes on with others' blocks.
 Claimant = NamedTuple(
@@ -121,7 +121,11 @@ class Claims:
         turns = self._whole(chosen)
         if chosen.generation == 1:
             return None, turns
-        return what_is_open(self._submission, chosen.block, chosen.generation - 1, turns)
+        died, left = what_is_open(self._submission, chosen.block, chosen.generation - 1, turns)
+        taken = taken_by_later(self._submission)
+        if died is not None and died.task in taken:
+            died = None
+        return died, [turn for turn in left if turn.task not in taken]
 
 
 def inherited(board: Board, submission: Submission, claim: Claim) -> List[Free]:

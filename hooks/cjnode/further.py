@@ -27,15 +27,19 @@ def next_number(progress: Progress) -> int:
     return 1 + max([each.number for each in progress.submissions if each.attempt] or [0])
 
 
-def bring(root: str, progress: Progress, due: List[Due], others_go_on: bool) -> List[str]:
-    """Submit what is due, and finish what was cut off at that; what went wrong, in words."""
+def finish(root: str, progress: Progress) -> List[str]:
+    """Submit what was cut off at that; what went wrong, in words."""
     problems = []
     for each in progress.submissions:
         if each.source and each.tasks and any(part.job is None for part in each.parts):
             problems += _try(root, progress.package, each.number)
+    return problems
+
+
+def bring(root: str, progress: Progress, due: List[Due]) -> List[str]:
+    """Submit what is due; what went wrong, in words."""
+    problems = []
     number = next_number(progress)
-    if not due or (others_go_on and _is_recent(progress)):
-        return problems
     for group in _groups(due):
         if not _create(root, progress, number, group):
             break  # another was first
@@ -44,7 +48,8 @@ def bring(root: str, progress: Progress, due: List[Due], others_go_on: bool) -> 
     return problems
 
 
-def _is_recent(progress: Progress) -> bool:
+def is_recent(progress: Progress) -> bool:
+    """Whether the package was submitted, or submitted again, a moment ago."""
     newest = max(progress.submissions, key=lambda each: each.number)
     return (age_s(os.path.join(newest.path, "intent.json")) or 0.0) < COLLECT_S
 

@@ -93,7 +93,7 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
         free = _left(submission, sight, where)[0]
         mine = {block: holder for block, holder in held.items() if block not in free}
         due = again.take_up(again.View(progress, submission, sight, mine, where, ended), opened)
-    left = sum(1 for known in opened.values() if known.state == "PENDING") if stopped else 0
+    left = sum(1 for known in opened.values() if known.state == "PENDING") - len(due) if stopped else 0
     if left:
         words = "no worker is left for %d tasks: git cj workers %s +N"
         progress.problems.append(words % (left, progress.package[:8]))
@@ -231,8 +231,8 @@ def _open(
         if block in free:
             end = None  # whoever comes runs it
         elif task in retried and not (is_at_it and goes_on) and (end is not None or not sight.alive):
-            if holder and end is not None and _outranks(progress, submission, task, end):
-                opened[task] = _ending(_at_rest(sight, element, attempt - 1, holder), end)
+            if block in held and end is not None and _outranks(progress, submission, task, end):
+                opened[task] = _ending(_at_rest(sight, element, attempt - 1, held[block]), end)
             continue  # else its record stands: nobody here will run it again
         known = _at_rest(sight, element, attempt, holder)
         if holder and is_at_it:

@@ -39,21 +39,21 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         about = packages if request.get("fresh") else ()
         importlib.import_module("cjnode.backlog").drain(root, about)
     looked = [look(root, package, lines) for package in packages]
-    for progress, (opened, line) in zip(looked, _settled(root, looked, bool(request.get("fresh")), True)):
+    for progress, (opened, line) in zip(looked, _settled(root, looked, bool(request.get("fresh")))):
         if request.get("spread"):
             line["spread"] = importlib.import_module("cjnode.spread").spread(progress.submissions)
         _write(progress, opened, line, out)
 
 
 def told(root: str, package: str) -> Dict[str, Any]:
-    """A package's line, for what is decided here; nothing is submitted on the way."""
-    return next(_settled(root, [look(root, package, False)], False, False))[1]
+    """A package's line, for what is decided here."""
+    return next(_settled(root, [look(root, package, False)], False))[1]
 
 
 def _settled(
-    root: str, looked: List[Progress], fresh: bool, again: bool
+    root: str, looked: List[Progress], fresh: bool
 ) -> Iterator[Tuple[Dict[int, Open], Dict[str, Any]]]:
-    """For each package its tasks without a record, and its line. With ``again``, what failed is submitted."""
+    """For each package its tasks without a record, and its line; what is to run again is submitted."""
     settled = {}
     unfinished = [
         progress for progress in looked if any(unsettled(progress, s) for s in progress.submissions)
@@ -70,21 +70,27 @@ def _settled(
         now = settled.get(id(progress))
         if now is not None:
             opened.update(now.opened)
-            if again and progress.manifest.get("retry"):
-                _run_again(root, progress, opened, now.due)
+            if progress.manifest.get("retry"):
+                _run_again(root, progress, now)
         line = _line(progress, opened, bool(now and now.busy), now.reasons if now else {})
         if now is not None and now.left:
             line["left"] = now.left
         yield opened, line
 
 
-def _run_again(root: str, progress: Progress, opened: Dict[int, Open], due: List[Any]) -> None:
+def _run_again(root: str, progress: Progress, now: Any) -> None:
     """Submit what failed and is to run again; nothing of that is the asker's trouble."""
-    waiting = {each.task for each in due}
-    others = any(each.state not in FINAL_STATES for task, each in opened.items() if task not in waiting)
+    waiting = {each.task for each in now.due}
+    others = any(each.state not in FINAL_STATES for task, each in now.opened.items() if task not in waiting)
+    further = importlib.import_module("cjnode.further")
     try:
-        bring = importlib.import_module("cjnode.further").bring
-        progress.problems.extend(bring(root, progress, due, others))
+        progress.problems.extend(further.finish(root, progress))
+        if others and further.is_recent(progress):
+            for each in now.due:
+                words = "others of the package, to be submitted again after %s" % each.ended.state
+                now.reasons[words] = now.reasons.get(words, 0) + 1
+        else:
+            progress.problems.extend(further.bring(root, progress, now.due))
     except OSError as problem:
         progress.problems.append("what failed cannot be submitted again: %s" % problem.strerror)
 

@@ -97,6 +97,20 @@ def cancelled_tasks(submission_path: str) -> Set[int]:
     return cancelled
 
 
+def taken_by_later(submission: Submission) -> Set[int]:
+    """The tasks that later submissions run: somebody retried them, or this job was thought to be gone."""
+    package = os.path.dirname(os.path.dirname(submission.path))
+    found: Set[int] = set()
+    for number in blocks.list_submissions(package):
+        if number > submission.number:
+            try:
+                intent = read_json(os.path.join(blocks.submission_folder(package, number), "intent.json"))
+                found.update(parse_tasks(str(intent["tasks"])) if intent else [])
+            except (NodeError, OSError, ValueError, KeyError):
+                continue
+    return found
+
+
 def why_given_up(submission_path: str) -> str:
     """Why a submission was cancelled before it ran, by what it waited for; empty when it was not."""
     try:

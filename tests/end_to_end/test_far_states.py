@@ -101,6 +101,41 @@ def test_an_element_over_its_time_is_a_timeout(there: Shell, slurm_there: Far, g
     assert states(there, package) == {1: "TIMEOUT", 2: "COMPLETED"}
 
 
+@pytest.mark.slow
+def test_an_element_over_its_time_is_submitted_again_with_more(
+    there: Shell, slurm_there: Far, go: Path
+) -> None:
+    waiter(there, go)
+    growth = ("--time", "10", "--retries", "1", "--grow-time", "2x")
+    launch = there.lines("run", "wait.py", "slurm", "--sweep", "x=1:2", *growth)[0]
+    package, slurm = str(launch["package"]), slurm_there.slurm
+    wait_until(lambda: started(go) == [1, 2], "running tasks", 60)
+    slurm.run("scontrol", "update", f"JobId={launch['jobs'][0]}_1", "TimeLimit=0")
+    wait_until(lambda: states(there, package)[1] != "RUNNING", "its end", 180)
+    assert states(there, package) == {1: "PENDING", 2: "RUNNING"}
+    slurm.run("scontrol", "update", "NodeName=ALL", "State=DRAIN", "Reason=look")
+    go.touch()
+
+    def looked() -> bool:
+        there.lines("state", package, "--fresh")
+        return bool(queue(slurm))
+
+    try:
+        wait_until(looked, "a further job", 120)
+        assert queue(slurm) == [f"cj-{package[:12]}-2 20:00"]
+    finally:
+        slurm.run("scontrol", "update", "NodeName=ALL", "State=RESUME")
+    there.cj("state", package, "--watch")
+    assert attempts(there, package) == {1: (2, "COMPLETED"), 2: (1, "COMPLETED")}
+    earlier = there.lines("state", f"{package}/1", "--tasks")[0]["earlier"]
+    assert [(each["attempt"], each["state"]) for each in earlier] == [(1, "NODE_FAIL")]
+
+
+def queue(slurm: Slurm) -> list[str]:
+    """Name and time limit of what waits."""
+    return slurm.run("squeue", "-h", "-t", "PENDING", "-o", "%j %l").splitlines()
+
+
 @pytest.mark.parametrize("scheduler", ["slurm", "sge"])
 def test_elements_that_die_before_any_task_are_told_by_the_first_look_that_sees_their_end(
     far: Callable[[str], Far], tmp_path: Path, scheduler: str

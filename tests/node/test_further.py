@@ -46,11 +46,19 @@ def site(tmp_path: Path, slurm: FakeSlurm) -> Site:
     return made
 
 
-def sent(site: Site, retry: dict[str, Any], tasks: int = 2, act: str = "sys.exit(1)") -> str:
+def sent(
+    site: Site, retry: dict[str, Any] | None, tasks: int = 2, act: str = "sys.exit(1)", **more: Any
+) -> str:
     """A package whose task k fails k - 1 times, on the cluster."""
     job = batch_script("slurm", JobSpec(sys.executable, [], ASKED))
     found = site.package(
-        scheduler="slurm", job=job, tasks=tasks, resources=ASKED, retry=retry, main=MAIN.format(act=act)
+        scheduler="slurm",
+        job=job,
+        tasks=tasks,
+        resources=ASKED,
+        retry=retry,
+        main=MAIN.format(act=act),
+        **more,
     )
     assert "job" in site.send(found)[0]
     return found
@@ -199,6 +207,7 @@ def test_what_is_due_waits_while_other_tasks_go_on(site: Site, slurm: FakeSlurm)
     rows(slurm, package, "7_1|RUNNING|None", "7_2|OUT_OF_MEMORY|None")
     found = state(site, package)
     assert (found["counts"], found["final"]) == ({"RUNNING": 1, "PENDING": 1}, False)
+    assert found["reasons"] == {"others of the package, to be submitted again after OUT_OF_MEMORY": 1}
     assert len(slurm.jobs()) == 1
     os.utime(site.submission(package) / "intent.json", (1, 1))
     state(site, package)
@@ -249,6 +258,24 @@ def test_many_who_look_at_once_submit_once(site: Site, slurm: FakeSlurm) -> None
     assert sorted(elements for _, _, elements in slurm.jobs()) == [1, 2, 3]
     assert sorted(intent(site, package, n)["tasks"] for n in (2, 3)) == ["1,3", "2"]
     assert not site.submission(package, 4).exists()
+
+
+def test_who_waits_for_a_package_waits_for_its_retries_and_has_them_made(
+    site: Site, slurm: FakeSlurm
+) -> None:
+    first = sent(site, policy(1, memory=grow()), tasks=1)
+    second = sent(site, None, 1, seed=2, after=[{"package": first, "when": "ok", "cluster": "local"}])
+    claimed(site, first, 1, 1)
+    slurm.say("rows", f"7|OUT_OF_MEMORY|None|cj-{first[:12]}-1\n8|PENDING|Dependency|cj-{second[:12]}-1\n")
+    run(site, second, 1, 1)  # Slurm's dependency knows of the first job alone
+    slurm.say("rows", f"7|OUT_OF_MEMORY|None|cj-{first[:12]}-1\n9|PENDING|None|cj-{first[:12]}-2\n")
+    for _ in range(2):
+        found = state(site, second)
+        assert not found["final"]
+    assert f"cj-{first[:12]}-2" in [name for _, name, _ in slurm.jobs()]
+    run(site, first, 2, 1, code=0)
+    state(site, second)
+    assert [name for _, name, _ in slurm.jobs()][-1] == f"cj-{second[:12]}-2"
 
 
 def test_a_cancel_takes_back_what_is_due_and_what_is_submitted(site: Site, slurm: FakeSlurm) -> None:
