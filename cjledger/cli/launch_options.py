@@ -72,7 +72,14 @@ Mem = Annotated[str | None, typer.Option("--mem", metavar="SIZE", help="Memory a
 Time = Annotated[
     str | None, typer.Option("--time", metavar="TIME", help="Time a task: 30 (minutes), 48:00:00, 90m, 2d.")
 ]
-Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", help="Processors and threads a task.")]
+Cpus = Annotated[
+    int | None,
+    typer.Option(
+        "--cpus",
+        metavar="N",
+        help="Processors and threads a task; with --workers, how many tasks each runs at a time.",
+    ),
+]
 Gpus = Annotated[int | None, typer.Option("--gpus", metavar="N", help="Graphics processors a task.")]
 Nodes = Annotated[int | None, typer.Option("--nodes", metavar="N", help="Nodes a job.")]
 Ntasks = Annotated[int | None, typer.Option("--ntasks-per-node", metavar="N", help="Processes on each node.")]

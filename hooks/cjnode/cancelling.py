@@ -9,19 +9,22 @@ from cjnode.points import parse_tasks
 
 # A folder's time would tell of changes only as finely as its file system's clock ticks.
 LOOK_EVERY_S = 0.1
+# All workers of a submission together look so often, at most.
+LOOKS_A_SECOND = 200.0
 
 
 class Cancelled:
     """The tasks that the files of a cancel folder name."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, workers: int = 1) -> None:
         self._folder = folder
+        self._every_s = max(LOOK_EVERY_S, workers / LOOKS_A_SECOND)
         self._read: Set[str] = set()
         self._tasks: Set[int] = set()
         self._next = 0.0
 
     def has(self, task: int) -> bool:
-        """Whether the task was cancelled, as of a tenth of a second ago."""
+        """Whether the task was cancelled, as of a tenth of a second ago, or longer where workers are many."""
         if time.monotonic() >= self._next:
             self._look()
         return task in self._tasks
@@ -32,7 +35,7 @@ class Cancelled:
         return task in self._tasks
 
     def _look(self) -> None:
-        self._next = time.monotonic() + LOOK_EVERY_S
+        self._next = time.monotonic() + self._every_s
         try:
             names = os.listdir(self._folder)
         except OSError:

@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
 from cjnode import blocks, partition
 from cjnode.asks import Asks
@@ -19,7 +19,13 @@ from cjnode.submissions import Submission, taken_by_later
 # Who claims: the claim it makes, its place among all workers, and whether it goes on with others' blocks.
 Claimant = NamedTuple(
     "Claimant",
-    [("claim", Claim), ("elements", int), ("rank", int), ("ranks", int), ("takes_any", bool)],
+    [
+        ("claim", Claim),
+        ("rank", int),  # from 0; beyond the ranks are workers that were added later
+        ("ranks", int),  # workers that the submission began with
+        ("takes_any", bool),
+        ("dead", FrozenSet[int]),  # processes of this start of the element that died
+    ],
 )
 
 # A block that was claimed: its journal, the attempt that its holder before was cut off at, what is to run.
@@ -45,7 +51,7 @@ class Claims:
         self._claimant = claimant
         self._stopping = stopping
         self._is_due = is_due  # whether what earlier holders of a block left is to run again
-        self._queue = Queue(self.board, submission.partition, claimant.rank, claimant.ranks)
+        self._queue = Queue(self.board, submission.partition, claimant.rank % claimant.ranks, claimant.ranks)
         self._first = self._begin()
         mark = "%d-%d-%d" % (claimant.claim.element, claimant.claim.incarnation, claimant.claim.pid)
         self.ending = Ending(Asks(submission.path, claimant.claim.element, mark, claimant.ranks), life)
@@ -80,12 +86,12 @@ class Claims:
     def _begin(self) -> Iterator[Free]:
         """What earlier starts of the element left, then the block that it begins with."""
         claim = self._claimant.claim
-        if claim.incarnation > 1:
-            yield from inherited(self.board, self._submission, claim)
-        if claim.element > self._claimant.elements:
-            return  # it was added later
+        if claim.incarnation > 1 or self._claimant.dead:
+            yield from inherited(self.board, self._submission, claim, self._claimant.dead)
+        if self._claimant.rank >= self._claimant.ranks:
+            return
         shared = self._submission.partition
-        own = Free(partition.own_block(shared, claim.element, self._claimant.elements), 1)
+        own = Free(partition.own_block(shared, self._claimant.rank + 1, self._claimant.ranks), 1)
         if not os.path.exists(self._path(own)):
             yield own
 
@@ -128,14 +134,19 @@ class Claims:
         return died, [turn for turn in left if turn.task not in taken]
 
 
-def inherited(board: Board, submission: Submission, claim: Claim) -> List[Free]:
-    """The generations that follow the newest claims of earlier starts of this element."""
+def inherited(
+    board: Board, submission: Submission, claim: Claim, dead: FrozenSet[int] = frozenset()
+) -> List[Free]:
+    """The generations after the newest claims of this element's earlier starts, or of its dead slots."""
     board.look()
     found = []
     let_go = [Free(each.block, each.generation - 1) for each in board.free if each.generation > 1]
     for block, generation in sorted(board.held + let_go):
         known = blocks.read_claim(blocks.block_path(submission.path, block, generation, "claim"))
-        if known is None or known[0].incarnation >= claim.incarnation:
+        if known is None:
+            continue
+        earlier = known[0].incarnation < claim.incarnation
+        if not earlier and (known[0].incarnation, known[0].pid in dead) != (claim.incarnation, True):
             continue
         # A claim of another job may be that of its twin, of a job that was submitted twice, and live.
         if (known[0].job, known[0].element) == (claim.job, claim.element):

@@ -77,9 +77,10 @@ def _was_here(submission_path: str, element: int, job: str) -> bool:
     """Whether the block that the element begins with is its own. One look: there may be 10,000 elements."""
     intent = read_json(os.path.join(submission_path, "intent.json")) or {}
     shared = partition.of_intent(intent, len(parse_tasks(str(intent["tasks"]))))
-    if element > int(intent["elements"]):
+    elements, slots = int(intent["elements"]), int(intent.get("slots") or 1)
+    if element > elements:
         return newest(submission_path, element, job) > 0  # it was added later, and has no block of its own
-    block = partition.own_block(shared, element, int(intent["elements"]))
+    block = partition.own_block(shared, (element - 1) * slots + 1, elements * slots)
     claim = blocks.read_claim(blocks.block_path(submission_path, block, 1, "claim"))
     return claim is not None and (claim[0].job, claim[0].element) == (job, element)
 

@@ -38,13 +38,20 @@ def adopt_orphans() -> None:
     ADOPTS_ORPHANS = _LIBC is not None and _LIBC.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
+def die_with(parent: int) -> None:
+    """Have this process killed when its parent dies; it ends here if that is gone already."""
+    if _LIBC is None:
+        return
+    _LIBC.prctl(_SET_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(70)
+
+
 def enter(worker: int) -> None:
     """Bind this process, a task's, to its worker; a task whose worker is gone already ends here."""
     if _LIBC is None:
         return
-    _LIBC.prctl(_SET_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != worker:
-        os._exit(70)
+    die_with(worker)
     if os.geteuid() == 0:
         give_up_writing_everywhere()
 

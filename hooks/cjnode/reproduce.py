@@ -75,7 +75,7 @@ def task_environment(package: Package, task: Task, attempt: int, code_root: str 
         for name, value in task.params.items():
             environment["CJ_PARAM_" + name] = text_form(value)
     for name in THREADS:
-        environment[name] = str(manifest["resources"]["cpus"] or 1)
+        environment[name] = str(threads(manifest["resources"]))
     deps = dep_folders(package, code_root or package.tree)
     if deps:
         # Empty entries would mean the current directory.
@@ -83,6 +83,11 @@ def task_environment(package: Package, task: Task, attempt: int, code_root: str 
         ours = deps + [part for part in others if part not in deps]
         environment["PYTHONPATH"] = os.pathsep.join(ours)
     return environment
+
+
+def threads(resources: Dict[str, Any]) -> int:
+    """How many threads a task has: its processors; one where workers share theirs among tasks."""
+    return int(resources["cpus"] or 1) if not resources.get("workers") else 1
 
 
 def dep_folders(package: Package, code_root: str) -> List[str]:

@@ -21,12 +21,25 @@ def share(fields: Dict[str, Any], tasks: int, asked: Optional[int], at_once: Opt
     ``asked`` is how many elements somebody asked for, ``at_once`` how many may run together.
     """
     elements = min(tasks, _workers(fields, tasks, asked, at_once))
-    shared = _partition(fields, tasks, elements)
-    if _knows_rounds(fields):
-        blocks: Dict[str, Any] = {"rounds": [list(each) for each in shared.rounds]}
-    else:
-        blocks = {"block": shared.rounds[0][0]}
-    return Sharing(min(elements, partition.count(shared)), blocks)
+    if not _knows_rounds(fields):
+        equal = _equal(fields, tasks, elements)
+        return Sharing(min(elements, partition.count(equal)), {"block": equal.rounds[0][0]})
+    slots = min(slots_of(fields["resources"]), -(-tasks // elements))
+    shared = partition.equal(tasks, 1)
+    if tasks > elements * slots:
+        shared = partition.factored(tasks, elements * slots)
+    blocks: Dict[str, Any] = {"rounds": [list(each) for each in shared.rounds]}
+    if slots > 1:
+        blocks["slots"] = slots
+    return Sharing(elements, blocks)
+
+
+def slots_of(resources: Dict[str, Any]) -> int:
+    """How many tasks an element runs at a time: one a processor where workers were asked for.
+
+    Without, the processors are those of each task.
+    """
+    return int(resources.get("cpus") or 1) if resources.get("workers") else 1
 
 
 def _workers(fields: Dict[str, Any], tasks: int, asked: Optional[int], at_once: Optional[int]) -> int:
@@ -36,10 +49,7 @@ def _workers(fields: Dict[str, Any], tasks: int, asked: Optional[int], at_once: 
     return wanted or (tasks if tasks <= MOST_ELEMENTS else WORKERS)
 
 
-def _partition(fields: Dict[str, Any], tasks: int, workers: int) -> Partition:
-    """The blocks: one a task where every task has a worker."""
-    if _knows_rounds(fields):
-        return partition.equal(tasks, 1) if tasks == workers else partition.factored(tasks, workers)
+def _equal(fields: Dict[str, Any], tasks: int, workers: int) -> Partition:
     if fields["scheduler"] == "local":
         size = max(1, min(partition.LARGEST_BLOCK, tasks // (workers * BLOCKS_PER_ELEMENT)))
     else:

@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import sys
-from typing import List, NamedTuple, Tuple
+from typing import Callable, FrozenSet, List, NamedTuple, Tuple
 
 from cjnode import (
     again,
@@ -19,6 +19,7 @@ from cjnode import (
     preload,
     prison,
     reproduce,
+    slots,
 )
 from cjnode.attempt import Setting
 from cjnode.blocks import Claim
@@ -30,6 +31,7 @@ from cjnode.errors import NodeError
 from cjnode.files import create_once, read_json
 from cjnode.holding import Holding
 from cjnode.journal import Journal, UnwritableError, persist
+from cjnode.scratch import discard
 from cjnode.seeds import hash_seed
 from cjnode.submissions import Submission, read_submission
 from cjnode.workplace import Workplace
@@ -63,14 +65,19 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
     if not local:  # the same element of a job that was submitted twice
         folder += "-" + re.sub("[^0-9A-Za-z]", "", job)
     remarks = datalinks.differences(found.path)
-    workplace = persist(lambda: Workplace(package, folder, remarks), lambda: signals.stopping)
+
+    def place(slot: int) -> Workplace:
+        own = _slot_folder(folder, slot)
+        return persist(lambda: Workplace(package, own, remarks), lambda: signals.stopping)
+
+    workplace = place(0)
     asked = found.resources or package.manifest["resources"]
     limit = asked["walltime_s"]
     setting = Setting(
         package,
         workplace,
         signals,
-        Cancelled(blocks.cancel_folder(found.path)),
+        Cancelled(blocks.cancel_folder(found.path), found.elements * found.slots),
         socket.gethostname(),
         job,
         element,
@@ -85,12 +92,39 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         setting = again.with_resources(setting, asked)
     try:
         _prepare(setting, len(found.tasks) // found.elements)
-        return _run(Worker(root, found, setting, _claimant(setting, found, incarnation)))
+        if found.slots == 1:
+            return _run(Worker(root, found, setting, _claimant(setting, found, incarnation, 0, frozenset())))
+        return slots.run(found.slots, _slot_of(root, found, setting, incarnation, place), signals)
     except UnwritableError as problem:
         sys.stderr.write("cj: error: element %d gives up: %s\n" % (element, problem))
         return STOPPED if signals.stopping else UNWRITABLE
     finally:
         workplace.remove()
+        for slot in range(1, found.slots):  # what a slot left that was killed
+            discard(_slot_folder(folder, slot), _slot_folder(folder, slot) + ".trash")
+
+
+def _slot_folder(folder: str, slot: int) -> str:
+    return folder + ("-s%d" % slot if slot else "")
+
+
+def _slot_of(
+    root: str, found: Submission, setting: Setting, incarnation: int, place: Callable[[int], Workplace]
+) -> slots.Body:
+    """What runs one slot of an element, in a process of its own that has imported already."""
+
+    def body(slot: int, dead: FrozenSet[int]) -> int:
+        prison.adopt_orphans()
+        own = setting._replace(signals=Signals(), workplace=place(slot))
+        try:
+            return _run(Worker(root, found, own, _claimant(own, found, incarnation, slot, dead)))
+        except UnwritableError as problem:
+            sys.stderr.write("cj: error: element %d gives up: %s\n" % (setting.element, problem))
+            return STOPPED if own.signals.stopping else UNWRITABLE
+        finally:
+            own.workplace.remove()
+
+    return body
 
 
 def _may_run(root: str, found: Submission) -> bool:
@@ -132,7 +166,9 @@ def _prepare(setting: Setting, tasks: int) -> None:
     preload.prepare(setting.package, tasks)
 
 
-def _claimant(setting: Setting, submission: Submission, incarnation: int) -> Claimant:
+def _claimant(
+    setting: Setting, submission: Submission, incarnation: int, slot: int, dead: FrozenSet[int]
+) -> Claimant:
     """Who claims the blocks.
 
     On a real scheduler an element with a block of its own does not go on with others': its walltime is for
@@ -140,10 +176,10 @@ def _claimant(setting: Setting, submission: Submission, incarnation: int) -> Cla
     """
     claim = Claim(setting.job, setting.element, incarnation, setting.host, os.getpid())
     local = setting.package.manifest["scheduler"] == "local"
-    takes_any = local or partition.count(submission.partition) > submission.elements
-    was_added = setting.element > submission.elements  # it has no block of its own
-    rank = (setting.element - 1) % submission.elements
-    return Claimant(claim, submission.elements, rank, submission.elements, takes_any or was_added)
+    ranks = submission.elements * submission.slots
+    rank = (setting.element - 1) * submission.slots + slot
+    takes_any = local or partition.count(submission.partition) > ranks or rank >= ranks
+    return Claimant(claim, rank, ranks, takes_any, dead)
 
 
 def _run(worker: Worker) -> int:

@@ -47,6 +47,7 @@ class Bench:
         workdir: str = ".",
         elements: int = 1,
         block: int = 100,
+        slots: int = 1,
         **fields: Any,
     ) -> Bench:
         code = self.folder / "code"
@@ -102,6 +103,7 @@ class Bench:
             "attempt": 1,
             "elements": elements,
             "block": block,
+            "slots": slots,
             "submission": 1,
         }
         (self.submission / "intent.json").write_text(json.dumps(intent))
