@@ -1,8 +1,7 @@
 """Make a pushed commit a package of this cluster: check it whole, then give it its name here."""
 
 import os
-import subprocess
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional
 
 from cjnode import gitbare, layout, manifest, tree
 from cjnode.errors import NodeError
@@ -17,17 +16,19 @@ LOOSE_REFS = 100
 Package = NamedTuple("Package", [("content", bytes), ("fields", Dict[str, Any])])
 
 
-def adopt(root: str, package: str) -> None:
-    """Make a pushed commit a package of this cluster. Idempotent; what is refused leaves no ref."""
+def adopt(root: str, package: str, arrival: Optional[gitbare.Arrival] = None) -> None:
+    """Make a pushed commit a package of this cluster. Idempotent; what is refused leaves no ref.
+
+    ``arrival`` is git's look at it, where that was begun already.
+    """
     folder = layout.checked_package(root, package)
-    repo = layout.repo_path(root)
-    with gitbare.RefMoves(repo) as moves:  # begun now: a launch waits for each process
+    with arrival or gitbare.Arrival(root, package) as looked:
         try:
-            found = inspect(repo, package)
+            found = inspect(looked, package)
         except NodeError:
-            moves.do(["delete %s%s" % (INBOX, package)])
+            looked.moves.do(["delete %s%s" % (INBOX, package)])
             raise
-        moves.do(
+        looked.moves.do(
             [
                 # The name is the hash, so writing it again cannot change what it names.
                 "update %s%s %s" % (PACKAGES, package, package),
@@ -37,7 +38,7 @@ def adopt(root: str, package: str) -> None:
         )
     os.makedirs(os.path.join(folder, "submissions"), 0o700, exist_ok=True)
     replace(layout.manifest_path(root, package), found.content)
-    _pack_refs(repo)
+    _pack_refs(gitbare.repo_path(root))
 
 
 def _pack_refs(repo: str) -> None:
@@ -56,7 +57,7 @@ def _pack_refs(repo: str) -> None:
 def pushed(root: str, package: str) -> bool:
     """Whether the repository has the package under one of our refs, though the hook was cut off."""
     names = [INBOX + package, PACKAGES + package]
-    return bool(gitbare.run(layout.repo_path(root), "for-each-ref", "--count=1", *names))
+    return bool(gitbare.run(gitbare.repo_path(root), "for-each-ref", "--count=1", *names))
 
 
 def purged(root: str, package: str) -> str:
@@ -72,44 +73,22 @@ def purged(root: str, package: str) -> str:
     return "package %s was purged on the cluster: its folder is gone" % package[:12]
 
 
-def inspect(repo: str, package: str) -> Package:
+def inspect(looked: gitbare.Arrival, package: str) -> Package:
     """Check a pushed object as a package: commit, manifest, paths, links. Writes nothing."""
-    listing = gitbare.start(repo, "ls-tree", "-r", "-z", "--full-tree", package)
-    batch = gitbare.start(repo, "cat-file", "--batch", stdin=subprocess.PIPE)
-    try:
-        kind, _ = _ask(batch, package, manifest.LIMIT)
-        if kind != "commit":
-            raise NodeError("%s is no commit but a %s" % (package[:12], kind or "missing object"))
-        kind, content = _ask(batch, package + ":.cj/package.json", manifest.LIMIT)
-        if kind != "blob":
-            raise NodeError("%s has no manifest: it was not made by git cj" % package[:12])
-        fields = manifest.parse(content)
-        out, err = listing.communicate()
-        if listing.returncode:
-            raise NodeError("git ls-tree: %s" % gitbare.words(err))
-        tree.check_paths(out)
-        targets = {}
-        for entry in tree.links(out):
-            targets[entry.path] = _ask(batch, entry.object_id, 4096)[1]
-        tree.check_links(targets)
-    finally:
-        for process in (listing, batch):
-            if process.returncode is None:
-                process.kill()
-                process.communicate()
+    kind, _ = looked.answer(package, manifest.LIMIT)
+    if kind != "commit":
+        raise NodeError("%s is no commit but a %s" % (package[:12], kind or "missing object"))
+    kind, content = looked.answer(".cj/package.json", manifest.LIMIT)
+    if kind != "blob":
+        raise NodeError("%s has no manifest: it was not made by git cj" % package[:12])
+    fields = manifest.parse(content)
+    out, err = looked.listing.communicate()
+    if looked.listing.returncode:
+        raise NodeError("git ls-tree: %s" % gitbare.words(err))
+    tree.check_paths(out)
+    targets = {}
+    for entry in tree.links(out):
+        looked.ask(entry.object_id)
+        targets[entry.path] = looked.answer(tree.shown(entry.path), 4096)[1]
+    tree.check_links(targets)
     return Package(content, fields)
-
-
-def _ask(batch: "subprocess.Popen[bytes]", name: str, limit: int) -> Tuple[Optional[str], bytes]:
-    """An object's type and content; type None when it is missing. Refuses what is larger than limit."""
-    assert batch.stdin
-    assert batch.stdout
-    batch.stdin.write(name.encode("ascii") + b"\n")
-    batch.stdin.flush()
-    header = batch.stdout.readline().split()
-    if len(header) != 3:
-        return None, b""
-    size = int(header[2])
-    if size > limit:
-        raise NodeError("%s has %d bytes; at most %d are accepted" % (name[-40:], size, limit))
-    return header[1].decode("ascii"), batch.stdout.read(size + 1)[:-1]

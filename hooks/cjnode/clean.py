@@ -33,7 +33,7 @@ def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         freed = expand.remove(aside)
     for job in jobs if layout.scheduler(root) == "local" else ():
         freed += expand.remove(pool.job_folder(root, job))
-    repo = layout.repo_path(root)
+    repo = gitbare.repo_path(root)
     with gitbare.RefMoves(repo) as moves:
         moves.do(["delete %s%s" % (prefix, package) for prefix in (INBOX, PACKAGES)])
     gitbare.run(repo, "-c", "gc.auto=5000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")

@@ -9,7 +9,7 @@ import time
 import zipfile
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Tuple
 
-from cjnode import layout, owners, quota, schedulers, setup, site, summary
+from cjnode import gitbare, layout, owners, quota, schedulers, setup, site, summary
 from cjnode.blocks import canonical
 from cjnode.compiled import fits
 from cjnode.errors import NodeError
@@ -184,7 +184,7 @@ def _hooks(root: str, request: Dict[str, Any]) -> Iterator[Finding]:
         with open(path, "rb") as file:
             if file.read() != expected:
                 yield Finding("repository", FAILURE, "%s was changed" % path, "git cj init")
-    objects = os.listdir(os.path.join(layout.repo_path(root), "objects"))
+    objects = os.listdir(os.path.join(gitbare.repo_path(root), "objects"))
     cut_off = len([name for name in objects if name.startswith("tmp_objdir-")])
     words = "%d interrupted pushes left files" % cut_off if cut_off else "hardened as sent"
     yield Finding("repository", OK, words, "")

@@ -1,6 +1,5 @@
 """Expand a package's tree exactly: every byte as it is in the blob, checked by its hash, read-only."""
 
-import hashlib
 import os
 import re
 import stat
@@ -56,7 +55,7 @@ def ensure_whole(root: str, package: str) -> str:
 
 
 def _is_whole(root: str, package: str, code: bytes) -> bool:
-    listing = gitbare.run(layout.repo_path(root), "ls-tree", "-r", "-z", "--full-tree", package)
+    listing = gitbare.run(gitbare.repo_path(root), "ls-tree", "-r", "-z", "--full-tree", package)
     return all(
         os.path.lexists(os.path.join(code, entry.path))
         for entry in tree.entries(listing)
@@ -65,7 +64,7 @@ def _is_whole(root: str, package: str, code: bytes) -> bool:
 
 
 def _fill(root: str, package: str, folder: bytes) -> None:
-    repo = layout.repo_path(root)
+    repo = gitbare.repo_path(root)
     listing = gitbare.run(repo, "ls-tree", "-r", "-z", "--full-tree", package)
     tree.check_paths(listing)
     entries = tree.entries(listing)
@@ -93,7 +92,7 @@ def _share(root: str, folder: bytes, known: List[tree.Entry], folders: Set[bytes
     if not last or not os.path.isdir(code):
         return known
     try:
-        listing = gitbare.run(layout.repo_path(root), "ls-tree", "-r", "-z", "--full-tree", last["package"])
+        listing = gitbare.run(gitbare.repo_path(root), "ls-tree", "-r", "-z", "--full-tree", last["package"])
     except NodeError:
         return known
     old = set(tree.entries(listing))
@@ -160,6 +159,8 @@ def _write(folder: bytes, entry: tree.Entry, source: IO[bytes]) -> None:
     header = source.readline().split()
     if len(header) != 3 or header[1] != b"blob":
         raise NodeError("the repository has lost %s" % tree.shown(entry.path), "git cj fsck")
+    import hashlib  # the hook of a launch waits for what it loads
+
     size = int(header[2])
     digest = hashlib.new("sha1" if len(entry.object_id) == 40 else "sha256", b"blob %d\0" % size)
     path = os.path.join(folder, entry.path)

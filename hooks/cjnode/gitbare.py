@@ -3,9 +3,14 @@
 import importlib
 import os
 import subprocess
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from cjnode.errors import NodeError
+
+
+def repo_path(root: str) -> str:
+    """The bare repository."""
+    return os.path.join(root, "repo.git")
 
 
 def environment() -> Dict[str, str]:
@@ -58,6 +63,45 @@ def _full(repo: str, act: str, said: str) -> Optional[NodeError]:
     if full is None and act == "update-ref":  # of a ref that it cannot write git does not tell why
         full = space.tried(os.path.dirname(repo))
     return full
+
+
+class Arrival:
+    """What git is asked of a pushed object, and the move of its refs; begun before the rest of us loads."""
+
+    def __init__(self, root: str, package: str) -> None:
+        repo = repo_path(root)
+        self.listing = start(repo, "ls-tree", "-r", "-z", "--full-tree", package)
+        self.batch = start(repo, "cat-file", "--batch", stdin=subprocess.PIPE)
+        self.moves = RefMoves(repo)
+        self.ask(package)
+        self.ask(package + ":.cj/package.json")
+
+    def __enter__(self) -> "Arrival":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.moves.__exit__()
+        for process in (self.listing, self.batch):
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
+
+    def ask(self, name: str) -> None:
+        """Ask for an object; ``answer`` gives what was asked for, in that order."""
+        assert self.batch.stdin
+        self.batch.stdin.write(name.encode("ascii") + b"\n")
+        self.batch.stdin.flush()
+
+    def answer(self, name: str, limit: int) -> Tuple[Optional[str], bytes]:
+        """An object's type and content; type None when it is missing. Refuses what is larger than limit."""
+        assert self.batch.stdout
+        header = self.batch.stdout.readline().split()
+        if len(header) != 3:
+            return None, b""
+        size = int(header[2])
+        if size > limit:
+            raise NodeError("%s has %d bytes; at most %d are accepted" % (name, size, limit))
+        return header[1].decode("ascii"), self.batch.stdout.read(size + 1)[:-1]
 
 
 class RefMoves:

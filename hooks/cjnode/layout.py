@@ -7,11 +7,6 @@ from cjnode.errors import NodeError
 from cjnode.files import read_json
 
 
-def repo_path(root: str) -> str:
-    """The bare repository."""
-    return os.path.join(root, "repo.git")
-
-
 def checked_package(root: str, package: object) -> str:
     """The package's folder; refuses what is no whole object ID, whoever sent it."""
     if not isinstance(package, str) or not is_package_id(package):

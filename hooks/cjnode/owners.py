@@ -6,7 +6,7 @@ import pwd
 import stat
 from typing import List, NamedTuple
 
-from cjnode import layout
+from cjnode import gitbare
 from cjnode.errors import NodeError
 
 OURS = "cjledger hook"  # every hook of ours has these words in its first lines
@@ -39,7 +39,7 @@ def faults(root: str, with_parents: bool) -> List[Fault]:
 
 def refuse_foreign_hooks(root: str) -> None:
     """Raise NodeError when a hook of the repository is not ours."""
-    for folder in (os.path.join(root, "hooks"), os.path.join(layout.repo_path(root), "hooks")):
+    for folder in (os.path.join(root, "hooks"), os.path.join(gitbare.repo_path(root), "hooks")):
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
             if name.endswith((".sample", ".tmp")):
                 continue

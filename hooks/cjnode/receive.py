@@ -7,15 +7,12 @@ import importlib
 import os
 import re
 import sys
-from typing import BinaryIO, List
+from typing import Any, BinaryIO, Dict, List, Optional
 
-from cjnode import layout
-from cjnode.adopt import adopt
-from cjnode.blocks import canonical
 from cjnode.errors import NodeError
-from cjnode.submit import Request, submit_package
+from cjnode.gitbare import Arrival
 
-_LINE = re.compile(r"(?:0{40}|0{64}) ([0-9a-f]{40}(?:[0-9a-f]{24})?) refs/cj/inbox/([0-9a-f]+)\Z")
+_LINE = re.compile(r"(?:0{40}|0{64}) ([0-9a-f]{40}(?:[0-9a-f]{24})?) refs/cj/inbox/([0-9a-f]+)\n?\Z")
 
 
 def hook(root: str) -> int:
@@ -27,16 +24,17 @@ def hook(root: str) -> int:
 
 def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
     """Take in each pushed ref and answer a ``cj {…}`` line for it. Returns the exit code."""
+    matches = [match for match in map(_LINE.match, lines) if match]
+    pushed = [match.group(1) for match in matches if match.group(1) == match.group(2)]
+    # git looks at the first one while the rest of us loads: a launch waits for both.
+    arrival = Arrival(root, pushed[0]) if pushed else None
+    from cjnode import blocks, layout
+
     code = 0
     answers = []
-    for line in lines:
-        match = _LINE.match(line.rstrip("\n"))
-        if match is None or match.group(1) != match.group(2):
-            continue  # pre-receive let only our own refs in
-        package = match.group(1)
+    for package in pushed:
         try:
-            adopt(root, package)
-            answers.append(submit_package(root, Request(package, 1, package, "", 1, None, None, [], {})))
+            answers.append(_take_in(root, package, arrival))
         except NodeError as problem:
             refused = problem
         except OSError as problem:
@@ -46,11 +44,21 @@ def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
             refused = full
         else:
             continue
+        finally:
+            arrival = None
         code = 1
         answers.append({"package": package, "error": refused.error, "hint": refused.hint})
     # The last thing: a client who left must find the work done.
-    reply.write(b"".join(b"cj " + canonical(answer) + b"\n" for answer in answers))
+    reply.write(b"".join(b"cj " + blocks.canonical(answer) + b"\n" for answer in answers))
     reply.flush()
     if os.path.isdir(layout.backlog_path(root)):
         importlib.import_module("cjnode.backlog").drain(root)
     return code
+
+
+def _take_in(root: str, package: str, arrival: Optional[Arrival]) -> Dict[str, Any]:
+    from cjnode.adopt import adopt
+    from cjnode.submit import Request, submit_package
+
+    adopt(root, package, arrival)
+    return submit_package(root, Request(package, 1, package, "", 1, None, None, [], {}))

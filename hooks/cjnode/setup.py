@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any, BinaryIO, Dict, List, Tuple
 
-from cjnode import VERSION, gitbare, layout, owners, site
+from cjnode import VERSION, gitbare, owners, site
 from cjnode.blocks import canonical
 from cjnode.compiled import compiled
 from cjnode.errors import NodeError
@@ -112,7 +112,7 @@ def _check_owner(path: str) -> None:
 
 
 def _make_repo(root: str, hash_name: str) -> None:
-    repo = layout.repo_path(root)
+    repo = gitbare.repo_path(root)
     wanted = hash_name or "sha1"
     if wanted not in ("sha1", "sha256"):
         raise NodeError("init: unknown hash %r" % wanted)
@@ -154,7 +154,7 @@ def _make(arguments: List[str], hash_name: str) -> None:
 
 def written(root: str) -> List[Tuple[str, bytes]]:
     """What ``init`` writes that hardens the repository: each file with its content."""
-    repo = layout.repo_path(root)
+    repo = gitbare.repo_path(root)
     return [
         (os.path.join(repo, "cj.config"), CONFIG),
         (os.path.join(repo, "info", "attributes"), ATTRIBUTES),
