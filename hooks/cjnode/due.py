@@ -3,9 +3,10 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
-from cjnode import retries
+from cjnode import retries, schedulers
 from cjnode.attempts import Attempt, histories
 from cjnode.ends import End
+from cjnode.errors import NodeError
 from cjnode.files import read_json
 from cjnode.points import parse_tasks
 from cjnode.progress import Holder, Open, Progress
@@ -27,9 +28,20 @@ Due = NamedTuple(
 )
 
 
+def most(root: str, manifest: Dict[str, Any]) -> Dict[str, int]:
+    """The most memory and walltime that the scheduler gives a package's jobs, as far as it tells."""
+    retry = manifest["retry"]
+    if not (retry.get("memory") or retry.get("walltime")):
+        return {}
+    try:
+        return schedulers.most(manifest["scheduler"], root, manifest["resources"].get("alloc") or [])
+    except NodeError:
+        return {}  # it will say so itself
+
+
 def followed(manifest: Dict[str, Any], submission: Submission, ended: Dict[int, Attempt]) -> Dict[int, int]:
     """Those of a submission's tasks that another attempt follows, and its number."""
-    policy = retries.policy_of(manifest)
+    policy = retries.policy_of(manifest, submission.most)
     if policy is None:
         return {}
     found = {task for task, each in ended.items() if _may_follow(policy, submission.first, each)}
@@ -70,10 +82,10 @@ View = NamedTuple(
 
 def take_up(view: View, opened: Dict[int, Open]) -> List[Due]:
     """What is due of a submission; that, and what soon will be, is told as PENDING in ``opened``."""
-    policy = retries.policy_of(view.progress.manifest)
+    submission = view.submission
+    policy = retries.policy_of(view.progress.manifest, submission.most)
     if policy is None:
         return []
-    submission = view.submission
     retried = view.progress.retried[submission.number]
     cancelled = view.progress.cancelled[submission.number]
     refused = _refused(view.progress, submission.number)

@@ -29,8 +29,8 @@ Ended = NamedTuple(
 Following = NamedTuple("Following", [("attempt", int), ("resources", Dict[str, Any])])
 
 
-def policy_of(manifest: Dict[str, Any]) -> Optional[Policy]:
-    """What a manifest says of retries; None where it wants none."""
+def policy_of(manifest: Dict[str, Any], most: Optional[Dict[str, int]] = None) -> Optional[Policy]:
+    """What a manifest says of retries; None where it wants none. ``most`` is what the site has of each."""
     fields = manifest.get("retry")
     if not fields:
         return None
@@ -38,13 +38,16 @@ def policy_of(manifest: Dict[str, Any]) -> Optional[Policy]:
         fields["count"],
         frozenset(each for each in fields["on"] if isinstance(each, str)),
         frozenset(each for each in fields["on"] if isinstance(each, int)),
-        _growth(fields.get("memory")),
-        _growth(fields.get("walltime")),
+        _growth(fields.get("memory"), (most or {}).get("memory_mb")),
+        _growth(fields.get("walltime"), (most or {}).get("walltime_s")),
     )
 
 
-def _growth(fields: Optional[Dict[str, Any]]) -> Optional[Growth]:
-    return Growth(fields["times"], fields["plus"], fields.get("most")) if fields else None
+def _growth(fields: Optional[Dict[str, Any]], most: Optional[int]) -> Optional[Growth]:
+    if not fields:
+        return None
+    limits = [each for each in (fields.get("most"), most) if each]
+    return Growth(fields["times"], fields["plus"], min(limits) if limits else None)
 
 
 def is_policy(value: Any) -> bool:

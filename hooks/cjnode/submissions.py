@@ -32,6 +32,7 @@ Submission = NamedTuple(
         ("first", int),  # the attempt that was asked for: further ones are retries
         ("resources", Optional[Dict[str, Any]]),  # where they are not the manifest's
         ("source", int),  # the submission whose failures it runs again by itself; 0: it was asked for
+        ("most", Dict[str, int]),  # of memory_mb and walltime_s, where the site tells
         ("slots", int),  # how many tasks an element runs at a time
     ],
 )
@@ -60,13 +61,14 @@ def read_submission(package_path: str, number: int) -> Submission:
         if not submitted:
             tasks = []  # it answers for no task: what an earlier submission recorded stays true
     asked, slots = intent.get("resources"), int(intent.get("slots") or 1)
+    most = dict(intent.get("most") or {})
     return Submission(
-        number, path, tasks, attempt, shared, elements, parts, problem, first, asked, source, slots
+        number, path, tasks, attempt, shared, elements, parts, problem, first, asked, source, most, slots
     )
 
 
 def _unreadable(number: int, path: str, problem: str) -> Submission:
-    return Submission(number, path, [], 0, Partition(0, ()), 1, [], problem, 0, None, 0, 1)
+    return Submission(number, path, [], 0, Partition(0, ()), 1, [], problem, 0, None, 0, {}, 1)
 
 
 def _refusal(path: str, parts: List[Part]) -> str:

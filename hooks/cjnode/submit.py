@@ -201,6 +201,9 @@ def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str
     if after:
         intent["after"] = after
     intent.update(blocks)
+    if fields.get("retry") and not is_local:
+        most = importlib.import_module("cjnode.due").most(root, fields)
+        intent.update({"most": most} if most else {})
     intent.update(request.more)
     return intent
 

@@ -124,6 +124,8 @@ elif name == "scancel":
 elif name == "scontrol" and words[:2] == ["show", "config"]:
     print("MaxArraySize = " + (read("array") or "1001"))
     print("MaxJobCount = " + (read("most") or "10000"))
+elif name == "scontrol" and words[-1] == "partition":
+    sys.stdout.write(read("partitions"))
 elif name == "sacct":
     if not os.path.exists(path("accounts")):
         fail("Slurm accounting storage is disabled")

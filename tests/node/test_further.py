@@ -199,6 +199,18 @@ def test_growth_ends_where_the_site_has_no_more(site: Site, slurm: FakeSlurm) ->
     assert state(site, package)["final"]
 
 
+def test_growth_ends_where_the_partition_has_no_more(site: Site, slurm: FakeSlurm) -> None:
+    slurm.say("partitions", "PartitionName=main Default=YES MaxTime=00:15:00 MaxMemPerNode=UNLIMITED\n")
+    package = sent(site, policy(5, walltime=grow(10.0)), tasks=1)
+    claimed(site, package, 1, 1)
+    rows(slurm, package, "7|TIMEOUT|None")
+    assert state(site, package)["counts"] == {"PENDING": 1}
+    assert "#SBATCH --time=0-00:15:00" in directives(site, package, 2)
+    claimed(site, package, 1, 1, number=2)
+    rows(slurm, package, "8|TIMEOUT|None", number=2)
+    assert state(site, package)["counts"] == {"TIMEOUT": 1}
+
+
 def test_what_is_due_waits_while_other_tasks_go_on(site: Site, slurm: FakeSlurm) -> None:
     """Each submission is a job: one a failure would be as many as there are tasks."""
     package = sent(site, policy(2, memory=grow()))

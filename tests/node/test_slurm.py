@@ -416,3 +416,24 @@ def test_time_limits_and_dead_nodes_are_told_apart(small: Slurm, narrow: Desk) -
     assert status
     assert status.elements[1].state in ("TIMEOUT", "NODE_FAIL")
     small.run("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        ([], {"walltime_s": 86400}),
+        (["--partition=big"], {"memory_mb": 64000, "walltime_s": 7 * 86400}),
+        (["-p big,short"], {"memory_mb": 64000, "walltime_s": 7 * 86400}),
+        (["-pshort", "--account=x"], {"memory_mb": 4000, "walltime_s": 1800}),
+        (["--partition=open"], {}),
+        (["--partition=none"], {}),
+    ],
+)
+def test_the_most_that_partitions_give(flags: list[str], found: dict[str, int]) -> None:
+    told = (
+        "PartitionName=main Default=YES MaxTime=1-00:00:00 MaxMemPerNode=UNLIMITED\n"
+        "PartitionName=big Default=NO MaxTime=7-00:00:00 MaxMemPerNode=64000\n"
+        "PartitionName=short Default=NO MaxTime=00:30:00 MaxMemPerNode=4000\n"
+        "PartitionName=open Default=NO MaxTime=UNLIMITED MaxMemPerNode=UNLIMITED\n"
+    )
+    assert slurm_answers.most(told, flags) == found

@@ -156,6 +156,14 @@ def limits(scheduler: str, root: str) -> Limits:
     return found
 
 
+def most(scheduler: str, root: str, flags: List[str]) -> Dict[str, int]:
+    """The largest ``memory_mb`` and ``walltime_s`` a job with these flags can have, where that is told."""
+    if not hasattr(module(scheduler), "most"):
+        return {}
+    found: Dict[str, int] = module(scheduler).most(root, flags)
+    return found
+
+
 def index_lines(index: str, restarts: str, job: str, nodes: str) -> Tuple[str, ...]:
     """Shell lines that set the element's variables; each argument is a shell word in double quotes.
 

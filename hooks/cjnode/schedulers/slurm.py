@@ -211,6 +211,13 @@ def limits(root: str) -> Limits:
     return Limits(known["array"], known["queued"], present)
 
 
+def most(root: str, flags: List[str]) -> Dict[str, int]:
+    """The largest memory and walltime of the partitions that a job may go to."""
+    done = run(root, ["scontrol", "-o", "-a", "show", "partition"])
+    _check("scontrol show partition", done)
+    return slurm_answers.most(done.out, flags)
+
+
 def _static_limits(root: str) -> Limits:
     config = run(root, ["scontrol", "show", "config"])
     _check("scontrol show config", config)

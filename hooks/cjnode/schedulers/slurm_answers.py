@@ -35,6 +35,7 @@ _WAITING = ("PENDING", "REQUEUED", "REQUEUE_FED")
 _HELD = ("REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 _HELD_REASONS = ("JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch_failed_requeued_held")
 
+_PARTITION = re.compile(r"(?:-p\s*|--partition[=\s]\s*)(\S+)")
 _ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[([^]%]*)(?:%\d+)?\]?))?\Z")
 _PARSABLE = re.compile(r"^(\d+)(?:;[^\s;]+)?$", re.MULTILINE)
 
@@ -251,6 +252,37 @@ def limits(config: str, partitions: str, associations: str, qualities: str) -> L
         if name in used:
             most += [int(number) for number in numbers.split("|") if number.isdigit()]
     return Limits(array if array is None or array > 0 else 1, min(most) if most else None, 0)
+
+
+def most(partitions: str, flags: List[str]) -> Dict[str, int]:
+    """The largest ``memory_mb`` and ``walltime_s`` of the partitions that flags name, or of the default one.
+
+    Of several the job runs in whichever takes it. What is unlimited, or a node's own, is left out.
+    """
+    named = [match.group(1) for match in (_PARTITION.match(flag.strip()) for flag in flags) if match]
+    wanted = named[-1].strip("\"'").split(",") if named else []
+    lines = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in partitions.splitlines()]
+    if not wanted:
+        lines = [line for line in lines if line.get("Default") == "YES"]
+    else:
+        lines = [line for line in lines if line.get("PartitionName") in wanted]
+    memory = [line.get("MaxMemPerNode", "") for line in lines]
+    times = [_seconds(line.get("MaxTime", "")) for line in lines]
+    found = {}
+    if memory and all(each.isdigit() for each in memory):
+        found["memory_mb"] = max(map(int, memory))
+    if times and all(times):
+        found["walltime_s"] = max(times)
+    return found
+
+
+def _seconds(clock: str) -> int:
+    """Of ``7-00:00:00``, ``12:00:00``; 0 for what is no length of time."""
+    match = re.match(r"(?:(\d+)-)?(\d+):(\d+):(\d+)\Z", clock)
+    if match is None:
+        return 0
+    days, hours, minutes, seconds = (int(each or 0) for each in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def silent(program: str, err: str) -> NoReturn:
