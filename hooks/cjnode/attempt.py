@@ -112,6 +112,15 @@ def record(
     )
 
 
+# How many attempts have ended in this worker: its first one has all of the walltime.
+_ENDED = [0]
+
+
+def have_ended(attempts: int) -> None:
+    """So many attempts have ended."""
+    _ENDED[0] += attempts
+
+
 def skip(setting: Setting, journal: Keeper, task: Task, attempt: int) -> None:
     """Record a task that was cancelled before it ran."""
     outcome = Outcome("CANCELLED", 0, 0, None, None, ["cancelled before it ran"])
@@ -155,6 +164,7 @@ def settle(
     rows: List[Output],
 ) -> None:
     """Keep what an attempt left, record it, and make the place ready for the next."""
+    have_ended(1)
     found = setting.workplace.collect(journal, outcome.state == "FAILED")
     told = setting.observed.outputs(journal)
     collected = found._replace(outputs=tuple(rows) + found.outputs + tuple(told))
@@ -189,7 +199,7 @@ def outcome_of(setting: Setting, number: int, ended: Ended) -> Outcome:
         state = "OUT_OF_MEMORY"
         notes.append("ended for having more than its memory of %d MB" % (setting.memory_mb or 0))
     elif why == "stop" and setting.life is not None and not setting.cancelled.has_now(number):
-        state, note = why_stopped(setting.life, setting.signals.number)
+        state, note = why_stopped(setting.life, setting.signals.number, not _ENDED[0])
         notes.append(note)
     elif why:
         state = "CANCELLED"

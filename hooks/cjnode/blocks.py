@@ -173,9 +173,14 @@ def canonical(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
+def claim_content(claim: Claim) -> bytes:
+    """A claim whose holder has not begun a task."""
+    return canonical(claim._asdict()) + b"\n" + _current_line(0, 0, "")
+
+
 def create_claim(path: str, claim: Claim) -> Optional[int]:
     """Claim a block: the open claim file, or None when another has it. Never a claim half written."""
-    content = canonical(claim._asdict()) + b"\n" + _current_line(0, 0, "")
+    content = claim_content(claim)
     folder = os.path.dirname(path)
     aside = os.path.join(folder, ".%s-%d-%d.tmp" % (claim.host.replace("/", "_"), claim.pid, claim.element))
     fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -250,16 +255,6 @@ def read_claim(path: str) -> Optional[Tuple[Claim, Current]]:
         return claim, Current(int(now["task"]), int(now["attempt"]), str(now["started"]))
     except (ValueError, KeyError, TypeError):
         return claim, Current(0, 0, "")
-
-
-def begun_up_to(path: str) -> int:
-    """The last task of a block that a claim's holder may have begun besides the one it is at; 0 for none."""
-    try:
-        with open(path, "rb") as file:
-            now = json.loads(file.read(4096).partition(b"\n")[2].decode("utf-8"))
-        return int(now.get("to") or 0) if now["task"] else 0
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return 0
 
 
 def open_appending(path: str) -> int:

@@ -5,7 +5,7 @@ import random
 import time
 from typing import Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
-from cjnode import blocks, partition
+from cjnode import blocks, cutoff, partition
 from cjnode.asks import Asks
 from cjnode.blocks import Claim, Current
 from cjnode.board import Board, Free, Queue
@@ -113,7 +113,8 @@ class Claims:
             self.board.look()
             self.board.taken(chosen)
         died, turns = self._open(chosen)
-        journal = Journal(Place(self._submission.path, chosen.block, chosen.generation), fd, self._stopping)
+        place = Place(self._submission.path, chosen.block, chosen.generation)
+        journal = Journal(place, fd, self._stopping, claim)
         end = self.board.places(chosen.block).stop
         holding = Holding(self.board, self.ending, turns, self._whole(chosen), end, self._claimant.ranks)
         return Held(chosen, journal, died, holding)
@@ -144,6 +145,10 @@ def inherited(
     for block, generation in sorted(board.held + let_go):
         known = blocks.read_claim(blocks.block_path(submission.path, block, generation, "claim"))
         if known is None:
+            # Damaged: the records beside it say whose it was. Of several slots one that lives may have it.
+            path = blocks.block_path(submission.path, block, generation, "records")
+            if submission.slots == 1 and cutoff.recorded_by(path) == (claim.job, claim.element):
+                found.append(Free(block, generation + 1))
             continue
         earlier = known[0].incarnation < claim.incarnation
         if not earlier and (known[0].incarnation, known[0].pid in dead) != (claim.incarnation, True):

@@ -43,17 +43,23 @@ def has_room(life: Lifetime, longest_s: float) -> bool:
     return left > longest_s * MARGIN
 
 
-def why_stopped(life: Lifetime, number: int) -> Tuple[str, str]:
+def is_at_walltime(life: Lifetime, number: int) -> bool:
+    """Whether a signal came for want of time."""
+    passed = time.monotonic() - life.began
+    before = BEFORE_LIMIT_S.get(signal.Signals(number), 30.0)
+    return life.walltime_s is not None and passed >= life.walltime_s - before
+
+
+def why_stopped(life: Lifetime, number: int, is_first: bool) -> Tuple[str, str]:
     """State and note of a task whose worker was asked to end by a signal.
 
-    Why else it was asked the worker cannot know. A preempted element starts again, and a NODE_FAIL is what
-    it then runs once more; of one that was cancelled the scheduler tells.
+    The first task of a worker had all of the walltime, and is a TIMEOUT. Another may well end elsewhere: it
+    is a NODE_FAIL, which runs once more. Why else a worker was asked it cannot know. A preempted element
+    starts again, and runs that too; of one that was cancelled the scheduler tells.
     """
-    passed = time.monotonic() - life.began
-    if life.walltime_s is not None and passed >= life.walltime_s - BEFORE_LIMIT_S.get(
-        signal.Signals(number), 30.0
-    ):
-        return "TIMEOUT", "its element came to its walltime of %g s" % life.walltime_s
+    if is_at_walltime(life, number) and life.walltime_s is not None:
+        note = "its element came to its walltime of %g s" % life.walltime_s
+        return "TIMEOUT" if is_first else "NODE_FAIL", note
     return "NODE_FAIL", "the scheduler asked its element to end (%s)" % signal.Signals(number).name
 
 

@@ -5,7 +5,7 @@ import random
 import time
 from typing import Callable, Set
 
-from cjnode import blocks
+from cjnode import blocks, cutoff
 from cjnode.asks import Asks, pause_s
 from cjnode.board import Board, Free
 from cjnode.files import create_once
@@ -66,7 +66,7 @@ class Idle:
             now = claim[1] if claim else blocks.Current(0, 0, "")
             if now.task == 0 and now.started:
                 self._closed.add(held)
-            elif last not in (now.task, blocks.begun_up_to(path)):
+            elif last not in (now.task, cutoff.begun_up_to(path)):
                 return True
             else:
                 is_done = False

@@ -126,6 +126,7 @@ def _after(
     """Record the task that a child did not survive. Returns its state, or nothing."""
     index, began, started = relay.at()
     done = relay.handed().count
+    attempts.have_ended(done)
     if index < 0 and not done and not ended.why:
         # It did not come to its first task: without this, it would be started for ever.
         index, began, started = 0, time.monotonic(), time.time()

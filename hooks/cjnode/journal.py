@@ -5,8 +5,8 @@ import os
 import time
 from typing import Callable, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
-from cjnode import blocks
-from cjnode.blocks import Output, Record
+from cjnode import blocks, cutoff
+from cjnode.blocks import Claim, Output, Record
 from cjnode.files import now, sync
 
 CHUNK = 1 << 20
@@ -30,7 +30,7 @@ class UnreadableError(Exception):
 
 def retry_s() -> float:
     """How long writing is tried again on a full disk before the worker gives up."""
-    return float(os.environ.get("CJ_RETRY_S", "60"))
+    return float(os.environ.get("CJ_RETRY_S", "300"))
 
 
 def persist(act: Callable[[], _T], stopping: Callable[[], bool]) -> _T:
@@ -83,9 +83,12 @@ def _whole_bytes(path: str) -> int:
 class Journal:
     """A block's three files, open. Data is written before the record that names it."""
 
-    def __init__(self, place: Place, claim_fd: int, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, place: Place, claim_fd: int, stopping: Callable[[], bool], holder: Optional[Claim] = None
+    ) -> None:
         self.place = place
         self._claim = claim_fd
+        self._claimed = blocks.claim_content(holder) if holder else b""  # to mend a claim that was damaged
         self._stopping = stopping
         self._records = persist(lambda: blocks.open_appending(self._path("records")), stopping)
         self._data: Optional[int] = None  # made when there is something to keep
@@ -102,6 +105,8 @@ class Journal:
     def now_at(self, task: int, attempt: int, started: str, to: int = 0) -> None:
         """Say in the claim what is being run; the block's tasks up to ``to`` may be begun meanwhile."""
         try:
+            if self._claimed:
+                cutoff.mend(self._claim, self._claimed)
             blocks.write_current(self._claim, task, attempt, started, to)
         except OSError:
             pass  # it only tells others; a full disk cannot refuse bytes that are there already

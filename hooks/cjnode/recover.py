@@ -3,7 +3,7 @@
 import os
 from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 
-from cjnode import blocks, layout, roster
+from cjnode import blocks, cutoff, layout, roster
 from cjnode.blocks import canonical
 from cjnode.board import Free
 from cjnode.errors import NodeError
@@ -60,11 +60,8 @@ def _dead(submission: Submission, states: States, silent_s: float) -> Tuple[List
 def _by_records(submission: Submission, held: Held) -> Optional[int]:
     """Whose a claim was that cannot be read, by what its holder recorded."""
     path = blocks.block_path(submission.path, held.free.block, held.free.generation, "records")
-    try:
-        with open(path, "rb") as file:
-            return blocks.record_from_line(file.readline()).element
-    except (OSError, ValueError):
-        return None
+    known = cutoff.recorded_by(path)
+    return known[1] if known else None
 
 
 def _free(submission: Submission, dead: List[Free]) -> int:

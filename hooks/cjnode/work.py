@@ -26,7 +26,7 @@ from cjnode.blocks import Claim
 from cjnode.cancelling import Cancelled
 from cjnode.children import Signals
 from cjnode.claiming import Claimant, Claims, Held
-from cjnode.element import lifetime, why_stopped
+from cjnode.element import is_at_walltime, lifetime
 from cjnode.errors import NodeError
 from cjnode.files import create_once, read_json
 from cjnode.holding import Holding
@@ -208,7 +208,7 @@ def _run(worker: Worker) -> int:
 
 
 def _is_timed_out(setting: Setting) -> bool:
-    return setting.life is not None and why_stopped(setting.life, setting.signals.number)[0] == "TIMEOUT"
+    return setting.life is not None and is_at_walltime(setting.life, setting.signals.number)
 
 
 def _hand_on(worker: Worker, claims: Claims, states: List[str]) -> None:

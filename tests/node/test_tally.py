@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks, tally
+from cjnode import blocks, cutoff, tally
 
 from .conftest import Root, call, record
 
@@ -97,6 +97,6 @@ def test_the_line_of_a_claim_has_room_for_a_batch(tmp_path: Path) -> None:
     claim = blocks.read_claim(str(tmp_path / "c"))
     assert claim is not None
     assert claim[1] == blocks.Current(999_001, 1, "2026-01-31T12:00:00Z")
-    assert blocks.begun_up_to(str(tmp_path / "c")) == 1_000_000
+    assert cutoff.begun_up_to(str(tmp_path / "c")) == 1_000_000
     blocks.write_current(fd, 5, 1, "2026-01-31T12:00:00.123456Z", 5)
-    assert blocks.begun_up_to(str(tmp_path / "c")) == 0
+    assert cutoff.begun_up_to(str(tmp_path / "c")) == 0
