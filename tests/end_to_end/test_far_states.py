@@ -30,10 +30,10 @@ def go(tmp_path: Path) -> Path:
     return tmp_path / "signals" / "go"
 
 
-def running(there: Shell, go: Path, tasks: int) -> tuple[str, str]:
+def running(there: Shell, go: Path, tasks: int, scheduler: str = "slurm", *words: str) -> tuple[str, str]:
     """A package whose tasks all run, and its job."""
     waiter(there, go)
-    launch = there.lines("run", "wait.py", "slurm", "--sweep", f"x=1:{tasks}")[0]
+    launch = there.lines("run", "wait.py", scheduler, "--sweep", f"x=1:{tasks}", *words)[0]
     wait_until(lambda: started(go) == list(range(1, tasks + 1)), "running tasks", 60)
     return str(launch["package"]), str(launch["jobs"][0])
 
@@ -166,3 +166,48 @@ def test_a_job_that_has_to_wait_says_why(there: Shell, go: Path) -> None:
     there.cj("cancel", package)
     wait_until(lambda: bool(there.lines("state", package)[0]["final"]), "the end", 60)
     assert states(there, package) == {1: "CANCELLED"}
+
+
+@pytest.fixture
+def sge_there(far: Callable[[str], Far]) -> Far:
+    return far("sge")
+
+
+@pytest.fixture
+def farm(sge_there: Far, tmp_path: Path) -> Shell:
+    return laptop(tmp_path / "work", sge_there, root=tmp_path / "root")
+
+
+def test_grid_engine_s_cancelled_and_requeued_elements_are_told_apart(
+    farm: Shell, sge_there: Far, go: Path
+) -> None:
+    package, job = running(farm, go, 3, "sge")
+    sge_there.sge.run("qdel", job, "-t", "2")
+    sge_there.sge.run("qmod", "-rj", f"{job}.3")
+    wait_until(lambda: started(go).count(3) == 2, "its second start", 90)
+    go.touch()
+    farm.cj("state", package, "--watch")
+    assert attempts(farm, package) == {1: (1, "COMPLETED"), 2: (1, "CANCELLED"), 3: (2, "COMPLETED")}
+
+
+@pytest.mark.slow
+def test_a_task_over_grid_engine_s_time_is_a_timeout(farm: Shell, go: Path) -> None:
+    package, _ = running(farm, go, 1, "sge", "--time", "5s")
+    farm.cj("state", package, "--watch")
+    assert states(farm, package) == {1: "TIMEOUT"}
+
+
+def test_an_element_in_grid_engine_s_error_state_is_held_with_its_reason_until_cancelled(
+    farm: Shell, sge_there: Far
+) -> None:
+    config = farm.folder / ".cjledger.toml"
+    config.write_text(config.read_text() + 'setup = ["exit 100"]\n')
+    package = str(farm.lines("run", "-c", "true", "sge")[0]["package"])
+    wait_until(lambda: "Eqw" in sge_there.sge.run("qstat"), "the error state", 60)
+    found = farm.lines("state", package, "--fresh")[0]
+    assert found["counts"] == {"HELD": 1}
+    assert "could not be started and never will be" in next(iter(found["reasons"]))
+    farm.cj("cancel", package)
+    wait_until(
+        lambda: farm.lines("state", package, "--fresh")[0]["counts"] == {"CANCELLED": 1}, "its end", 90
+    )
