@@ -34,7 +34,7 @@ Memory = NamedTuple(
 
 def grace_s(scheduler: str) -> float:
     """The grace period of a scheduler."""
-    return GRACE_S.get(scheduler, OTHER_GRACE_S)
+    return GRACE_S.get(scheduler) or float(os.environ.get("CJ_LOST_S", OTHER_GRACE_S))
 
 
 def _gone_path(submission: Submission, part: int) -> str:

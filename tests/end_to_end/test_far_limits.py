@@ -42,6 +42,8 @@ def cluster(site: Site, cgroup: str = "") -> Iterator[Far]:
         if cgroup:
             (folder / "slurm" / "cgroup.conf").write_text(cgroup)
         with machine("slurm", folder, slurm_site=site) as made:
+            # The scheduler is asked whenever somebody looks.
+            made.sshd.at_login("export CJ_ASK_S=0 CJ_LOST_S=2\n")
             yield made
 
 

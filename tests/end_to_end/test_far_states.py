@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,16 @@ from tests.clusters.slurm import Slurm
 from tests.end_to_end.test_clusters import launched, started, states, waiter
 from tests.shells import Shell
 
+# A scheduler is asked whenever somebody looks, and what is out of sight for two seconds is lost.
+IMPATIENT = "export CJ_ASK_S=0 CJ_LOST_S=2\n"
+
 
 @pytest.fixture
-def slurm_there(far: Callable[[str], Far]) -> Far:
-    return far("slurm")
+def slurm_there(far: Callable[[str], Far]) -> Iterator[Far]:
+    found = far("slurm")
+    found.sshd.at_login(IMPATIENT)
+    yield found
+    found.sshd.at_login("")
 
 
 @pytest.fixture
@@ -169,8 +175,11 @@ def test_a_job_that_has_to_wait_says_why(there: Shell, go: Path) -> None:
 
 
 @pytest.fixture
-def sge_there(far: Callable[[str], Far]) -> Far:
-    return far("sge")
+def sge_there(far: Callable[[str], Far]) -> Iterator[Far]:
+    found = far("sge")
+    found.sshd.at_login(IMPATIENT)
+    yield found
+    found.sshd.at_login("")
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_f7_f8_a_line_cut_at_many_bytes_submits_once(
 ) -> None:
     set_up(there, wire)
     size = dict(zip(("up", "down"), undisturbed(there, wire), strict=True))[way]
-    cuts = [*range(0, 2000, 200), *range(2000, size - 400, max(1, size // 12)), *range(size - 400, size, 40)]
+    cuts = [*range(0, 2000, 400), *range(2000, size - 400, max(1, size // 8)), *range(size - 400, size, 80)]
     for at in cuts:
         package = deployed(there, f"cut {at}")
         wire.cut_next(way, at)
