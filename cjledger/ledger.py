@@ -148,6 +148,15 @@ def _timed(chain: list[Entry]) -> list[tuple[datetime, Entry]]:
     return found[::-1]
 
 
+def then(repo: Repo, package_id: str) -> str | None:
+    """The package that runs after another one, by the entry of its launch."""
+    for name in chains(repo):
+        for entry in of_package(repo, name, package_id):
+            if entry.event == "launched" and entry.data.get("then"):
+                return str(entry.data["then"])
+    return None
+
+
 def append(
     repo: Repo,
     event: str,

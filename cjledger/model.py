@@ -176,6 +176,22 @@ class After:
 
 
 @dataclass(frozen=True)
+class Then:
+    """The script that runs when all tasks have ended, and the file of theirs that it reads as a table."""
+
+    path: str
+    table: str | None = None
+
+
+@dataclass(frozen=True)
+class ThenOf:
+    """The package after which this one runs, and the file of its tasks that it reads as a table."""
+
+    package: str
+    table: str | None = None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """``.cj/package.json``: all that a launch needs besides the code."""
 
@@ -209,18 +225,20 @@ class Manifest:
     after: tuple[After, ...] = ()
     retry: Retry | None = None
     until_done: bool = False  # workers that come to their walltime have successors
+    then: Then | None = None
+    then_of: ThenOf | None = None
     format: int = field(default=FORMAT)
 
 
 def manifest_to_bytes(manifest: Manifest) -> bytes:
     """The canonical bytes of ``.cj/package.json``."""
-    data = asdict(replace(manifest, sweep=sweep_from_json(_EMPTY_SWEEP)))
+    data = asdict(replace(manifest, sweep=sweep_from_json(SINGLE)))
     data["sweep"] = sweep_to_json(manifest.sweep)
     ordered = {"format": data.pop("format"), **data}
     return (json.dumps(ordered, ensure_ascii=False, allow_nan=True, indent=1) + "\n").encode()
 
 
-_EMPTY_SWEEP: dict[str, Any] = {
+SINGLE: dict[str, Any] = {
     "kind": "single",
     "blocks": [],
     "removed": [],
@@ -265,6 +283,8 @@ def _manifest(raw: dict[str, Any]) -> Manifest:
             "linked": tuple(Linked(**each) for each in raw.get("linked", ())),
             "after": tuple(After(**each) for each in raw.get("after", ())),
             "retry": _retry(raw.get("retry")),
+            "then": Then(**raw["then"]) if raw.get("then") else None,
+            "then_of": ThenOf(**raw["then_of"]) if raw.get("then_of") else None,
         }
     )
 

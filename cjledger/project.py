@@ -63,6 +63,8 @@ def resolve(project: Project, text: str | None) -> Target:
     prefix, _, rest = (text or "@").partition("/")
     package_id = _resolve_id(project, prefix or "@")
     tasks_text, _, file = rest.partition("/")
+    if tasks_text == "then":
+        return _then(project, package_id, file or None)
     if not tasks_text:
         return Target(package_id)
     try:
@@ -70,6 +72,14 @@ def resolve(project: Project, text: str | None) -> Target:
     except ValueError:
         raise CjError(f"{tasks_text!r} does not name tasks", f"git cj show {package_id[:8]}/3,5-9") from None
     return Target(package_id, tasks, file or None)
+
+
+def _then(project: Project, package_id: str, file: str | None) -> Target:
+    """What ran after a package: the only task of a package of its own."""
+    found = ledger.then(project.repo, package_id)
+    if found is None or not gitrepo.ref_value(project.repo, package.ref(found)):
+        raise CjError(f"nothing runs after {package_id[:12]}", f"git cj show {package_id[:8]}")
+    return Target(found, (1,), file)
 
 
 def _resolve_id(project: Project, prefix: str) -> str:

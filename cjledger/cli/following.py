@@ -29,4 +29,6 @@ def wait_for(project: Project, target: Target, to: TextIO = sys.stdout) -> Packa
     assert last is not None
     if last.left:
         output.note(f"no worker is left for {last.left} tasks: git cj workers {target.package_id[:8]} +N")
+    if last.then:
+        wait_for(project, Target(last.then), to)
     return last

@@ -182,6 +182,7 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         jobs=given["jobs"],
         priority=given["priority"],
         after=tuple(given["after"]),
+        then=given["then"],
         workers=given["workers"],
         retries=given["retries"],
         retry_on=given["retry_on"],

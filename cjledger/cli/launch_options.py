@@ -108,6 +108,15 @@ After = Annotated[
         help="Wait for a package: until all its tasks completed (ok, left out), or have ended (any).",
     ),
 ]
+ThenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--then",
+        metavar="SCRIPT[:FILE]",
+        help="Run a Python script on the cluster when all tasks have ended. CJ_TABLE names their table: the "
+        "rows of functions, or of each task's FILE.",
+    ),
+]
 Alloc = Annotated[
     list[str], typer.Option("--alloc", metavar="FLAGS", help="Flags passed to the scheduler unread.")
 ]
@@ -196,6 +205,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "retry_on": (RetryOn, None),
     "grow_mem": (GrowMem, None),
     "grow_time": (GrowTime, None),
+    "then": (ThenOption, None),
     "dry_run": (DryRun, False),
     "no_submit": (NoSubmit, False),
     "wait": (Wait, False),

@@ -29,14 +29,15 @@ JSON: dict[str, tuple[str, ...]] = {
     "submit": ('{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',),
     "state": (
         '{"package":…,"cluster":…,"program":…,"tasks":N,"counts":{"COMPLETED":…},"final":true,'
-        '"reasons":{"why tasks wait":N},"problems":[…]}',
+        '"reasons":{"why tasks wait":N},"problems":[…]}, where a script runs after them "then":{…} of the '
+        "same form",
         'with --tasks or --state, instead, for each task {"task":…,"attempt":…,"state":…,"job":…,'
         '"exit_code":…,"started":…,"ended":…,"host":…,"max_rss_mb":…,"params":{…},"error":…,"note":…,'
         '"earlier":[{"attempt":1,"state":…,…},…]}',
     ),
     "log": (
         '{"package":…,"date":…,"author":…,"agent":…,"cluster":…,"program":…,"tasks":N,"counts":{…} or null,'
-        '"message":…,"forgotten":false,"submitted":true}',
+        '"message":…,"forgotten":false,"submitted":true,"then":… or null,"after":["package:ok",…]}',
     ),
     "show": ("the manifest; for a task its package, task, seed, last record, earlier attempts and params",),
     "errors": (

@@ -12,7 +12,7 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
-from cjledger.project import resolve
+from cjledger.project import Target, resolve
 from cjledger.render import number, plain, table
 
 
@@ -21,10 +21,16 @@ def harvest(pid: Pid = None, json: Json = False) -> None:
 
     It may be interrupted and repeated at any time: no row is lost or doubled. reduce harvests by itself.
     """
+    from cjledger import ledger
     from cjledger.commands import harvest as harvesting
+    from cjledger.commands import state
 
     project = output.project(prompts=True)
-    done = harvesting.harvest(project, resolve(project, pid), output.note)
+    target = resolve(project, pid)
+    done = harvesting.harvest(project, target, output.note)
+    after = ledger.then(project.repo, target.package_id)
+    if after and state.is_on_cluster(project, after):
+        harvesting.harvest(project, Target(after), output.note)
     if json:
         content = asdict(done)
         output.emit({"package": content.pop("package_id"), **content})

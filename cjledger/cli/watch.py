@@ -13,6 +13,7 @@ from cjledger.cli.options import Json, Pid, PidTasks
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve
 from cjledger.render import (
+    counts_words,
     duration,
     fit,
     launch_line,
@@ -60,10 +61,12 @@ def state(
         output.note("every package launched here is final: git cj log")
     if every and not (tasks or wanted or watch):
         for found in states.states(project, targets, fresh=fresh):
+            then = _then_of(project, found)
             if json:
-                output.emit(_package(found))
+                output.emit(_package(found, then))
             else:
                 _say(found)
+                _say_then(then)
         return
     for target in targets:
         # What was not sent does not end: it is shown once, with the command that sends it.
@@ -74,7 +77,7 @@ def state(
             last: PackageState | None = None
             for now in states.follow(project, target, before=lambda: output.send_what_waits(project)):
                 if now != last:
-                    output.emit(_package(now))
+                    output.emit(_package(now, _then_of(project, now)))
                 last = now
         _one_state(
             project, target, tasks or bool(target.tasks), wanted, json, quiet=watched and json, fresh=fresh
@@ -93,11 +96,12 @@ def _one_state(
         if listing or wanted:
             _emit_tasks(project, target, _filtered(listed, wanted))
         elif not quiet:
-            output.emit(_package(found))
+            output.emit(_package(found, _then_of(project, found)))
         return
     if not (listing or wanted or small) and found.tasks <= _LISTED:
         found, listed = states.state(project, target, tasks=True)
     _say(found)
+    _say_then(_then_of(project, found))
     chosen = _filtered(listed, wanted)
     if chosen:
         _task_table(states.with_params(project, target.package_id, chosen))
@@ -120,11 +124,28 @@ def _say(found: PackageState) -> None:
         output.say(wrap(f"    {count} waiting: {plain(words)}", output.width(), " " * 6))
 
 
+def _then_of(project: Project, found: PackageState) -> PackageState | None:
+    """The state of what runs after a package."""
+    from cjledger.commands import state as states
+
+    return states.state(project, Target(found.then))[0] if found.then else None
+
+
+def _say_then(then: PackageState | None) -> None:
+    if then is None:
+        return
+    words = f"    then {plain(then.program)}: {counts_words(then.counts, output.colour())}"
+    output.say(words + "".join(f" ({plain(reason)})" for reason in then.reasons))
+    for problem in then.problems:
+        output.note(problem)
+
+
 def _filtered(listed: list[TaskState], wanted: str | None) -> list[TaskState]:
     return [task for task in listed if wanted in (None, task.state)]
 
 
-def _package(found: PackageState) -> dict[str, Any]:
+def _package(found: PackageState, then: PackageState | None) -> dict[str, Any]:
+    shown = {} if then is None else {"then": _package(then, None)}
     return {
         "package": found.package_id,
         "cluster": found.cluster,
@@ -134,6 +155,7 @@ def _package(found: PackageState) -> dict[str, Any]:
         "final": found.final,
         "reasons": found.reasons,
         "problems": list(found.problems),
+        **shown,
     }
 
 
@@ -247,5 +269,7 @@ def log(
         output.say(fit(f"    {plain(launch.author)}, {plain(launch.agent)}", output.width()))
         if launch.message:
             output.say(fit(f"    {plain(launch.message)}", output.width()))
+        if launch.then:
+            output.say(f"    then {plain(launch.then[:12])}")
         if launch.after:
             output.say(wrap(f"    after {plain(', '.join(launch.after))}", output.width(), " " * 6))

@@ -10,7 +10,7 @@ from typing import Any
 
 from cjledger import gitrepo, ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import harvest, state
+from cjledger.commands import harvest, order, state, then, waiting
 from cjledger.commands.state import PackageState, TaskState
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
@@ -38,12 +38,18 @@ def cancel(project: Project, target: Target) -> int:
     """End a package, or the named tasks of it. Returns how many tasks had not ended by themselves."""
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
+    if waiting.why(project, target.package_id) is not None:
+        order.give_up(project, target.package_id, manifest, "it was cancelled")
+        return manifest.tasks
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
     token = _token(target.package_id, "cancel", str(_count(project, target.package_id)), tasks or "all")
     asked = {"package": target.package_id, "tasks": tasks, "token": token}
     reply = replies.one(transport(project, manifest).call("cancel", asked), "cancel")
     cancelled = replies.count(reply, "cancelled")
     state.forget(project, target.package_id)
+    after = None if tasks else ledger.then(project.repo, target.package_id)
+    if after and state.is_on_cluster(project, after):
+        cancel(project, Target(after))
     ledger.append(
         project.repo,
         "cancelled",
@@ -128,6 +134,7 @@ def _resubmit(
     }
     job = replies.text(replies.one(transport(project, manifest).call("submit", request), "submit"), "job")
     state.forget(project, target.package_id)
+    then.forget(project, target.package_id)
     ledger.append(
         project.repo,
         "retried",
@@ -168,8 +175,14 @@ def clean(project: Project, target: Target, *, forget: bool, announce: Announce)
     """
     lost: list[str] = []
     freed = 0
+    after = ledger.then(project.repo, target.package_id)
+    if after and gitrepo.ref_value(project.repo, package.ref(after)):
+        # First: it would begin when the other one is gone.
+        also = clean(project, Target(after), forget=forget, announce=announce)
+        lost, freed = list(also.lost), also.freed
     if state.is_on_cluster(project, target.package_id):
-        lost, freed = _free(project, target, announce)
+        nowhere, size = _free(project, target, announce)
+        lost, freed = lost + nowhere, freed + size
     if forget:
         lost.append(f"package {target.short}: its code, parameters and harvested rows")
     event = "forgotten" if forget else "cleaned"

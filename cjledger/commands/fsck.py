@@ -91,6 +91,7 @@ def _ledgers(project: Project, ids: set[str]) -> tuple[int, list[Problem]]:
             continue
         count += len(chain)
         known |= {entry.package_id for entry in chain if entry.event == "launched"}
+        known |= {str(entry.data["then"]) for entry in chain if entry.data.get("then")}
         gone |= {entry.package_id for entry in chain if entry.event == "forgotten"}
         problems += [Problem("ledger", name, words) for words in ledger.breaks(project.repo, name, chain)]
     problems += [

@@ -19,7 +19,17 @@ from cjledger.gitpack import Pack, Person
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.languages import script
 from cjledger.ledger import Entry
-from cjledger.model import After, Data, Environment, Linked, Lock, Manifest, Snapshot, manifest_to_bytes
+from cjledger.model import (
+    After,
+    Data,
+    Environment,
+    Linked,
+    Lock,
+    Manifest,
+    Snapshot,
+    Then,
+    manifest_to_bytes,
+)
 from cjledger.project import Project
 from cjnode import tree as node_tree
 from cjnode.environment import BUILT, setup_lines
@@ -60,8 +70,10 @@ def launch(
     if isinstance(made, Launched):
         return made
     manifest, package_id, pack = made
-    waits = _wait_here(project, manifest, package_id) if manifest.after and request.submit else ""
-    entry = record(project, manifest, package_id, pack, newest.result())
+    waits = _wait_here(project, manifest) if manifest.after and request.submit else ""
+    after_all = _after_all(project, planned, taken, made, author) if planned.then else None
+    entry = record(project, manifest, package_id, pack, newest.result(), after_all)
+    _mark(project, package_id, waits, after_all if request.submit else None)
     for line in manifest.report:
         announce(line)
     if waits:
@@ -72,27 +84,56 @@ def launch(
     return launched(manifest, package_id, jobs)
 
 
-def _wait_here(project: Project, manifest: Manifest, package_id: str) -> str:
-    """Why a package must not be sent yet, noted before it has a ref; empty when it may be."""
-    from cjledger.commands import order, waiting  # for launches that wait alone
+def _wait_here(project: Project, manifest: Manifest) -> str:
+    """Why a package must not be sent yet; empty when it may be."""
+    from cjledger.commands import order  # for launches that wait alone
 
-    why = order.why_here(project, manifest)
-    if why:
-        waiting.mark(project, package_id, why)
-    return why
+    return order.why_here(project, manifest)
+
+
+def _mark(project: Project, package_id: str, waits: str, after_all: str | None) -> None:
+    """Note what is to be sent later, before anything is sent: a launch that is cut off is gone on with."""
+    if not waits and after_all is None:
+        return
+    from cjledger.commands import waiting  # for launches that wait alone
+
+    if waits:
+        waiting.mark(project, package_id, waits)
+    if after_all is not None:
+        waiting.mark(project, after_all, f"it waits for {package_id[:12]} to end")
+
+
+def _after_all(
+    project: Project, planned: Plan, taken: Snapshot, made: tuple[Manifest, str, Pack], author: Person
+) -> str:
+    """Make the package that runs after this one, among the same objects."""
+    from cjledger.commands import then  # for launches with --then alone
+
+    manifest, package_id, pack = made
+    tops = package.tops(project.repo, taken.tree)
+    return commit(project, tops, then.manifest_of(planned, taken, manifest, package_id), (), author, pack)[0]
 
 
 def record(
-    project: Project, manifest: Manifest, package_id: str, pack: Pack, after: Entry | None = None
+    project: Project,
+    manifest: Manifest,
+    package_id: str,
+    pack: Pack,
+    after: Entry | None = None,
+    then: str | None = None,
 ) -> Entry:
-    """Write a package, and give it its ref and its entry in the ledger, in one transaction."""
+    """Write a package, and give it its ref and its entry in the ledger, in one transaction.
+
+    ``then`` is the package that runs after it, if any, and is made with it.
+    """
+    made = [package_id] if then is None else [package_id, then]
     return ledger.append(
         project.repo,
         "launched",
         package_id,
         f"launched {package_id[:12]}: {package.default_subject(manifest)}",
-        _launch_data(manifest),
-        also=lambda: [RefMove(package.ref(package_id), package_id, project.repo.zero)],
+        {**_launch_data(manifest), **({"then": then} if then else {})},
+        also=lambda: [RefMove(package.ref(each), each, project.repo.zero) for each in made],
         after=after,
         pack=pack,
     )
@@ -243,6 +284,7 @@ def _manifest(
         code=taken.tree,
         retry=planned.retry,
         until_done=request.until_done,
+        then=Then(planned.then.program.path or "", planned.then.table) if planned.then else None,
     )
 
 
@@ -260,6 +302,7 @@ def commit(
     manifest: Manifest,
     points: Sequence[tuple[str, bytes]],
     author: Person,
+    pack: Pack | None = None,
 ) -> tuple[str, Pack]:
     """The package of a manifest upon a tree of code, whose ``tops`` are given; nothing is written yet."""
     name = script.file_name(manifest.program)
@@ -282,5 +325,5 @@ def commit(
         "README": package.readme(manifest, name),
         **dict(points),
     }
-    pack = Pack(project.repo)
+    pack = pack or Pack(project.repo)
     return package.build(pack, tops, files, package.message(manifest), author), pack

@@ -31,6 +31,7 @@ class Launch:
     message: str
     forgotten: bool
     submitted: bool
+    then: str | None = None  # the package that runs after it
     after: tuple[str, ...] = ()  # packages it waited for, each with its condition: ``8ab7…:ok``
 
 
@@ -75,6 +76,7 @@ def log(
                 data["message"],
                 entry.package_id not in here,
                 entry.package_id in sent,
+                data.get("then"),
                 tuple(str(each) for each in data.get("after", ())),
             )
         )

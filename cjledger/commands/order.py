@@ -25,7 +25,7 @@ def parse(project: Project, words: Sequence[str]) -> tuple[After, ...]:
         if colon and when not in ("ok", "any"):
             raise CjError(f"--after {word}: {when!r} is neither ok nor any", f"--after {pid}:any")
         target = resolve(project, pid)
-        if target.tasks or target.file:
+        if (target.tasks and not pid.endswith("/then")) or target.file:
             raise CjError(f"--after {word}: it takes a whole package", f"--after {target.package_id[:12]}")
         after = After(target.package_id, when or "ok", _cluster_of(project, target))
         _check(project, target, after)
@@ -93,7 +93,8 @@ def settle(project: Project, announce: Announce, *, eager: bool = False) -> None
     recent = last.exists() and 0 <= time.time() - last.stat().st_mtime < ASK_EVERY_S
     for package_id in waiting.marked(project):
         if gitrepo.ref_value(project.repo, package.ref(package_id)) is None:
-            continue  # it is being launched just now
+            waiting.unmark(project, package_id)  # it was forgotten
+            continue
         manifest = package.read_manifest(project.repo, package_id)
         far = [after.cluster for after in manifest.after if _is_far(project, after.cluster)]
         if far and recent and not eager:
@@ -105,7 +106,7 @@ def settle(project: Project, announce: Announce, *, eager: bool = False) -> None
         except CjError as problem:
             possible, why = True, f"what it waits for cannot be asked: {problem.message}"
         if not possible:
-            _give_up(project, package_id, manifest, why)
+            give_up(project, package_id, manifest, why)
         elif why:
             if waiting.why(project, package_id) != why:
                 waiting.mark(project, package_id, why)
@@ -130,8 +131,11 @@ def _send(project: Project, package_id: str, manifest: Manifest, announce: Annou
     state.forget(project, package_id)
 
 
-def _give_up(project: Project, package_id: str, manifest: Manifest, why: str) -> None:
-    """Cancel what can never be sent, and say why."""
+def give_up(project: Project, package_id: str, manifest: Manifest, why: str) -> None:
+    """Cancel what can never be sent, and what would run after it, and say why."""
+    after = ledger.then(project.repo, package_id) if manifest.then else None
+    if after is not None:
+        give_up(project, after, package.read_manifest(project.repo, after), why)
     told = f"it never ran: {why}"
     ledger.append(
         project.repo,

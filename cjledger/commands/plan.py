@@ -58,6 +58,7 @@ class LaunchRequest(NamedTuple):
     jobs: int | None = None
     priority: int | None = None
     after: tuple[str, ...] = ()
+    then: str | None = None
     workers: int | None = None
     retries: int | None = None
     retry_on: str | tuple[str | int, ...] | None = None
@@ -69,6 +70,14 @@ class LaunchRequest(NamedTuple):
     allow_secret: tuple[str, ...] = ()
     reuse: bool = False
     skip_done: bool = False
+
+
+class AfterAll(NamedTuple):
+    """What runs when all tasks have ended: a script, the file of theirs that it reads, what it writes."""
+
+    program: Program
+    table: str | None
+    written: frozenset[str]
 
 
 class Plan(NamedTuple):
@@ -88,6 +97,7 @@ class Plan(NamedTuple):
     branch: str | None
     seed: int
     retry: Retry | None = None
+    then: AfterAll | None = None
 
     def unlinked(self, taken: Snapshot) -> tuple[str, ...]:
         """Files of the snapshot that are outputs of an earlier run, which tasks must not see."""
@@ -141,7 +151,23 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
             request.grow_memory,
             request.grow_walltime,
         ),
+        then=_then(project, request),
     )
+
+
+def _then(project: Project, request: LaunchRequest) -> AfterAll | None:
+    """What ``--then SCRIPT[:FILE]`` names. Raises CjError for what is no Python script."""
+    if request.then is None:
+        return None
+    text, colon, table = request.then, "", ""
+    if not (project.cwd / text).exists():
+        text, colon, table = request.then.partition(":")
+    asked = request._replace(program=text, command=None, commands=None, loops=False, arguments=())
+    program, _ = programs.find(project, asked)
+    if program.kind != "script" or (colon and not table):
+        raise CjError(f"--then {request.then} names no script", "--then REDUCE.py, or REDUCE.py:results.csv")
+    python.check_syntax((project.repo.top / (program.path or "")).read_bytes(), program.path or "")
+    return AfterAll(program, table or None, _written(project, program))
 
 
 def tasks_of(planned: Plan, tasks: Sequence[int]) -> Iterator[Point]:

@@ -57,6 +57,7 @@ class PackageState:
     spread: dict[str, Any] = field(default_factory=dict)  # seconds and memory of the latest tasks
     submissions: int = 0  # the number of the last one; 0: not known
     left: int = 0  # tasks whose workers have all ended, and that nobody will run unless some are added
+    then: str | None = None  # the package that runs after it
 
 
 def state(
@@ -162,7 +163,7 @@ def _ask(
     listing = tasks or manifest.tasks <= KEPT_TASKS
     request = {"packages": [target.package_id], "tasks": listing, "fresh": fresh, "spread": spread}
     lines = transport(project, manifest).call("state", request)
-    found = _package(manifest, target.package_id, replies.one(lines, "state"))
+    found = _package(project, manifest, target.package_id, replies.one(lines, "state"))
     instead = _instead(project, target, manifest, found, lines[0])
     if instead:
         return instead
@@ -193,7 +194,7 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
             package_id = replies.text(line, "package")
             if package_id not in manifests:
                 continue
-            told = _package(manifests[package_id], package_id, line)
+            told = _package(project, manifests[package_id], package_id, line)
             instead = _instead(project, Target(package_id), manifests[package_id], told, line)
             found[package_id] = instead[0] if instead else told
             if not instead:
@@ -205,9 +206,11 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
     return [found[target.package_id] for target in targets]
 
 
-def _package(manifest: Manifest, package_id: str, line: dict[str, Any]) -> PackageState:
+def _package(project: Project, manifest: Manifest, package_id: str, line: dict[str, Any]) -> PackageState:
     fields = replies.package_fields(line, package_id, manifest.tasks)
-    return PackageState(package_id, manifest.cluster, manifest.program.name, manifest.tasks, **fields)
+    then = ledger.then(project.repo, package_id) if manifest.then else None
+    name = manifest.program.name
+    return PackageState(package_id, manifest.cluster, name, manifest.tasks, **fields, then=then)
 
 
 def _unasked(

@@ -65,8 +65,8 @@ def submit(
     where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
     if priority is not None:
         _wish(project, target, where, priority, announce)
-    why = waiting.why(project, target.package_id)
-    if why is not None:
+    why = _why_waiting(project, target.package_id, manifest)
+    if why:
         return launched(manifest, target.package_id, ())._replace(report=(), waiting=why)
     jobs = send(project, target.package_id, manifest, where, announce, None)
     from cjledger.commands.state import forget
@@ -93,6 +93,18 @@ def _is_there(project: Project, package_id: str) -> bool:
     from cjledger.commands.state import is_on_cluster  # a launch knows it without asking
 
     return is_on_cluster(project, package_id)
+
+
+def _why_waiting(project: Project, package_id: str, manifest: Manifest) -> str:
+    """Why a package must not be sent yet, which is noted; empty when it may be."""
+    if not manifest.after or _is_there(project, package_id):
+        return ""
+    from cjledger.commands import order  # for packages that wait alone
+
+    why = order.why_here(project, manifest)
+    if why:
+        waiting.mark(project, package_id, why)
+    return why
 
 
 def _is_ours(project: Project, manifest: Manifest) -> bool:
@@ -144,6 +156,13 @@ def send(
             },
             after=entry,
         )
-    if not job:
+    if manifest.then is not None:
+        from cjledger.commands import then  # for packages with --then alone
+
+        def send_it(which: str, its: Manifest) -> object:
+            return send(project, which, its, where, announce, None)
+
+        then.send_too(project, package_id, send_it, announce)
+    if not job and manifest.then_of is None:
         announce(f"{package_id[:12]} is not with the scheduler yet: {reply.get('why') or 'it waits'}")
     return (job,)

@@ -1,6 +1,6 @@
 """Packages that wait on this machine until they can be sent: their clusters cannot see what they wait for.
 
-A file for each in ``<git dir>/cj/waiting``, from before the package has a ref until it was sent.
+A file for each in ``<git dir>/cj/waiting``, until it was sent.
 """
 
 from __future__ import annotations

@@ -123,8 +123,7 @@ def _is_after(value: Any) -> bool:
     """Whether this names packages to wait for, each with when and its cluster."""
     return isinstance(value, list) and all(
         isinstance(each, dict)
-        and isinstance(each.get("package"), str)
-        and is_package_id(each["package"])
+        and _is_package(each.get("package"))
         and each.get("when") in ("ok", "any")
         and _line(each.get("cluster"))
         for each in value
@@ -136,12 +135,27 @@ def _is_retry(value: Any) -> bool:
     return value is None or bool(importlib.import_module("cjnode.retries").is_policy(value))
 
 
+def _is_then_of(value: Any) -> bool:
+    """Whether this names the package after which this one runs, and the file of its tasks to be read."""
+    if value is None:
+        return True
+    if not isinstance(value, dict) or not _is_package(value.get("package")):
+        return False
+    return value.get("table") is None or (_inside(value["table"]) and _line(value["table"]))
+
+
+def _is_package(value: Any) -> bool:
+    return isinstance(value, str) and is_package_id(value)
+
+
 _LATER: Dict[str, Callable[[Any], bool]] = {
     "environment": _environment,
     "data": is_data,
     "after": _is_after,
     "retry": _is_retry,
     "until_done": lambda value: isinstance(value, bool),
+    "then_of": _is_then_of,
+    "extends": lambda value: value is None or _is_package(value),
 }
 
 _CHECKS: Dict[str, Callable[[Any], bool]] = {

@@ -107,6 +107,24 @@ def _require(root: str, package: str, folder: str, fields: Dict[str, Any]) -> Li
 
 def _submit(root: str, request: Request, fields: Dict[str, Any], folder: str) -> Dict[str, Any]:
     intent = _intent(root, folder, request, fields)
+    if request.submission == 1 and not fields.get("extends") and not fields.get("then_of"):
+        return _act(root, request, fields, folder, intent)
+    then = importlib.import_module("cjnode.then")
+    if fields.get("then_of"):
+        then.register(root, request.package, fields)
+        return _act(root, request, fields, folder, intent)
+    if fields.get("extends"):
+        then.join(root, request.package, fields)
+    then.again(root, request.package)
+    reply = _act(root, request, fields, folder, intent)
+    then.bring(root, request.package)
+    return reply
+
+
+def _act(
+    root: str, request: Request, fields: Dict[str, Any], folder: str, intent: Dict[str, Any]
+) -> Dict[str, Any]:
+    """Submit what an intent says, as far as it is not."""
     is_local = fields["scheduler"] == "local"
     if is_local and not intent.get("after"):
         job = start_local(root, folder, intent, fields)
@@ -200,6 +218,8 @@ def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str
     after = request.after or _after(root, request, fields)
     if after:
         intent["after"] = after
+        if fields.get("then_of"):
+            intent["then_of"] = fields["then_of"]["package"]
     intent.update(blocks)
     if fields.get("retry") and not is_local:
         most = importlib.import_module("cjnode.due").most(root, fields)

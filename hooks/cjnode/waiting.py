@@ -28,13 +28,22 @@ Verdict = NamedTuple("Verdict", [("word", str), ("why", str), ("jobs", List[str]
 
 def _verdict(root: str, intent: Dict[str, Any]) -> Verdict:
     """What the packages say that a submission waits for: the worst of them counts."""
-    found = [_of_one(root, each["package"], each["when"]) for each in intent["after"]]
+    found = [_of_one(root, each["package"], each["when"]) for each in _wanted(root, intent)]
     for word in (NEVER, WAIT):
         whys = [each.why for each in found if each.word == word]
         if whys:
             return Verdict(word, "; ".join(whys), [])
     jobs = [job for each in found for job in each.jobs]
     return Verdict(QUEUE if jobs else GO, "", jobs)
+
+
+def _wanted(root: str, intent: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The packages that a submission waits for; what was added to an experiment since counts as it."""
+    if not intent.get("then_of"):
+        wanted: List[Dict[str, Any]] = intent["after"]
+        return wanted
+    family = importlib.import_module("cjnode.then").family
+    return [{"package": package, "when": "any"} for package in family(root, intent["then_of"])]
 
 
 def _of_one(root: str, package: str, when: str) -> Verdict:
@@ -118,13 +127,28 @@ def may_run(root: str, folder: str, intent: Dict[str, Any]) -> bool:
     """
     found = _gate(folder)
     if found is None:
-        found = _decide(folder, all(_has_ended(root, each) for each in intent["after"]))
+        found = _decide(folder, all(_has_ended(root, each) for each in _wanted(root, intent)))
     if not found:
-        names = ", ".join(each["package"][:12] for each in intent["after"])
-        mark = importlib.import_module("cjnode.backlog").mark
-        mark(root, intent["package"], intent["submission"], "it waits for %s" % names, True)
-        create_once(blocks.exhausted_path(folder), b"")  # the other elements need not start Python for this
+        take_up(root, folder, intent)
     return found
+
+
+def close(folder: str) -> bool:
+    """Keep elements that have not begun from beginning; False when they may have."""
+    return not _decide(folder, False)
+
+
+def take_up(root: str, folder: str, intent: Dict[str, Any]) -> None:
+    """Leave a submission whose gate is closed to the backlog."""
+    names = ", ".join(each["package"][:12] for each in _wanted(root, intent))
+    mark = importlib.import_module("cjnode.backlog").mark
+    mark(root, intent["package"], intent["submission"], "it waits for %s" % names, True)
+    create_once(blocks.exhausted_path(folder), b"")  # further elements need not start Python for this
+
+
+def bring_all(root: str, package: str) -> None:
+    """Submit what of a package waits and need not any more; what goes wrong is noted with what waits."""
+    importlib.import_module("cjnode.backlog").drain(root, [package])
 
 
 def _has_ended(root: str, wanted: Dict[str, Any]) -> bool:

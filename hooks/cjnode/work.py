@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import sys
-from typing import Callable, FrozenSet, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Tuple
 
 from cjnode import (
     again,
@@ -90,6 +90,8 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
     )
     if found.resources:
         setting = again.with_resources(setting, asked)
+    if package.manifest.get("then_of"):
+        _write_table(root, package.manifest["then_of"], found, signals)
     try:
         _prepare(setting, len(found.tasks) // found.elements)
         if found.slots == 1:
@@ -132,6 +134,14 @@ def _may_run(root: str, found: Submission) -> bool:
     intent = read_json(os.path.join(found.path, "intent.json")) or {}
     waiting = importlib.import_module("cjnode.waiting")
     return not intent.get("after") or bool(waiting.may_run(root, found.path, intent))
+
+
+def _write_table(root: str, then_of: Dict[str, Any], found: Submission, signals: Signals) -> None:
+    """Give the tasks the table of the package after which they run, as ``CJ_TABLE``."""
+    path = os.path.join(found.path, "table.jsonl")
+    write = importlib.import_module("cjnode.table").write
+    persist(lambda: write(root, then_of, path), lambda: signals.stopping)
+    os.environ["CJ_TABLE"] = path
 
 
 def _fix_hashes(package: reproduce.Package, arguments: Tuple[object, ...]) -> None:

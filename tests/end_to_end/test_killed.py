@@ -106,3 +106,27 @@ def test_harvests_and_reduces_at_once_bring_each_row_once(shell: Shell) -> None:
         range(1, 10)
     )
     assert "nothing wrong" in shell.cj("fsck")
+
+
+@pytest.mark.slow
+def test_what_runs_after_a_launch_killed_anywhere_runs_once(killer: Shell, tmp_path: Path) -> None:
+    first, last = tmp_path / "first", tmp_path / "last"
+    note = "import os\nopen({!r}, 'a').write(os.environ['CJ_PACKAGE'] + '\\n')\n"
+    killer.write("hello.py", note.format(str(first)))
+    killer.write("after.py", note.format(str(last)))
+    killer.launch("run", "hello.py", "local")
+    number = 1
+    while kill_at(killer, number, "run", "hello.py", "local", "--then", "after.py"):
+        newest = killer.lines("log")[0]
+        if newest["then"]:  # by now it was launched, and perhaps finished before
+            killer.cj("submit", newest["package"], "--wait")
+            told = killer.lines("state", newest["package"])[0]
+            assert (told["counts"], told["then"]["counts"]) == ({"COMPLETED": 1}, {"COMPLETED": 1})
+        number += 1
+    assert number > 15
+    killer.cj("state", "@", "--watch")
+    assert killer.cj("fsck").endswith("nothing wrong\n")
+    launched = [each for each in killer.lines("log", "--all") if each["then"]]
+    assert set(first.read_text().split()) >= {launch["package"] for launch in launched}
+    assert sorted(last.read_text().split()) == sorted(launch["then"] for launch in launched)
+    assert list((killer.folder / ".git/cj/waiting").glob("*.json")) == []

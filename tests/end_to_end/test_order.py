@@ -175,6 +175,21 @@ def test_a_package_that_waits_here_for_one_that_fails_is_cancelled_too(shell: Sh
     assert (told["counts"], told["final"], told["problems"]) == ({"CANCELLED": 1}, True, [why])
 
 
+def test_what_waits_here_can_be_cancelled(shell: Shell, tmp_path: Path) -> None:
+    shell.write(".cjledger.toml", OTHER.format(tmp_path / "other"))
+    first = run(shell, tmp_path, "a")
+    shell.write("after.py", "print(1)\n")
+    words = ("p.py", "other", "--after", first, "--then", "after.py", "--", "b", str(tmp_path))
+    second = str(shell.lines("run", *words)[0]["package"])
+    assert shell.lines("cancel", second)[0]["cancelled"] == 1
+    let_go(tmp_path, "a")
+    wait(shell, first)
+    told = state(shell, second)
+    assert (told["counts"], told["problems"]) == ({"CANCELLED": 1}, ["it never ran: it was cancelled"])
+    assert state(shell, f"{second}/then")["state"] == "CANCELLED"
+    assert order(tmp_path) == ["a"]
+
+
 def test_what_waits_can_be_held_and_cancelled(shell: Shell, tmp_path: Path) -> None:
     first = run(shell, tmp_path, "a")
     let_go(tmp_path, "b", "c")

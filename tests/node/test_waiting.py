@@ -239,3 +239,38 @@ def test_each_scheduler_is_told_in_its_words(
         argv = site.calls()[-1]
     at = argv.index(words[0])
     assert argv[at : at + 2] == words
+
+
+def test_what_runs_after_all_runs_once_for_whatever_there_is(site: Site, slurm: FakeSlurm) -> None:
+    (site.root / "fail-2").touch()
+    first = sent(site)
+    count = f"open({str(site.root)!r} + '/ran', 'a').write('x')\n"
+    asked = {"then_of": {"package": first, "table": None}, "main": count}
+    after = sent(site, 1, {first: "any"}, **asked)
+    run(site, first, "7")
+    end(slurm, "7")
+    again = {"package": first, "tasks": "2"}
+    assert site.verb("submit", {**again, "submission": 2, "token": "t", "attempt": 2})["job"] == "9"
+    assert dependencies(slurm) == ["afterany:7", "afterany:9"]
+    assert run(site, after, "8", elements=(1,)) == [0]  # it may not begin any more
+    assert not (site.root / "ran").exists()
+    run(site, first, "9", number=2, elements=(1,))
+    end(slurm, "8", "9")
+    assert run(site, after, "10", number=2, elements=(1,)) == [0]
+    end(slurm, "10")
+    assert (site.root / "ran").read_text() == "x"
+    for _ in range(2):
+        assert site.verb("submit", {**again, "submission": 3, "token": "u", "attempt": 3})["job"] == "11"
+    assert dependencies(slurm)[2:] == ["afterany:11"]
+    (site.root / "fail-2").unlink()
+    run(site, first, "11", number=3, elements=(1,))
+    end(slurm, "11")
+    assert run(site, after, "12", number=3, elements=(1,)) == [0]
+    assert (site.root / "ran").read_text() == "xx"
+    line = state(site, after)
+    assert (line["counts"], line["final"]) == ({"COMPLETED": 1}, True)
+    rows = (site.submission(after, 3) / "table.jsonl").read_text().splitlines()
+    assert [(row["cj_task"], row["cj_attempt"], row["cj_state"]) for row in map(json.loads, rows)] == [
+        (1, 1, "COMPLETED"),
+        (2, 3, "COMPLETED"),
+    ]

@@ -1,0 +1,176 @@
+"""The table that a package's tasks left, as JSON lines: what a program that runs after them reads.
+
+A line a row: ``cj_package``, ``cj_task``, ``cj_attempt``, ``cj_state``, the parameters, then what the row has
+of its own. A task that left no rows has one line without any. Which the tasks' rows are: those that functions
+returned, or those of the named file.
+"""
+
+import csv
+import io
+import json
+import os
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from cjnode import blocks, layout, reproduce, then
+from cjnode.files import read_json
+from cjnode.points import parse_tasks, points
+from cjnode.submissions import cancelled_tasks
+
+ROWS = "cj:rows"
+
+# The newest attempt of a task, and where its rows lie.
+Newest = NamedTuple(
+    "Newest", [("attempt", int), ("state", str), ("data", str), ("offset", int), ("bytes", int)]
+)
+
+Row = Dict[str, Any]
+
+
+def write(root: str, then_of: Dict[str, Any], path: str) -> None:
+    """Write the table of a package, what extends it and what is linked to it, in the packages' order."""
+    aside = "%s.%d.tmp" % (path, os.getpid())
+    with open(aside, "w", encoding="utf-8", errors="surrogateescape") as out:
+        for package in then.family(root, then_of["package"]):
+            for row in _rows_of(root, package, None, then_of.get("table")):
+                out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+    os.rename(aside, path)
+
+
+def _rows_of(root: str, package: str, tasks: Optional[List[int]], table: Optional[str]) -> Iterator[Row]:
+    fields = read_json(layout.manifest_path(root, package))
+    if fields is None:
+        return  # removed from this cluster
+    if tasks is None:
+        for link in fields.get("linked") or []:
+            for row in _rows_of(root, link["package"], parse_tasks(link["tasks"]), table):
+                yield row
+    found = reproduce.load(os.path.join(layout.code_path(root, package), ".cj"), package)
+    newest, cancelled = _newest(root, package, table or ROWS)
+    for point in points(found.sweep, tasks or range(1, found.tasks + 1), found.folder):
+        known = newest.get(point.task)
+        state = "CANCELLED" if point.task in cancelled else "LOST"
+        about = {"cj_package": package, "cj_task": point.task, "cj_attempt": None, "cj_state": state}
+        if known is not None:
+            about.update(cj_attempt=known.attempt, cj_state=known.state)
+        for row in _read(known, table) or [{}]:
+            yield _joined(dict(about, **point.params), row)
+
+
+def _joined(line: Row, row: Row) -> Row:
+    """A row after what is known of its task; a column of its own with a name that is taken is renamed."""
+    for name, value in row.items():
+        if name not in line:
+            line[name] = value
+        elif line[name] != value:
+            line[name + "_output"] = value
+    return line
+
+
+def _newest(root: str, package: str, output: str) -> Tuple[Dict[int, Newest], List[int]]:
+    """The newest attempt of each task, and the tasks that were cancelled."""
+    found: Dict[int, Newest] = {}
+    cancelled: List[int] = []
+    folder = layout.checked_package(root, package)
+    for number in blocks.list_submissions(folder):
+        path = blocks.submission_folder(folder, number)
+        cancelled += cancelled_tasks(path)
+        for each in blocks.list_blocks(path, number):
+            if each.records:
+                _take(found, path, each.id, output)
+    return found, cancelled
+
+
+def _take(found: Dict[int, Newest], path: str, block: blocks.BlockId, output: str) -> None:
+    data = blocks.block_path(path, block.block, block.generation, "data")
+    with open(blocks.block_path(path, block.block, block.generation, "records"), "rb") as file:
+        for line in blocks.whole_lines(file.read()):
+            try:
+                record = blocks.record_from_line(line)
+            except ValueError:
+                continue
+            known = found.get(record.task)
+            if known is None or record.attempt >= known.attempt:
+                rows = [each for each in record.outputs if each.path == output]
+                at = rows[-1] if rows and record.state == "COMPLETED" else None
+                found[record.task] = Newest(
+                    record.attempt, record.state, data, at.offset if at else 0, at.bytes if at else 0
+                )
+
+
+def _read(known: Optional[Newest], table: Optional[str]) -> List[Row]:
+    """A task's rows; none where there are none, or they cannot be read as a table."""
+    if known is None or not known.bytes:
+        return []
+    with open(known.data, "rb") as file:
+        file.seek(known.offset)
+        text = file.read(known.bytes).decode("utf-8", "replace")
+    suffix = ".jsonl" if table is None else os.path.splitext(table)[1].lower()
+    try:
+        return _READERS.get(suffix, _delimited)(text)
+    except (ValueError, csv.Error):
+        return []
+
+
+def _json_lines(text: str) -> List[Row]:
+    return [_row(json.loads(line)) for line in text.splitlines() if line.strip()]
+
+
+def _json(text: str) -> List[Row]:
+    value = json.loads(text)
+    return [_row(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _row(value: Any) -> Row:
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def _delimited(text: str) -> List[Row]:
+    """Lines of fields: by the first mark that the first line has, else by blanks."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    mark = next((each for each in "\t,;|" if lines and each in lines[0]), None)
+    if mark is None:
+        return _named([line.split() for line in lines])
+    return _named(list(csv.reader(lines, delimiter=mark)))
+
+
+def _csv(text: str) -> List[Row]:
+    return _named([row for row in csv.reader(io.StringIO(text)) if row])
+
+
+def _tsv(text: str) -> List[Row]:
+    return _named([row for row in csv.reader(io.StringIO(text), delimiter="\t") if row])
+
+
+def _named(cells: List[List[str]]) -> List[Row]:
+    """Rows of cells; a first one without any number names them, else they are ``column_1`` and so on."""
+    if not cells:
+        return []
+    names = ["column_%d" % number for number in range(1, max(map(len, cells)) + 1)]
+    if not any(isinstance(_value(cell), (int, float)) for cell in cells[0]):
+        names, cells = [cell.strip() for cell in cells[0]], cells[1:]
+    return [dict(zip(names, map(_value, row))) for row in cells]
+
+
+def _value(cell: str) -> Any:
+    """A cell as the number it is, as None where it is missing, else as its text."""
+    text = cell.strip()
+    if text in ("", "NA", "N/A", "null", "NULL", "None"):
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if number - number == 0 else text  # JSON has no other
+
+
+_READERS: Dict[str, Callable[[str], List[Row]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".csv": _csv,
+    ".tsv": _tsv,
+}
