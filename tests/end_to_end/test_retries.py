@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +178,23 @@ def test_retry_while_workers_run_and_others_look_doubles_no_attempt(lab: Lab) ->
     assert lab.table(package) == [(k, k * k) for k in range(1, 6)]
 
 
+def test_who_takes_tasks_as_they_complete_has_each_once(lab: Lab) -> None:
+    lab.shell.write(
+        "m.py", "import os\n\ndef f(x):\n    assert x != int(os.environ['CJ_ATTEMPT'])\n    return {'y': x}\n"
+    )
+    lab.shell.write(
+        "steer.py",
+        "import cjledger as cj\n"
+        "package = cj.launch('m.py:f', points=[{'x': x} for x in (0, 1)], retries=2, retry_on=['FAILED'])\n"
+        "for result in package.as_completed(period_s=0.1):\n"
+        "    print(result.params['x'], result.state, [row['cj_attempt'] for row in result.rows])\n",
+    )
+    assert sorted(lab.shell.run(sys.executable, "steer.py").stdout.splitlines()) == [
+        "0 COMPLETED [1]",
+        "1 COMPLETED [2]",
+    ]
+
+
 def test_a_cancel_during_a_retry_ends_it(lab: Lab) -> None:
     lab.program(f"if attempt == 1:\n    sys.exit(1)\n{WAITS}")
     package = lab.launched("--sweep", "x=1:2", "--jobs", "1", "--retries", "5")
@@ -202,9 +222,6 @@ def test_a_job_that_is_gone_is_submitted_again(lab: Lab) -> None:
 
 def kill_job(folder: Path) -> None:
     """Kill a local job's pool, then its elements."""
-    import os
-    import signal
-
     for pattern in ("owner-*.json", "element-*.json"):
         for path in folder.glob(pattern):
             process = json.loads(path.read_text())["pid"]

@@ -272,6 +272,32 @@ def test_many_who_look_at_once_submit_once(site: Site, slurm: FakeSlurm) -> None
     assert not site.submission(package, 4).exists()
 
 
+def test_a_cancel_while_others_look_leaves_nothing_to_run(site: Site, slurm: FakeSlurm) -> None:
+    package = sent(site, policy(2, memory=grow()), tasks=2)
+    claimed(site, package, 1, 1)
+    claimed(site, package, 2, 2)
+    rows(slurm, package, "7_1|OUT_OF_MEMORY|None", "7_2|TIMEOUT|None")
+    verbs: list[tuple[str, dict[str, Any]]] = [("state", {"packages": [package], "fresh": True})] * 3
+    verbs.insert(1, ("cancel", {"package": package, "tasks": None, "token": "t1"}))
+    running = []
+    for verb, request in verbs:
+        argv = (site.python, "-I", "-S", site.root / "cjnode.pyz", verb, "--root", site.root)
+        running.append(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL))
+        stdin = running[-1].stdin
+        assert stdin is not None
+        stdin.write(json.dumps(request).encode())
+        stdin.close()
+    assert [each.wait(60) for each in running] == [0] * 4
+    found = state(site, package)
+    for job, name, elements in slurm.jobs():  # one that came after the cancel finds nothing to do
+        number = int(name.rpartition("-")[2])
+        assert (number, job) > (1, "")
+        run(site, package, number, *range(1, elements + 1))
+    found = state(site, package)
+    assert (found["counts"], found["final"]) == ({"CANCELLED": 2}, True)
+    assert not list(site.root.glob("packages/*/submissions/*/blocks/*.data"))
+
+
 def test_who_waits_for_a_package_waits_for_its_retries_and_has_them_made(
     site: Site, slurm: FakeSlurm
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import signal
 import sys
 from pathlib import Path
@@ -11,8 +13,10 @@ import pytest
 
 from cjnode import retries
 from cjnode.retries import Ended
+from cjnode.state import state
+from cjnode.tally import LARGE_TASKS
 
-from .conftest import PYTHONS
+from .conftest import PYTHONS, Root, record
 from .work_kit import Bench
 
 BASE: dict[str, Any] = {"memory_mb": 1000, "walltime_s": 60, "cpus": 2}
@@ -246,8 +250,8 @@ def test_a_worker_killed_at_any_step_of_a_retry_doubles_no_attempt(tmp_path: Pat
         records = bench.work(incarnation=2)
         assert [records[k].state for k in (1, 2)] == ["COMPLETED"] * 2
         assert len(lab.ran()) == len(set(lab.ran()))
-        for task, attempt, state in lab.ends():
-            assert state != "NODE_FAIL" or f"{task}/{attempt + 1}" in lab.ran()
+        for task, attempt, word in lab.ends():
+            assert word != "NODE_FAIL" or f"{task}/{attempt + 1}" in lab.ran()
         assert sorted({attempt for task, attempt, _ in lab.ends() if task == 1})[0] == 1
     assert step > 25
     assert sorted(lab.ran()) == ["1/1", "1/2", "2/1", "2/2"]
@@ -260,3 +264,39 @@ def test_a_retry_that_was_cancelled_is_not_made(lab: Lab) -> None:
     bench.work(code=1)
     assert lab.ran() == ["1/1"]
     assert lab.ends() in ([(1, 1, "FAILED"), (1, 2, "CANCELLED")], [(1, 1, "CANCELLED")])
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_large_package_tells_what_runs_again(root: Root, lines: bool) -> None:
+    """Of one that is only tallied, exit codes are read where they matter."""
+    tasks = LARGE_TASKS + 2
+    manifest = {"tasks": tasks, "retry": policy(2, "TIMEOUT", 9), "scheduler": "local", "resources": BASE}
+    (root.folder / "package.json").write_text(json.dumps({"format": 1, **manifest}))
+    root.submit(f"1-{tasks}", block=tasks)
+    root.run_job()
+    root.claim("1/000001-01", 9)
+    ends = [(1, "FAILED", 1), (2, "FAILED", 9), (3, "TIMEOUT", 143), (4, "CANCELLED", 9), (5, "COMPLETED", 0)]
+    records = [record(task, state)._replace(exit_code=code) for task, state, code in ends]
+    root.append("1/000001-01", [*records, record(6, "FAILED", attempt=3)._replace(exit_code=9)])
+    out = io.BytesIO()
+    state(str(root.path), {"packages": [root.package], "tasks": lines}, out)
+    head, *listed = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert head["counts"] == {
+        "COMPLETED": 1,
+        "FAILED": 2,
+        "CANCELLED": 1,
+        "RUNNING": 1,
+        "PENDING": tasks - 5,
+    }
+    assert [(each["state"], each["attempt"]) for each in listed[:6]] == (
+        [
+            ("FAILED", 1),
+            ("PENDING", 2),
+            ("PENDING", 2),
+            ("CANCELLED", 1),
+            ("COMPLETED", 1),
+            ("FAILED", 3),
+        ]
+        if lines
+        else []
+    )
