@@ -320,10 +320,17 @@ def commit(
     files = {
         "package.json": manifest_to_bytes(manifest),
         name: script.script(manifest),
-        "job.sh": batch_script(manifest.scheduler, spec).encode(),
+        "job.sh": _job_script(manifest.scheduler, spec),
         "cjnode.pyz": cluster.node_zip(),
         "README": package.readme(manifest, name),
         **dict(points),
     }
     pack = pack or Pack(project.repo)
     return package.build(pack, tops, files, package.message(manifest), author), pack
+
+
+def _job_script(scheduler: str, spec: JobSpec) -> bytes:
+    try:
+        return batch_script(scheduler, spec).encode()
+    except NodeError as problem:  # what that scheduler could never give
+        raise CjError(problem.error, problem.hint) from None

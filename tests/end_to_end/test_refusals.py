@@ -129,3 +129,20 @@ def test_a_login_that_is_refused_is_told_by_the_name_of_the_host(
     config.write_text(right)
     shell.cj("submit", "@", "--wait")
     assert shell.lines("state")[0]["counts"] == {"COMPLETED": 1}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "words", "hint"),
+    [
+        ("htcondor", "nodes: HTCondor runs a job on one machine, not on 2", "--nodes 1"),
+        ("sge", "nodes: Grid Engine gives several by a parallel environment", "qconf -spl"),
+    ],
+)
+def test_nodes_that_a_scheduler_cannot_give_are_refused_before_anything_is_made(
+    shell: Shell, scheduler: str, words: str, hint: str
+) -> None:
+    shell.write(".cjledger.toml", f'[cluster.pool]\nhost = "nowhere.invalid"\nscheduler = "{scheduler}"\n')
+    *_, error, advice = shell.refused("run", "-c", "true", "pool", "--nodes", "2").splitlines()
+    assert words in error
+    assert hint in advice
+    assert shell.git("for-each-ref", "refs/cj") == ""
