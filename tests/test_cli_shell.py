@@ -30,6 +30,21 @@ def _imported(words: list[str]) -> set[str]:
     return set(done.stderr.split())
 
 
+def test_the_program_does_without_pandas_also_where_it_is_installed() -> None:
+    code = """
+import sys, cjledger.start, cjledger.cli
+def convert():
+    import pyarrow
+    print(pyarrow.scalar(1), pyarrow.array([1.5]), "pandas" in sys.modules)
+    return 0
+cjledger.cli.main = convert
+cjledger.start.main()
+"""
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True)
+    assert done.stdout.split()[0] == "1", done.stderr
+    assert done.stdout.split()[-1] == "False"
+
+
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-h"]) == 0
     shown = capsys.readouterr().out
