@@ -195,6 +195,37 @@ def test_who_takes_tasks_as_they_complete_has_each_once(lab: Lab) -> None:
     ]
 
 
+def test_what_runs_at_the_end_waits_for_retries(lab: Lab) -> None:
+    lab.shell.write(
+        "m.py",
+        "import os, time\n\ndef f(x):\n    time.sleep(0.2)\n"
+        "    assert int(os.environ['CJ_ATTEMPT']) > x % 3\n    return {'y': x}\n",
+    )
+    lab.shell.write(
+        "end.py",
+        "import json, os\n"
+        f"with open(os.environ['CJ_TABLE']) as table, open({lab.path('ran')!r}, 'a') as ran:\n"
+        "    ran.write(','.join(sorted(json.loads(line)['cj_state'] for line in table)) + '\\n')\n",
+    )
+    words = (
+        "run",
+        "m.py:f",
+        "local",
+        "--sweep",
+        "x=0:5",
+        "--jobs",
+        "2",
+        "--retries",
+        "2",
+        "--then",
+        "end.py",
+    )
+    package = str(lab.shell.lines(*words, "--wait")[0]["package"])
+    wait_until(lambda: lab.ran() == [",".join(["COMPLETED"] * 6)], "the end", 60)
+    lab.shell.cj("state", package, "--watch")
+    assert len(lab.ran()) == 1
+
+
 def test_a_cancel_during_a_retry_ends_it(lab: Lab) -> None:
     lab.program(f"if attempt == 1:\n    sys.exit(1)\n{WAITS}")
     package = lab.launched("--sweep", "x=1:2", "--jobs", "1", "--retries", "5")

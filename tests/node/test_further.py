@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cjnode import blocks
-from cjnode.schedulers import JobSpec, batch_script
+from cjnode.schedulers import MODULES, JobSpec, batch_script, part_script
 
 from .cluster_kit import Site, new_site, resources
 from .fake_slurm import FakeSlurm, new_slurm
@@ -159,6 +159,16 @@ def test_a_second_growth_counts_from_the_first(site: Site, slurm: FakeSlurm) -> 
     run(site, package, 3, 1, code=0)
     assert state(site, package)["final"]
     assert tasks(site, package) == [(3, "COMPLETED")]
+
+
+@pytest.mark.parametrize("scheduler", sorted(set(MODULES) - {"local"}))
+def test_a_script_that_asks_for_the_same_is_the_package_s_own(scheduler: str) -> None:
+    asked = {**ASKED, "cpus": 2, "nodes": 1, "alloc": ["-q long"]}
+    own = batch_script(scheduler, JobSpec("/usr/bin/python3", ["module load x"], asked))
+    made = batch_script(scheduler, JobSpec("", [], asked))
+    assert part_script(own, "/r", "p", 2, 1, "log") == part_script(made, "/r", "p", 2, 1, "log")
+    more = batch_script(scheduler, JobSpec("", [], {**asked, "memory_mb": 4000}))
+    assert (made == more) == (scheduler == "htcondor")  # there it stands in the submit description
 
 
 def test_each_cause_and_each_amount_is_a_submission(site: Site, slurm: FakeSlurm) -> None:
