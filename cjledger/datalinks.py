@@ -8,10 +8,11 @@ import shlex
 from collections.abc import Iterator
 
 from cjledger import gitrepo
-from cjledger.config import Config, is_inside
+from cjledger.config import Config
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster, Data, Program
+from cjledger.schema import is_inside
 
 # A comment of Python, R or shell, or of MATLAB and Octave, as CJ has it.
 _DIRECTIVE = re.compile(rb"^[ \t]*[#%]CJ[ \t]+-s[ \t]+(.*)$", re.MULTILINE)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from cjledger.errors import CjError
+from cjledger.errors import CjError, nearest
 from cjledger.model import FINAL_STATES, Cluster, Growth, Resources, Retry
 from cjledger.quantities import parse_memory, parse_walltime
 
@@ -34,10 +33,10 @@ def _cause(word: str) -> str | int:
         return word.upper()
     if word.upper() == "CANCELLED":
         raise CjError("what was cancelled does not run again by itself", "git cj retry does that")
-    close = difflib.get_close_matches(word.upper(), CAUSES, n=1)
+    close = nearest(word.upper(), CAUSES)
     if word.upper() in signal.Signals.__members__:
-        close = [str(128 + signal.Signals[word.upper()])]
-    meant = f" (did you mean {close[0]}?)" if close else ""
+        close = str(128 + signal.Signals[word.upper()])
+    meant = f" (did you mean {close}?)" if close else ""
     raise CjError(f"{word!r} is no cause of a retry{meant}", f"{', '.join(CAUSES)}, or exit codes: 137")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cjledger import config
-from cjledger.config import SCHEDULERS
 from cjledger.model import Cluster
+from cjledger.schema import SCHEDULERS
 from cjnode.schedulers import JobSpec, batch_script
 
 PAGE = Path(__file__).parents[1] / "docs" / "clusters.md"

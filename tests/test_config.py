@@ -11,6 +11,7 @@ from cjledger import config
 from cjledger.config import Config, Limits
 from cjledger.errors import CjError
 from cjledger.model import Cluster, Data, Resources
+from cjledger.schema import SCHEMA, Schema, flatten
 
 EXAMPLE = Path(__file__).parent.parent / ".cjledger.toml.example"
 
@@ -204,7 +205,7 @@ def test_data_that_could_escape_is_a_fault(tmp_path: Path, text: str, words: str
     assert words in refused.value.message
 
 
-def _keys(schema: config.Schema, at: str = "") -> set[str]:
+def _keys(schema: Schema, at: str = "") -> set[str]:
     names: set[str] = set()
     for key, reader in schema.items():
         names |= _keys(reader, f"{at}{key}.") if isinstance(reader, dict) else {at + key}
@@ -215,15 +216,15 @@ def test_the_example_loads_and_shows_every_key(tmp_path: Path) -> None:
     text = EXAMPLE.read_text()
     found = _load(tmp_path, text)
     assert set(found.clusters) == {"local", "sherlock"}
-    values = config.flatten(tomllib.loads(text), "example", [])
+    values = flatten(tomllib.loads(text), "example", [])
     found_at = [("cluster", "*", *path[2:]) if path[0] == "cluster" else path for path in values]
     shown = {".".join((*path[:-1], "**") if "data" in path[:-1] else path) for path in found_at}
-    assert shown - {"cluster.*"} == _keys(config.SCHEMA)
+    assert shown - {"cluster.*"} == _keys(SCHEMA)
 
 
 def test_the_manual_explains_every_key() -> None:
     manual = (EXAMPLE.parent / "docs" / "configuration.md").read_text()
-    for key in _keys(config.SCHEMA):
+    for key in _keys(SCHEMA):
         assert f"`{key.removesuffix('.**').rpartition('.')[2]}`" in manual or key == "data.**", key
 
 

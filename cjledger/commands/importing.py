@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cjledger import config
 from cjledger.errors import CjError
 from cjledger.project import write_whole
+from cjledger.schema import flatten
 
 _SECTION = re.compile(r"\[([\w-]+)\](.*?)\[\1\]", re.DOTALL | re.IGNORECASE | re.ASCII)
 _SCHEDULERS = {
@@ -166,7 +166,7 @@ def import_file(path: Path, person: Path, overwrite: bool) -> Imported:
     text = "\n".join(written(table) for table in found)
     whole = f"{kept.rstrip()}\n\n{text}".lstrip()
     faults: list[str] = []
-    config.flatten(_parsed(whole, person), str(person), faults)
+    flatten(_parsed(whole, person), str(person), faults)
     if faults:
         raise CjError("what was read does not fit:\n" + "\n".join(faults), f"correct {path}, then again")
     write_whole(person, whole.encode())
