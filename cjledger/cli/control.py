@@ -132,6 +132,38 @@ def release(pid: Pid = None, json: Json = False) -> None:
     _told(target, control.release(project, target), "released", json)
 
 
+def pause(pid: Pid = None, json: Json = False) -> None:
+    """Let what runs finish its task, and start nothing more.
+
+    Workers end after their present tasks and free what they have. git cj resume goes on with the rest.
+    """
+    from cjledger.commands import control
+
+    project = output.project(prompts=True)
+    target = resolve(project, pid)
+    jobs = control.pause(project, target)
+    if json:
+        output.emit({"package": target.package_id, "paused": True, "jobs": jobs})
+    else:
+        output.say(f"{target.short}  paused: git cj resume {target.package_id[:8]}")
+
+
+def resume(pid: Pid = None, json: Json = False) -> None:
+    """Go on with a package that was paused.
+
+    Jobs that were held are released, and workers added for those that have ended.
+    """
+    from cjledger.commands import control
+
+    project = output.project(prompts=True)
+    target = resolve(project, pid)
+    jobs = control.resume(project, target)
+    if json:
+        output.emit({"package": target.package_id, "paused": False, "jobs": jobs})
+    else:
+        output.say(f"{target.short}  goes on" + (f": {plain(', '.join(jobs))}" if jobs else ""))
+
+
 def _told(target: Target, jobs: tuple[str, ...], what: str, json: bool) -> None:
     if json:
         output.emit({"package": target.package_id, "jobs": jobs})

@@ -55,6 +55,8 @@ JSON: dict[str, tuple[str, ...]] = {
     "rerun": ('{"package":…,"submission":n,"attempt":a,"tasks":"3,5-9","count":N,"job":…}',),
     "hold": ('{"package":…,"jobs":[…]}',),
     "release": ('{"package":…,"jobs":[…]}',),
+    "pause": ('{"package":…,"paused":true,"jobs":[…]}',),
+    "resume": ('{"package":…,"paused":false,"jobs":[…]}',),
     "init": (
         '{"cluster":…,"was":"set up", "upgraded" or "checked","host":…,"root":…,"scheduler":…,'
         '"versions":{…},"limits":{"array":…,"queued":…,"present":N},"path":[…],"environment":{…},'

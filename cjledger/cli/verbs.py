@@ -67,6 +67,8 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("rerun", "control", "[PID[/TASKS]]", "Run tasks again, whatever became of them."),
             Verb("hold", "control", "[PID]", "Keep what has not started from starting."),
             Verb("release", "control", "[PID]", "Let what is held start."),
+            Verb("pause", "control", "[PID]", "Let what runs finish its task, and start nothing more."),
+            Verb("resume", "control", "[PID]", "Go on with a package that was paused."),
             Verb("workers", "workers", "[PID] [+N|-N]", "Show a package's workers, add some, or end some."),
             Verb("recover", "workers", "[PID]", "Free the tasks of workers that are dead."),
             Verb("clean", "control", "[PID]", "End a package and free its files on the cluster."),

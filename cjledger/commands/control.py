@@ -70,6 +70,17 @@ def release(project: Project, target: Target) -> tuple[str, ...]:
     return _switch(project, target, "release", "released")
 
 
+def pause(project: Project, target: Target) -> tuple[str, ...]:
+    """Have workers end after their present tasks, and nothing more begin. Returns the jobs held."""
+    return _switch(project, target, "pause", "paused")
+
+
+def resume(project: Project, target: Target) -> tuple[str, ...]:
+    """Let a paused package go on. Returns the jobs that were released or added."""
+    state.forget(project, target.package_id)
+    return _switch(project, target, "resume", "resumed")
+
+
 def _switch(project: Project, target: Target, verb: str, event: str) -> tuple[str, ...]:
     if target.tasks:
         raise CjError(f"{verb} takes a whole package", f"git cj {verb} {target.package_id[:8]}")
@@ -78,7 +89,7 @@ def _switch(project: Project, target: Target, verb: str, event: str) -> tuple[st
         raise CjError(f"{target.short} was not submitted", f"git cj submit {target.package_id[:8]}")
     reply = replies.one(transport(project, manifest).call(verb, {"package": target.package_id}), verb)
     jobs = replies.texts(reply, "jobs")
-    if jobs:
+    if reply["changed"] is True if "changed" in reply else jobs:
         ledger.append(project.repo, event, target.package_id, f"{event} {target.short}", {"jobs": list(jobs)})
     return jobs
 

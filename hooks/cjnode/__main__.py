@@ -27,6 +27,8 @@ VERBS = {
     "clean": "cjnode.clean",
     "hold": "cjnode.hold",
     "release": "cjnode.hold",
+    "pause": "cjnode.pausing",
+    "resume": "cjnode.pausing",
     "workers": "cjnode.workers",
     "recover": "cjnode.recover",
 }

@@ -40,14 +40,17 @@ class Asks:
         self.looks = 0
         self.idle = 0  # workers that have nothing to do
         self.is_stopped = False  # this element is to end after its present task
+        self.is_paused = False  # every element of the package is, as long as that lasts
+        self._paused = os.path.join(os.path.dirname(os.path.dirname(submission_path)), "paused.json")
 
     def look(self) -> None:
-        """Look, unless the last look was a moment ago."""
+        """Look, unless the last look was a moment ago and found no pause: that may be over."""
         now = time.monotonic()
-        if now < self._next:
+        if now < self._next and not self.is_paused:
             return
         self._next = now + self._pause_s
         self.looks += 1
+        self.is_paused = os.path.exists(self._paused)
         try:
             names = os.listdir(self._folder)
         except OSError:

@@ -24,6 +24,12 @@ def hold(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
 
 def release(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…}``."""
+    _answer(request, let_go(root, request), out)
+    backlog.drain(root, [request["package"]])
+
+
+def let_go(root: str, request: Dict[str, Any]) -> List[str]:
+    """Release the jobs of a package, and what of it is not submitted yet; the jobs that were there."""
     scheduler, released = layout.scheduler(root), []
     for submission, jobs in _jobs(root, request):
         forget(os.path.join(submission.path, "held"))
@@ -31,8 +37,7 @@ def release(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
             schedulers.release(scheduler, root, job)
             released.append(job)
     asked.outdate(root)
-    _answer(request, released, out)
-    backlog.drain(root, [request["package"]])
+    return released
 
 
 def _jobs(root: str, request: Dict[str, Any]) -> Iterator[Tuple[Submission, List[str]]]:

@@ -43,7 +43,7 @@ class Ending:
     def is_due(self) -> bool:
         """Whether no further task may be begun."""
         self.asks.look()
-        return self.asks.is_stopped or self.is_late()
+        return self.asks.is_stopped or self.asks.is_paused or self.is_late()
 
     def is_late(self) -> bool:
         """Whether the longest task so far would not fit into the time that is left. The first one does."""

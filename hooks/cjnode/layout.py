@@ -19,6 +19,11 @@ def manifest_path(root: str, package: str) -> str:
     return os.path.join(package_folder(root, package), "package.json")
 
 
+def paused_path(root: str, package: str) -> str:
+    """While it is there, nothing of the package begins."""
+    return os.path.join(package_folder(root, package), "paused.json")
+
+
 def code_path(root: str, package: str) -> str:
     """The expanded tree."""
     return os.path.join(package_folder(root, package), "code")

@@ -70,8 +70,9 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
     if sight.gone:
         # What the job wrote between our reading and the scheduler's answer counts.
         read_records(progress, submission)
-    stillborn = sight.gone and not began(submission)
-    stopped = sight.lost and os.path.exists(stopped_path(submission.path))
+    left_off = sight.gone and os.path.exists(stopped_path(submission.path))
+    stillborn = sight.gone and not left_off and not began(submission)
+    stopped = sight.lost and left_off
     if waits(progress, submission) and (sight.lost or stillborn) and not stopped:
         progress.problems.append(_gone_words(jobs_of(submission), sight.lost, scheduler))
         progress.problems.extend(log_tails(submission))

@@ -70,10 +70,16 @@ def _settled(
         now = settled.get(id(progress))
         if now is not None:
             opened.update(now.opened)
-            if progress.manifest.get("retry"):
-                _run_again(root, progress, now)
-        line = _line(progress, opened, bool(now and now.busy), now.reasons if now else {})
-        if now is not None and now.left:
+        reasons, is_paused = (
+            now.reasons if now else {},
+            os.path.exists(layout.paused_path(root, progress.package)),
+        )
+        if is_paused:
+            reasons = importlib.import_module("cjnode.pausing").show(progress, opened, reasons)
+        elif now is not None and progress.manifest.get("retry"):
+            _run_again(root, progress, now)
+        line = _line(progress, opened, bool(now and now.busy), reasons)
+        if now is not None and now.left and not is_paused:
             line["left"] = now.left
         yield opened, line
 

@@ -115,6 +115,8 @@ def _submit(root: str, request: Request, fields: Dict[str, Any], folder: str) ->
         return _act(root, request, fields, folder, intent)
     if fields.get("extends"):
         then.join(root, request.package, fields)
+    if os.path.exists(layout.paused_path(root, request.package)):
+        create_json(os.path.join(folder, "held"), {})
     then.again(root, request.package)
     reply = _act(root, request, fields, folder, intent)
     then.bring(root, request.package)
@@ -126,7 +128,7 @@ def _act(
 ) -> Dict[str, Any]:
     """Submit what an intent says, as far as it is not."""
     is_local = fields["scheduler"] == "local"
-    if is_local and not intent.get("after"):
+    if is_local and not intent.get("after") and not os.path.exists(os.path.join(folder, "held")):
         job = start_local(root, folder, intent, fields)
         return {"package": request.package, "submission": request.submission, "job": job}
     parts, why = read_parts(folder, intent), ""

@@ -202,6 +202,7 @@ def _run(worker: Worker) -> int:
         lambda: setting.signals.stopping,
         lambda block: again.is_due(setting, submission, block),
     )
+    claims.ending.asks.look()
     while not setting.signals.stopping and not claims.ending.is_due():
         held = claims.next()
         if held is None:
@@ -210,6 +211,7 @@ def _run(worker: Worker) -> int:
         states += ended
         if _is_broken_off(setting, held, ended):
             claims.board.let_go(held.chosen.block, held.chosen.generation)
+        claims.ending.asks.look()  # a pause may be over
     if claims.ending.is_due() or (setting.signals.stopping and _is_timed_out(setting)):
         _hand_on(worker, claims, states)
     if setting.signals.stopping:
@@ -227,14 +229,15 @@ def _hand_on(worker: Worker, claims: Claims, states: List[str]) -> None:
     A successor is submitted where that was asked for and the time came; not by who got nothing done.
     """
     claims.board.look()
-    if not claims.board.free or not worker.claimant.takes_any:
+    asks = claims.ending.asks
+    if not claims.board.free or not (worker.claimant.takes_any or asks.is_paused):
         return
     try:
         create_once(blocks.stopped_path(worker.submission.path), b"")
     except OSError as problem:
         sys.stderr.write("cj: error: %s\n" % problem)
     setting = worker.setting
-    wanted = setting.package.manifest.get("until_done") and not claims.ending.asks.is_stopped
+    wanted = setting.package.manifest.get("until_done") and not (asks.is_stopped or asks.is_paused)
     if wanted and setting.life is not None and any(state in ("COMPLETED", "FAILED") for state in states):
         submit = importlib.import_module("cjnode.successor").submit
         submit(worker.root, setting.package.package_id, worker.submission, setting.element)

@@ -1,0 +1,111 @@
+"""Verbs ``pause`` and ``resume``: workers end after their present tasks, none begins; then it goes on.
+
+``packages/<id>/paused.json`` is what workers look at. What they left of their blocks is free for those that
+``resume`` adds, as parts of the same submission: a task is run by whoever claims it, once.
+"""
+
+import os
+from typing import Any, BinaryIO, Dict, List
+
+from cjnode import asked, backlog, blocks, hold, layout, roster, schedulers
+from cjnode.errors import NodeError
+from cjnode.files import create_json, forget, now, read_json
+from cjnode.parts import add_part, divide, read_parts
+from cjnode.progress import Open, Progress, board_of, look, unsettled, waits
+from cjnode.submissions import Submission, read_submission
+
+
+def pause(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
+    """The verb: ``{"package":…}``. Nothing more of the package begins before ``resume``."""
+    folder = _folder(root, request)
+    # First: what begins while we look for what waits sees it.
+    changed = create_json(layout.paused_path(root, request["package"]), {"at": now()})
+    scheduler, held = layout.scheduler(root), []
+    for number in blocks.list_submissions(folder):
+        submission = read_submission(folder, number)
+        if any(part.job is None for part in submission.parts):
+            create_json(os.path.join(submission.path, "held"), {})
+        known = [part.job for part in submission.parts if part.job is not None]
+        there = schedulers.poll(scheduler, root, known) if known else {}
+        for job in known:
+            status = there.get(job)
+            if status is not None and (status.waiting or status.state in ("PENDING", "WAITING")):
+                held += _hold(root, scheduler, job)
+    asked.outdate(root)
+    _answer(request, held, changed, out)
+
+
+def _hold(root: str, scheduler: str, job: str) -> List[str]:
+    try:
+        schedulers.hold(scheduler, root, job)
+    except NodeError:
+        if scheduler != "local":
+            raise
+        return []  # it has just started: its workers see the pause themselves
+    return [job]
+
+
+def resume(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
+    """The verb: ``{"package":…}``. Lets go on what was paused, with workers for those that have ended."""
+    folder, package = _folder(root, request), request["package"]
+    path = layout.paused_path(root, package)
+    changed = os.path.exists(path)
+    forget(path)
+    jobs = hold.let_go(root, request)
+    progress = look(root, package, False)
+    for submission in progress.submissions:
+        if waits(progress, submission) or unsettled(progress, submission):
+            jobs += _add_workers(root, package, submission)
+    asked.outdate(root)
+    _answer(request, jobs, changed, out)
+    if os.path.isdir(layout.backlog_path(root)):
+        backlog.drain(root, [os.path.basename(folder)])
+
+
+def _add_workers(root: str, package: str, submission: Submission) -> List[str]:
+    """Submit as many workers as there are too few for what nobody holds; the jobs they are in."""
+    intent = read_json(os.path.join(submission.path, "intent.json"))
+    board = board_of(submission)
+    left = sum(len(board.places(each.block)) for each in board.free)
+    if intent is None or "rounds" not in intent or not left:
+        return []
+    scheduler = layout.scheduler(root)
+    listed = roster.workers(root, scheduler, submission)
+    alive = sum(1 for each in listed if each.state in ("RUNNING", "PENDING"))
+    wanted = min(left, submission.elements) - alive
+    if wanted <= 0:
+        return []
+    forget(blocks.exhausted_path(submission.path))
+    # The same for whoever resumes at the same time.
+    token = "resume-%d" % len(submission.parts)
+    pieces = divide(wanted, asked.limits(root, scheduler, False))
+    made = [
+        add_part(submission.path, intent, elements, "%s-%d" % (token, number)).number
+        for number, (_, elements) in enumerate(pieces, 1)
+    ]
+    backlog.bring(root, package, submission.number, True)
+    parts = read_parts(submission.path, intent)
+    return [part.job for part in parts if part.number in made and part.job is not None]
+
+
+def show(progress: Progress, opened: Dict[int, Open], reasons: Dict[str, int]) -> Dict[str, int]:
+    """Say of what waits that it is paused; the reasons for waiting, that one alone."""
+    waiting = [task for task, known in opened.items() if known.state in ("PENDING", "WAITING", "HELD")]
+    for task in waiting:
+        opened[task] = opened[task]._replace(state="HELD")
+    # Workers are added by the end of the pause.
+    progress.problems[:] = [each for each in progress.problems if not each.startswith("no worker is left")]
+    words = "paused: git cj resume %s" % progress.package[:8]
+    return {words: len(waiting)} if waiting else reasons
+
+
+def _folder(root: str, request: Dict[str, Any]) -> str:
+    folder = layout.checked_package(root, request.get("package"))
+    if not os.path.isdir(folder):
+        raise NodeError("package %s is not on this cluster" % request["package"][:12], "git cj state")
+    return folder
+
+
+def _answer(request: Dict[str, Any], jobs: List[str], changed: bool, out: BinaryIO) -> None:
+    fields = {"package": request["package"], "jobs": jobs, "changed": changed}
+    out.write(blocks.canonical(fields) + b"\n")
