@@ -206,7 +206,7 @@ def test_ten_packages_at_once_are_all_there(there: Shell, cluster: Far) -> None:
 )
 def test_the_example_gives_the_same_441_rows(tmp_path: Path, scheduler: str, table_lines: str) -> None:
     """As an array of 441 elements, and shared by four; each point by a tenth of the example's trials."""
-    few = SlurmSite(nodes=2, cpus=2)  # its tasks compute: more at a time would only take turns
+    few = SlurmSite(nodes=2, cpus=4)  # its tasks compute: more at a time would only take turns
     with place() as folder, or_skip(), far_away(scheduler, folder, slurm_site=few, sge_slots=4) as cluster:
         there = laptop(tmp_path / "work", cluster, root=tmp_path / "root")
         there.timeout_s = 1800
