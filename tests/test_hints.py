@@ -20,7 +20,15 @@ OPTIONS = {
     for name, verb in VERBS.items()
 }
 VALUE = "\0"  # what stands where a text is filled in
-PLACES = ("VERB", "launches", "in", "--help", "--version", "-h")  # after "git cj" where no verb is meant
+PLACES = (
+    "VERB",
+    "commands",
+    "launches",
+    "in",
+    "--help",
+    "--version",
+    "-h",
+)  # after "git cj" where no verb is meant
 OTHERS = (
     "#SBATCH ",
     "$TOOL",

@@ -49,10 +49,7 @@ def run(repo: str, *arguments: str, stdin: bytes = b"") -> bytes:
     process = start(repo, *arguments, stdin=subprocess.PIPE)
     out, err = process.communicate(stdin)
     if process.returncode:
-        said = words(err)
-        raise _full(repo, arguments[0], said) or NodeError(
-            "git %s: %s" % (arguments[0], said or "exit %d" % process.returncode)
-        )
+        raise _refused(repo, arguments[0], process.returncode, err)
     return out
 
 
@@ -124,7 +121,7 @@ class RefMoves:
         if not self._process.returncode:
             return
         if b"usage: git update-ref" not in err:
-            raise _refused("update-ref", self._process.returncode, err)
+            raise _refused(self._repo, "update-ref", self._process.returncode, err)
         for step in steps:
             act, ref, *value = step.split(" ")
             if act == "update":
@@ -133,8 +130,9 @@ class RefMoves:
                 run(self._repo, "update-ref", "-d", ref)
 
 
-def _refused(verb: str, code: int, err: bytes) -> NodeError:
-    return NodeError("git %s: %s" % (verb, words(err) or "exit %d" % code))
+def _refused(repo: str, verb: str, code: int, err: bytes) -> NodeError:
+    said = words(err)
+    return _full(repo, verb, said) or NodeError("git %s: %s" % (verb, said or "exit %d" % code))
 
 
 def version() -> str:
