@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from cjledger.errors import CjError
 from cjledger.model import Cluster, Data, Resources, Retry
@@ -22,8 +22,7 @@ REMOTE_ROOT = "~/.cjledger"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._/~+@%=,:-]+")
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What stops a launch: a count of tasks, and megabytes of untracked files, each and together."""
 
     max_tasks: int = 1_000_000
@@ -31,11 +30,10 @@ class Limits:
     total_mb: int = 200
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """Both files merged; ``sources`` names those that were there."""
 
-    clusters: dict[str, Cluster] = field(default_factory=dict)
+    clusters: Mapping[str, Cluster] = MappingProxyType({})
     limits: Limits = Limits()
     outputs: tuple[str, ...] = ()
     default_cluster: str | None = None
@@ -92,7 +90,7 @@ def cluster(config: Config, name: str, cj_dir: Path) -> Cluster:
     found = config.clusters.get(name, Cluster(name))
     if found.host is None:
         # On this machine: its own folder, unless told another.
-        return replace(found, root=os.path.expanduser(found.root) if found.root else str(cj_dir / name))
+        return found._replace(root=os.path.expanduser(found.root) if found.root else str(cj_dir / name))
     root = found.root or REMOTE_ROOT
     # It becomes part of a command there, read by whatever shell the person has there.
     if not _PLAIN_PATH.fullmatch(root):
@@ -100,7 +98,7 @@ def cluster(config: Config, name: str, cj_dir: Path) -> Cluster:
             f"cluster {name}: its root {root!r} has characters other than letters, digits and ._/~+@%=,:-",
             "choose another root for this cluster",
         )
-    return replace(found, root=root.removeprefix("~/"))
+    return found._replace(root=root.removeprefix("~/"))
 
 
 def _read(path: Path, faults: list[str]) -> dict[str, Any] | None:

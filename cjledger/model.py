@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from cjledger.errors import CjError
@@ -17,8 +16,7 @@ FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", 
 STATES = (*FINAL_STATES, "PENDING", "RUNNING", "HELD", "WAITING")
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """The person's script, function or command template. Paths are relative to the repository's top."""
 
     kind: str  # script, function or command
@@ -38,8 +36,7 @@ class Program:
         return f"{self.path}:{self.function}" if self.kind == "function" else self.path or ""
 
 
-@dataclass(frozen=True)
-class Resources:
+class Resources(NamedTuple):
     """What one scheduler element asks for; None leaves it to the site."""
 
     nodes: int | None = None
@@ -54,8 +51,7 @@ class Resources:
     workers: int | None = None
 
 
-@dataclass(frozen=True)
-class Growth:
+class Growth(NamedTuple):
     """What a retry is given: so many times what was not enough, so much more, at most so much."""
 
     times: float
@@ -63,18 +59,16 @@ class Growth:
     most: int | None = None
 
 
-@dataclass(frozen=True)
-class Retry:
+class Retry(NamedTuple):
     """How often a task runs again by itself, after which states and exit codes, and with how much more."""
 
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # a tuple's own is not needed
     on: tuple[str | int, ...] = ()
     memory: Growth | None = None
     walltime: Growth | None = None
 
 
-@dataclass(frozen=True)
-class Cluster:
+class Cluster(NamedTuple):
     """A configured machine with a scheduler.
 
     ``root`` is absolute, or relative to the person's home where ``host`` is given; ``python`` is a program
@@ -100,8 +94,7 @@ class Cluster:
     max_walltime_s: int | None = None
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(NamedTuple):
     """A file or folder that lies on the cluster already, and where a task finds it.
 
     ``local`` is relative to the repository's top, ``path`` absolute there or below ``~/``.
@@ -112,8 +105,7 @@ class Data:
     hash: bool = False
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """A path of the working copy that differs from HEAD: added, modified, deleted, untracked, …"""
 
     path: str
@@ -134,16 +126,14 @@ class Snapshot(NamedTuple):
     missing: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True)
-class Lock:
+class Lock(NamedTuple):
     """A file that pins the environment, with the SHA-256 of its bytes."""
 
     path: str
     sha256: str
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(NamedTuple):
     """How the program's environment is made on the cluster.
 
     ``id`` names what is built there, and is empty when nothing is; ``lock`` is one of ``files``.
@@ -158,16 +148,14 @@ class Environment:
     image: str = ""
 
 
-@dataclass(frozen=True)
-class Linked:
+class Linked(NamedTuple):
     """Tasks of another package that count as this one's: they had run already."""
 
     package: str
     tasks: str
 
 
-@dataclass(frozen=True)
-class After:
+class After(NamedTuple):
     """A package to wait for: with ``ok`` until all its tasks completed, with ``any`` until they ended."""
 
     package: str
@@ -175,24 +163,21 @@ class After:
     cluster: str
 
 
-@dataclass(frozen=True)
-class Then:
+class Then(NamedTuple):
     """The script that runs when all tasks have ended, and the file of theirs that it reads as a table."""
 
     path: str
     table: str | None = None
 
 
-@dataclass(frozen=True)
-class ThenOf:
+class ThenOf(NamedTuple):
     """The package after which this one runs, and the file of its tasks that it reads as a table."""
 
     package: str
     table: str | None = None
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """``.cj/package.json``: all that a launch needs besides the code."""
 
     program: Program
@@ -227,12 +212,21 @@ class Manifest:
     until_done: bool = False  # workers that come to their walltime have successors
     then: Then | None = None
     then_of: ThenOf | None = None
-    format: int = field(default=FORMAT)
+    format: int = FORMAT
+
+
+def plain(value: Any) -> Any:
+    """A value of this module as JSON has it."""
+    if isinstance(value, tuple):
+        if hasattr(value, "_fields"):
+            return {name: plain(field) for name, field in zip(value._fields, value, strict=True)}
+        return [plain(item) for item in value]
+    return value
 
 
 def manifest_to_bytes(manifest: Manifest) -> bytes:
     """The canonical bytes of ``.cj/package.json``."""
-    data = asdict(replace(manifest, sweep=sweep_from_json(SINGLE)))
+    data = plain(manifest._replace(sweep=sweep_from_json(SINGLE)))
     data["sweep"] = sweep_to_json(manifest.sweep)
     ordered = {"format": data.pop("format"), **data}
     return (json.dumps(ordered, ensure_ascii=False, allow_nan=True, indent=1) + "\n").encode()

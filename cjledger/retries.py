@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from cjledger.errors import CjError, nearest
@@ -85,10 +84,10 @@ def choose(
     walltime = parse_walltime_growth(grow_walltime) if grow_walltime else own.walltime
     if memory:
         _check_growth("--grow-mem", "OUT_OF_MEMORY", causes, resources.memory_mb, "--mem 4G")
-        memory = replace(memory, most=where.max_memory_mb)
+        memory = memory._replace(most=where.max_memory_mb)
     if walltime:
         _check_growth("--grow-time", "TIMEOUT", causes, resources.walltime_s, "--time 1h")
-        walltime = replace(walltime, most=where.max_walltime_s)
+        walltime = walltime._replace(most=where.max_walltime_s)
     return Retry(count, causes, memory, walltime)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,32 +35,29 @@ def loops(lines: list[int], **axes: tuple[Any, ...]) -> Sweep:
 
 
 def manifest_of(program: Program, sweep: Sweep, **words: Any) -> Manifest:
-    return replace(
-        Manifest(
-            program=program,
-            sweep=sweep,
-            tasks=count(sweep),
-            seed=42,
-            outputs=("**",),
-            unlinked=(),
-            resources=Resources(),
-            cluster="local",
-            scheduler="local",
-            python=sys.executable,
-            setup=(),
-            message="Test PT\nof things",
-            created="2026-01-31T12:00:00.000000Z",
-            author="Mia <mia@example.org>",
-            agent="mia-laptop-3f2a",
-            head=None,
-            branch=None,
-            dirty=(),
-            report=(),
-            locks=(),
-            version="0.1.0",
-        ),
-        **words,
-    )
+    return Manifest(
+        program=program,
+        sweep=sweep,
+        tasks=count(sweep),
+        seed=42,
+        outputs=("**",),
+        unlinked=(),
+        resources=Resources(),
+        cluster="local",
+        scheduler="local",
+        python=sys.executable,
+        setup=(),
+        message="Test PT\nof things",
+        created="2026-01-31T12:00:00.000000Z",
+        author="Mia <mia@example.org>",
+        agent="mia-laptop-3f2a",
+        head=None,
+        branch=None,
+        dirty=(),
+        report=(),
+        locks=(),
+        version="0.1.0",
+    )._replace(**words)
 
 
 def package_in(

@@ -48,7 +48,7 @@ def line(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[laptops.Line]:
 
 def at(tmp_path: Path, said: list[str] | None = None, **words: Any) -> Remote:
     """A cluster behind ``loop``, its pauses short."""
-    where = replace(Cluster("far", "local", str(tmp_path / "root"), host="loop"), **words)
+    where = Cluster("far", "local", str(tmp_path / "root"), host="loop")._replace(**words)
     contact = Contact(say=said.append) if said is not None else Contact()
     return replace(way(where, tmp_path / "cj", contact), pauses_s=(0.01, 0.05, 0.2))
 

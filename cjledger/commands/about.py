@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from cjledger import __version__, config, gitrepo, ledger, package
+from cjledger.model import plain
 from cjledger.project import Project
 
 
@@ -42,5 +43,5 @@ def settings(project: Project) -> dict[str, Any]:
     clusters = {}
     for name in names:
         given = project.config.clusters.get(name)
-        clusters[name] = asdict(given or config.cluster(project.config, name, project.repo.cj_dir))
-    return {**asdict(project.config), "clusters": clusters}
+        clusters[name] = plain(given or config.cluster(project.config, name, project.repo.cj_dir))
+    return {**plain(project.config._replace(clusters={})), "clusters": clusters}

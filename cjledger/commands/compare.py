@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from cjledger import gitrepo, package
-from cjledger.model import Manifest, Retry
+from cjledger.model import Manifest, Retry, plain
 from cjledger.project import Project, Target
 from cjnode.points import sweep_to_json
 
@@ -69,7 +69,7 @@ def _code(names: str) -> Iterator[Difference]:
 
 def _manifests(before: Manifest, after: Manifest) -> Iterator[Difference]:
     yield from _fields("parameters", _parameters(before), _parameters(after))
-    yield from _fields("resources", asdict(before.resources), asdict(after.resources))
+    yield from _fields("resources", plain(before.resources), plain(after.resources))
     yield from _fields("resources", _retry(before), _retry(after))
     yield from _fields("environment", _environment(before), _environment(after))
     yield from _fields("launch", _launch(before), _launch(after))
@@ -121,7 +121,7 @@ def _launch(manifest: Manifest) -> dict[str, Any]:
 
 
 def _retry(manifest: Manifest) -> dict[str, Any]:
-    return {f"retry {name}": value for name, value in asdict(manifest.retry or Retry()).items()}
+    return {f"retry {name}": value for name, value in plain(manifest.retry or Retry()).items()}
 
 
 def _fields(section: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Difference]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import platform
 import re
@@ -191,6 +190,6 @@ def _scratch(project: Project, where: Cluster, folder: Path) -> Project:
         check=True,
         capture_output=True,
     )
-    own = dataclasses.replace(where, root=where.root if where.host else os.path.abspath(where.root))
-    settings = dataclasses.replace(project.config, clusters={where.name: own}, default_cluster=None)
+    own = where._replace(root=where.root if where.host else os.path.abspath(where.root))
+    settings = project.config._replace(clusters={where.name: own}, default_cluster=None)
     return Project(gitrepo.discover(folder), folder.resolve(), settings)

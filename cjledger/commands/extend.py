@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,7 @@ def extend(project: Project, target: Target, more: More, announce: Callable[[str
             return launch.nothing_to_run(project, planned, linked)
         planned = smaller
     author = package.identity(project.repo)
-    manifest = replace(
-        parent,
+    manifest = parent._replace(
         sweep=planned.sweep,
         tasks=planned.tasks,
         seed=planned.seed,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +28,7 @@ from cjledger.model import (
     Snapshot,
     Then,
     manifest_to_bytes,
+    plain,
 )
 from cjledger.project import Project
 from cjnode import tree as node_tree
@@ -171,7 +171,7 @@ def _make(
         )
     told = taken._replace(report=taken.report + remarks)
     manifest = _manifest(project, request, planned, told, author, pinned, environment, data)
-    manifest = replace(manifest, linked=linked, after=_after(project, request))
+    manifest = manifest._replace(linked=linked, after=_after(project, request))
     _check_tree(project.repo, taken.listing)
     package_id, pack = commit(project, tops.result(), manifest, planned.points, author)
     reuse.remember(project, asked, wanted, package_id)
@@ -307,7 +307,7 @@ def commit(
     """The package of a manifest upon a tree of code, whose ``tops`` are given; nothing is written yet."""
     name = script.file_name(manifest.program)
     setup = setup_lines(
-        asdict(manifest.environment),
+        plain(manifest.environment),
         manifest.setup,
         [data.path for data in manifest.data],
         bool(manifest.resources.gpus),
@@ -316,7 +316,7 @@ def commit(
         # A worker that was started without it would have to start anew: tasks are forked from it.
         setup.insert(0, f"export PYTHONHASHSEED={hash_seed(manifest.seed)}")
     python = "" if manifest.environment.kind in BUILT else manifest.python
-    spec = JobSpec(python, setup, asdict(manifest.resources))
+    spec = JobSpec(python, setup, plain(manifest.resources))
     files = {
         "package.json": manifest_to_bytes(manifest),
         name: script.script(manifest),

@@ -6,12 +6,11 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from cjledger import gitrepo, ledger, package
 from cjledger.commands.plan import Plan, tasks_of
-from cjledger.model import Environment, Linked, Manifest, Sweep
+from cjledger.model import Environment, Linked, Manifest, Sweep, plain
 from cjledger.project import Project, package_points
 from cjnode import points as numbering
 from cjnode.points import POINTS_PER_FILE, block_size, format_tasks
@@ -151,8 +150,8 @@ def _name(planned: Plan, wanted: Wanted) -> str:
     digest = hashlib.sha256()
     for part in (
         wanted.code,
-        asdict(planned.program),
-        asdict(wanted.environment),
+        plain(planned.program),
+        plain(wanted.environment),
         wanted.seed,
         planned.outputs,
         numbering.sweep_to_json(planned.sweep),

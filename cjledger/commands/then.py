@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 
 from cjledger import ledger, package
 from cjledger.commands import state, waiting
@@ -21,15 +20,14 @@ def manifest_of(planned: Plan, taken: Snapshot, first: Manifest, package_id: str
     after = planned.then
     alone = planned._replace(program=after.program, written=after.written, given_outputs=False)
     digest = hashlib.sha256(f"cj-then-1:{first.seed}".encode()).digest()
-    return replace(
-        first,
+    return first._replace(
         program=after.program,
         sweep=sweep_from_json(SINGLE),
         tasks=1,
         seed=int.from_bytes(digest[:6]),
         outputs=("**",),
         unlinked=tuple(sorted({*first.unlinked, *alone.unlinked(taken)})),
-        resources=replace(first.resources, jobs=None, workers=None),
+        resources=first.resources._replace(jobs=None, workers=None),
         message=f"after {package_id[:12]}",
         report=(),
         linked=(),

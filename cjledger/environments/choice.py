@@ -72,7 +72,7 @@ def _named(environment: Environment, files: Mapping[str, str]) -> Environment:
     fields = (environment.kind, environment.modules, environment.python, environment.image)
     digests = {path: sha256(text.encode()) for path, text in sorted(files.items())}
     content = json.dumps([*fields, environment.lock, digests], separators=(",", ":"))
-    return Environment(**{**vars(environment), "id": sha256(content.encode())[:16]})
+    return environment._replace(id=sha256(content.encode())[:16])
 
 
 def _image(where: Cluster) -> str:

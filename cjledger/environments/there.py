@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def ensure(
     """
     environment, seen = manifest.environment, _seen(repo, way.cluster, manifest.environment)
     wanted = environment.kind in BUILT and (ask or not seen.exists())
-    hashed = [asdict(data) for data in manifest.data if data.hash]
+    hashed = [data._asdict() for data in manifest.data if data.hash]
     if not wanted and not hashed:
         return False
     built = False
