@@ -54,7 +54,7 @@ class Line:
         for file in self.folder.glob("plan.open.*"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(file.suffix[1:]), signal.SIGTERM)
-            wait_until(partial(_absent, file), "the end of a connection", timeout_s=120)
+            wait_until(partial(_absent, file), "the end of a connection")
 
     def connections(self) -> int:
         """How many connections there were."""
@@ -65,7 +65,7 @@ class Line:
         self.cut_now()
         count = self.folder / "plan.count"
         # It is there before its line is.
-        wait_until(lambda: count.exists() and count.read_text().endswith("\n"), "the end of a connection", timeout_s=120)
+        wait_until(lambda: count.exists() and count.read_text().endswith("\n"), "the end of a connection")
         up, down = count.read_text().splitlines()[-1].split()
         return int(up), int(down)
 

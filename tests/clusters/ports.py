@@ -17,7 +17,7 @@ def free(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
-def wait_until(true: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+def wait_until(true: Callable[[], bool], what: str, timeout_s: float = 120.0) -> None:
     """Look until something is so. Raises RuntimeError with what it was when it takes too long."""
     deadline = time.monotonic() + timeout_s
     while not true():
