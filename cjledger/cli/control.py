@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cjledger.cli import output
+from cjledger.cli.launch_options import Mem, Time
 from cjledger.cli.options import Jobs, Json, Pid, PidTasks, Yes
 from cjledger.errors import CjError
 from cjledger.project import Project, Target, resolve
@@ -36,7 +37,14 @@ def cancel(pid: PidTasks = None, json: Json = False) -> None:
         output.say(f"{target.short}  {count} cancelled")
 
 
-def retry(pid: PidTasks = None, jobs: Jobs = None, wait: Wait = False, json: Json = False) -> None:
+def retry(
+    pid: PidTasks = None,
+    jobs: Jobs = None,
+    mem: Mem = None,
+    time: Time = None,
+    wait: Wait = False,
+    json: Json = False,
+) -> None:
     """Run again the tasks that did not complete.
 
     They run as new attempts: the records of the old ones stay.
@@ -45,7 +53,7 @@ def retry(pid: PidTasks = None, jobs: Jobs = None, wait: Wait = False, json: Jso
 
     project = output.project(prompts=True)
     target = resolve(project, pid)
-    done = control.retry(project, target, jobs=jobs)
+    done = control.retry(project, target, jobs=jobs, memory=mem, walltime=time)
     if done is None:
         if json:
             output.emit({"package": target.package_id, "tasks": "", "count": 0})
@@ -56,7 +64,13 @@ def retry(pid: PidTasks = None, jobs: Jobs = None, wait: Wait = False, json: Jso
 
 
 def rerun(
-    pid: PidTasks = None, jobs: Jobs = None, yes: Yes = False, wait: Wait = False, json: Json = False
+    pid: PidTasks = None,
+    jobs: Jobs = None,
+    mem: Mem = None,
+    time: Time = None,
+    yes: Yes = False,
+    wait: Wait = False,
+    json: Json = False,
 ) -> None:
     """Run tasks again, whatever became of them.
 
@@ -70,7 +84,8 @@ def rerun(
     if target.tasks:
         what += f" {format_tasks(list(target.tasks))}"
     _ask(f"Run {what} of {target.short} again?", yes, f"git cj rerun {pid or '@'} --yes")
-    _resubmitted(project, target, control.rerun(project, target, jobs=jobs), wait, json)
+    done = control.rerun(project, target, jobs=jobs, memory=mem, walltime=time)
+    _resubmitted(project, target, done, wait, json)
 
 
 def _ask(question: str, yes: bool, command: str) -> None:

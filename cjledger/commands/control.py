@@ -16,7 +16,7 @@ from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
 from cjledger.model import FINAL_STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, transport
-from cjledger.quantities import check_count
+from cjledger.quantities import check_count, parse_memory, parse_walltime
 from cjnode.points import format_tasks
 
 Announce = Callable[[str], None]
@@ -94,8 +94,19 @@ def _switch(project: Project, target: Target, verb: str, event: str) -> tuple[st
     return jobs
 
 
-def retry(project: Project, target: Target, *, jobs: int | None = None) -> Resubmitted | None:
-    """Run again, as new attempts, the tasks that ended without completing. None when there are none."""
+def retry(
+    project: Project,
+    target: Target,
+    *,
+    jobs: int | None = None,
+    memory: str | None = None,
+    walltime: str | None = None,
+) -> Resubmitted | None:
+    """Run again, as new attempts, the tasks that ended without completing. None when there are none.
+
+    ``memory`` and ``walltime`` are what they have instead of what the package asked for.
+    """
+    more = _more(memory, walltime)
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
     # Somebody else may have retried it since it was final.
@@ -103,11 +114,19 @@ def retry(project: Project, target: Target, *, jobs: int | None = None) -> Resub
     again = [task for task in listed if task.state in FINAL_STATES and task.state != "COMPLETED"]
     if not again:
         return None
-    return _resubmit(project, target, manifest, found, again, jobs)
+    return _resubmit(project, target, manifest, found, again, jobs, more)
 
 
-def rerun(project: Project, target: Target, *, jobs: int | None = None) -> Resubmitted:
+def rerun(
+    project: Project,
+    target: Target,
+    *,
+    jobs: int | None = None,
+    memory: str | None = None,
+    walltime: str | None = None,
+) -> Resubmitted:
     """Run the named tasks (all, if none are named) again as new attempts, whatever became of them."""
+    more = _more(memory, walltime)
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
     found, listed = state.state(project, target, tasks=True, anew=True)
@@ -117,7 +136,15 @@ def rerun(project: Project, target: Target, *, jobs: int | None = None) -> Resub
             f"tasks {format_tasks(busy)} of {target.short} have not ended yet",
             f"git cj cancel {target.package_id[:8]}/{format_tasks(busy)}, or wait for them",
         )
-    return _resubmit(project, target, manifest, found, listed, jobs)
+    return _resubmit(project, target, manifest, found, listed, jobs, more)
+
+
+def _more(memory: str | None, walltime: str | None) -> dict[str, int]:
+    asked = {
+        "memory_mb": memory and parse_memory(memory),
+        "walltime_s": walltime and parse_walltime(walltime),
+    }
+    return {name: value for name, value in asked.items() if isinstance(value, int)}
 
 
 def _resubmit(
@@ -127,6 +154,7 @@ def _resubmit(
     found: PackageState,
     again: Sequence[TaskState],
     jobs: int | None,
+    more: dict[str, int],
 ) -> Resubmitted:
     check_count("--jobs", jobs)
     tasks = format_tasks([task.task for task in again])
@@ -134,7 +162,8 @@ def _resubmit(
     # An older node half does not tell how many there are.
     submission = 1 + (found.submissions or max(len(found.jobs), _count(project, target.package_id)))
     # The same wish gives the same token: two people retrying at once, or one twice, submit once.
-    token = _token(target.package_id, "retry", str(submission), tasks, str(attempt))
+    words = [f"{name}={value}" for name, value in more.items()]
+    token = _token(target.package_id, "retry", str(submission), tasks, str(attempt), *words)
     request: dict[str, Any] = {
         "package": target.package_id,
         "submission": submission,
@@ -142,6 +171,7 @@ def _resubmit(
         "tasks": tasks,
         "attempt": attempt,
         "jobs": jobs or manifest.resources.jobs,
+        **more,
     }
     job = replies.text(replies.one(transport(project, manifest).call("submit", request), "submit"), "job")
     state.forget(project, target.package_id)
@@ -151,7 +181,7 @@ def _resubmit(
         "retried",
         target.package_id,
         f"retried {target.short}, tasks {tasks}, attempt {attempt}",
-        {"job": job, "submission": submission, "tasks": tasks, "attempt": attempt},
+        {"job": job, "submission": submission, "tasks": tasks, "attempt": attempt, **more},
     )
     return Resubmitted(target.package_id, submission, attempt, tasks, len(again), job)
 

@@ -238,10 +238,10 @@ def _bring_one(what: _Bringing, parts: List[Part], part: Part) -> None:
     if what.fields["scheduler"] == "local":
         importlib.import_module("cjnode.submit").start_local(what.root, what.folder, what.intent, what.fields)
         return
-    job = _job(what, parts, part)
     refused = layout.part_path(what.folder, "refused", part.number)
     forget(refused)  # what it said then is not what it says now
     try:
+        job = _job(what, parts, part)
         submit_part(what.root, what.fields["scheduler"], what.folder, part.number, job, what.patient)
     except (FullError, BusyError):
         raise

@@ -34,6 +34,11 @@ Request = NamedTuple(
 def submit(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…,"submission":n,"token":…,"tasks":…,"attempt":a,"jobs":N,"elements":E}``."""
     parsed = _parsed(root, request)
+    asked = {name: request[name] for name in ("memory_mb", "walltime_s") if request.get(name) is not None}
+    if asked:
+        _check_counts(asked)
+        own = _manifest(root, parsed.package)["resources"]
+        parsed = parsed._replace(more={"resources": dict(own, **asked)})
     # A push that ran a hook of somebody else's said nothing, and is asked about here.
     importlib.import_module("cjnode.owners").refuse_foreign_hooks(root)
     out.write(canonical(submit_package(root, parsed)) + b"\n")
@@ -52,18 +57,18 @@ def _parsed(root: str, request: Dict[str, Any]) -> Request:
         [],
         {},
     )
-    for name, value in (
-        ("submission", parsed.submission),
-        ("attempt", parsed.attempt),
-        ("jobs", parsed.jobs),
-        ("elements", parsed.elements),
-    ):
-        if value is not None and (type(value) is not int or not 0 < value < 1 << 31):
-            raise NodeError("submit: %s is not a count: %r" % (name, value))
+    counts = {name: getattr(parsed, name) for name in ("submission", "attempt", "jobs", "elements")}
+    _check_counts({name: value for name, value in counts.items() if value is not None})
     for name, text in (("token", parsed.token), ("tasks", parsed.tasks)):
         if not isinstance(text, str):
             raise NodeError("submit: %s is no text: %r" % (name, text))
     return parsed
+
+
+def _check_counts(counts: Dict[str, Any]) -> None:
+    for name, value in counts.items():
+        if type(value) is not int or not 0 < value < 1 << 31:
+            raise NodeError("submit: %s is not a count: %r" % (name, value))
 
 
 def submit_package(root: str, request: Request) -> Dict[str, Any]:

@@ -128,6 +128,20 @@ def test_memory_runs_out_on_this_machine_and_grows(lab: Lab) -> None:
     assert [(each["state"], each["exit_code"]) for each in first["earlier"]] == [("OUT_OF_MEMORY", 137)]
 
 
+def test_who_retries_may_ask_for_more(lab: Lab) -> None:
+    lab.program(
+        "if task == 1:\n"
+        "    kept = bytearray(os.urandom(1 << 20) * 150)\n"
+        "    time.sleep(60 if attempt == 1 else 1)"
+    )
+    package = lab.launched("--sweep", "x=1:2", "--mem", "100M", "--wait")
+    assert lab.tasks(package) == [(1, "OUT_OF_MEMORY"), (1, "COMPLETED")]
+    assert "is not an amount of memory" in lab.shell.refused("retry", package, "--mem", "more")
+    lab.shell.cj("retry", package, "--mem", "400M", "--time", "1h", "--wait")
+    assert lab.tasks(package) == [(2, "COMPLETED"), (1, "COMPLETED")]
+    assert lab.lines(package)[0]["note"] == "asked for memory 400 MB, walltime 3600 s"
+
+
 def test_time_runs_out_on_this_machine_and_grows(lab: Lab) -> None:
     lab.program("time.sleep(60 if attempt == 1 and task == 1 else 0)")
     words = ("--time", "5s", "--retries", "1", "--grow-time", "60x")
