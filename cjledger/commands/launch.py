@@ -70,10 +70,15 @@ def launch(
     if isinstance(made, Launched):
         return made
     manifest, package_id, pack = made
-    waits = _wait_here(project, manifest) if manifest.after and request.submit else ""
-    after_all = _after_all(project, planned, taken, made, author) if planned.then else None
-    entry = record(project, manifest, package_id, pack, newest.result(), after_all)
-    _mark(project, package_id, waits, after_all if request.submit else None)
+    waits, last = "", None
+    if manifest.after or planned.then:
+        from cjledger.commands import sequel  # for such launches alone
+
+        waits = sequel.why_wait(project, request, manifest)
+        last = sequel.after_all(project, planned, taken, made, author)
+    entry = record(project, manifest, package_id, pack, newest.result(), last)
+    if waits or (last and request.submit):
+        sequel.note(project, package_id, waits, last if request.submit else None)
     for line in manifest.report:
         announce(line)
     if waits:
@@ -82,36 +87,6 @@ def launch(
     if request.submit:
         jobs = send(project, package_id, manifest, planned.cluster, announce, entry)
     return launched(manifest, package_id, jobs)
-
-
-def _wait_here(project: Project, manifest: Manifest) -> str:
-    """Why a package must not be sent yet; empty when it may be."""
-    from cjledger.commands import order  # for launches that wait alone
-
-    return order.why_here(project, manifest)
-
-
-def _mark(project: Project, package_id: str, waits: str, after_all: str | None) -> None:
-    """Note what is to be sent later, before anything is sent: a launch that is cut off is gone on with."""
-    if not waits and after_all is None:
-        return
-    from cjledger.commands import waiting  # for launches that wait alone
-
-    if waits:
-        waiting.mark(project, package_id, waits)
-    if after_all is not None:
-        waiting.mark(project, after_all, f"it waits for {package_id[:12]} to end")
-
-
-def _after_all(
-    project: Project, planned: Plan, taken: Snapshot, made: tuple[Manifest, str, Pack], author: Person
-) -> str:
-    """Make the package that runs after this one, among the same objects."""
-    from cjledger.commands import then  # for launches with --then alone
-
-    manifest, package_id, pack = made
-    tops = package.tops(project.repo, taken.tree)
-    return commit(project, tops, then.manifest_of(planned, taken, manifest, package_id), (), author, pack)[0]
 
 
 def record(
@@ -169,21 +144,18 @@ def _make(
             f"{before[:12]} was exactly this already: git cj state {before[:8]} shows how far it came, "
             "--reuse runs only what it lacks"
         )
+    after: tuple[After, ...] = ()
+    if request.after:
+        from cjledger.commands import sequel  # for such launches alone
+
+        after = sequel.after(project, request)
     told = taken._replace(report=taken.report + remarks)
     manifest = _manifest(project, request, planned, told, author, pinned, environment, data)
-    manifest = manifest._replace(linked=linked, after=_after(project, request))
+    manifest = manifest._replace(linked=linked, after=after)
     _check_tree(project.repo, taken.listing)
     package_id, pack = commit(project, tops.result(), manifest, planned.points, author)
     reuse.remember(project, asked, wanted, package_id)
     return manifest, package_id, pack
-
-
-def _after(project: Project, request: LaunchRequest) -> tuple[After, ...]:
-    if not request.after:
-        return ()
-    from cjledger.commands import order  # for launches that wait alone
-
-    return order.parse(project, request.after)
 
 
 def nothing_to_run(project: Project, planned: Plan, linked: tuple[Linked, ...]) -> Launched:

@@ -19,7 +19,7 @@ VERBS = {
     "avail": "cjnode.avail",
     "summary": "cjnode.summary",
     "prepare": "cjnode.prepare",
-    "submit": "cjnode.submit",
+    "submit": "cjnode.request",
     "state": "cjnode.state",
     "pull": "cjnode.pull",
     "fetch": "cjnode.pull",

@@ -2,11 +2,10 @@
 
 import importlib
 import os
-from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from cjnode import layout, manifest, schedulers
 from cjnode.adopt import adopt, pushed
-from cjnode.blocks import canonical
 from cjnode.environment import BUILT, is_ready
 from cjnode.errors import NodeError
 from cjnode.expand import ensure_whole
@@ -31,49 +30,9 @@ Request = NamedTuple(
 )
 
 
-def submit(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
-    """The verb: ``{"package":…,"submission":n,"token":…,"tasks":…,"attempt":a,"jobs":N,"elements":E}``."""
-    parsed = _parsed(root, request)
-    asked = {name: request[name] for name in ("memory_mb", "walltime_s") if request.get(name) is not None}
-    if asked:
-        _check_counts(asked)
-        own = _manifest(root, parsed.package)["resources"]
-        parsed = parsed._replace(more={"resources": dict(own, **asked)})
-    # A push that ran a hook of somebody else's said nothing, and is asked about here.
-    importlib.import_module("cjnode.owners").refuse_foreign_hooks(root)
-    out.write(canonical(submit_package(root, parsed)) + b"\n")
-
-
-def _parsed(root: str, request: Dict[str, Any]) -> Request:
-    layout.checked_package(root, request.get("package"))
-    parsed = Request(
-        request["package"],
-        request.get("submission", 1),
-        request.get("token") or request["package"],
-        request.get("tasks") or "",
-        request.get("attempt") or 1,
-        request.get("jobs"),
-        request.get("elements"),
-        [],
-        {},
-    )
-    counts = {name: getattr(parsed, name) for name in ("submission", "attempt", "jobs", "elements")}
-    _check_counts({name: value for name, value in counts.items() if value is not None})
-    for name, text in (("token", parsed.token), ("tasks", parsed.tasks)):
-        if not isinstance(text, str):
-            raise NodeError("submit: %s is no text: %r" % (name, text))
-    return parsed
-
-
-def _check_counts(counts: Dict[str, Any]) -> None:
-    for name, value in counts.items():
-        if type(value) is not int or not 0 < value < 1 << 31:
-            raise NodeError("submit: %s is not a count: %r" % (name, value))
-
-
 def submit_package(root: str, request: Request) -> Dict[str, Any]:
     """Submit and return the reply. Raises NodeError when the package or the scheduler says no."""
-    fields = _manifest(root, request.package)
+    fields = manifest_of(root, request.package)
     _check_scheduler(root, request.package, fields)
     folder = _folder(root, request)
     data = _require(root, request.package, folder, fields)
@@ -85,7 +44,7 @@ def submit_package(root: str, request: Request) -> Dict[str, Any]:
 
 def begin(root: str, request: Request) -> Dict[str, Any]:
     """Write a submission's intent and do no more. Refuses a number that is another's."""
-    return _intent(root, _folder(root, request), request, _manifest(root, request.package))
+    return _intent(root, _folder(root, request), request, manifest_of(root, request.package))
 
 
 def _folder(root: str, request: Request) -> str:
@@ -171,7 +130,8 @@ def _check_scheduler(root: str, package: str, fields: Dict[str, Any]) -> None:
         )
 
 
-def _manifest(root: str, package: str) -> Dict[str, Any]:
+def manifest_of(root: str, package: str) -> Dict[str, Any]:
+    """The manifest of a package that is here, or was pushed here. Raises NodeError."""
     path = layout.manifest_path(root, package)
     if not os.path.exists(path):
         if not pushed(root, package):
