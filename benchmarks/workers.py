@@ -203,7 +203,7 @@ def main() -> None:
     """Measure with files as they are, then with slow ones."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=1000)
-    parser.add_argument("--tasks", type=int, default=100_000)
+    parser.add_argument("--tasks", type=int, default=120_000)
     options = parser.parse_args()
     os.environ.update(CJ_GIVE_S=str(3 / SCALE), CJ_IDLE_S=str(60 / SCALE))
     asks.LOOKS_A_SECOND *= SCALE

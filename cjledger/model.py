@@ -212,6 +212,7 @@ class Manifest(NamedTuple):
     until_done: bool = False  # workers that come to their walltime have successors
     then: Then | None = None
     then_of: ThenOf | None = None
+    shuffle: bool = False  # tasks run in an order that follows from the seed
     format: int = FORMAT
 
 

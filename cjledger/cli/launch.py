@@ -189,6 +189,7 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         grow_memory=given["grow_mem"],
         grow_walltime=given["grow_time"],
         until_done=given["until_done"],
+        shuffle=given["shuffle"],
         submit=not given["no_submit"],
         allow_large=given["allow_large"],
         allow_secret=tuple(given["allow_secret"]),

@@ -144,6 +144,13 @@ UntilDone = Annotated[
     bool,
     typer.Option("--until-done", help="Workers that come to their walltime have successors submitted."),
 ]
+Shuffle = Annotated[
+    bool | None,
+    typer.Option(
+        "--shuffle/--no-shuffle",
+        help="Run tasks in an even mix of all; left out, for products of 1000 to 100000 tasks.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show tasks, values and the script; write nothing.")]
 NoSubmit = Annotated[
     bool, typer.Option("--no-submit", help="Make the package only; git cj submit sends it later.")
@@ -198,6 +205,7 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "alloc": (Alloc, []),
     "workers": (Workers, None),
     "until_done": (UntilDone, False),
+    "shuffle": (Shuffle, None),
     "jobs": (Jobs, None),
     "priority": (Priority, None),
     "after": (After, []),

@@ -30,7 +30,7 @@ JSON: dict[str, tuple[str, ...]] = {
     "state": (
         '{"package":…,"cluster":…,"program":…,"tasks":N,"counts":{"COMPLETED":…},"final":true,'
         '"reasons":{"why tasks wait":N},"problems":[…]}, where a script runs after them "then":{…} of the '
-        "same form",
+        'same form; with --watch also "workers":N that run',
         'with --tasks or --state, instead, for each task {"task":…,"attempt":…,"state":…,"job":…,'
         '"exit_code":…,"started":…,"ended":…,"host":…,"max_rss_mb":…,"params":{…},"error":…,"note":…,'
         '"earlier":[{"attempt":1,"state":…,…},…]}',

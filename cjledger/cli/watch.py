@@ -156,6 +156,7 @@ def _package(found: PackageState, then: PackageState | None) -> dict[str, Any]:
         "reasons": found.reasons,
         "problems": list(found.problems),
         **shown,
+        **({"workers": found.workers} if found.workers else {}),
     }
 
 

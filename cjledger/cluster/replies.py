@@ -82,7 +82,7 @@ def package_fields(line: Json, package_id: str, tasks: int) -> dict[str, Any]:
         "reasons": _counts(line.get("reasons") or {}, "reasons"),
         "submissions": count(line, "submissions") if "submissions" in line else 0,
         **_told_spread(line),
-        **({"left": count(line, "left")} if line.get("left") else {}),
+        **{name: count(line, name) for name in ("left", "workers") if line.get(name)},
     }
 
 

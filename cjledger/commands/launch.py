@@ -257,6 +257,7 @@ def _manifest(
         retry=planned.retry,
         until_done=request.until_done,
         then=Then(planned.then.program.path or "", planned.then.table) if planned.then else None,
+        shuffle=planned.shuffle,
     )
 
 

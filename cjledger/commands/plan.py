@@ -23,6 +23,9 @@ from cjnode.errors import NodeError
 
 Announce = Callable[[str], None]
 
+# How many tasks of a product are run in an even mix of all unless somebody asks for their own order.
+SHUFFLED = range(1000, 100_001)
+
 
 class LaunchRequest(NamedTuple):
     """What a person asks for in one launch, as typed."""
@@ -65,6 +68,7 @@ class LaunchRequest(NamedTuple):
     grow_memory: str | None = None
     grow_walltime: str | None = None
     until_done: bool = False
+    shuffle: bool | None = None  # None: where there are many tasks and their parameters are computed
     submit: bool = True
     allow_large: bool = False
     allow_secret: tuple[str, ...] = ()
@@ -98,6 +102,7 @@ class Plan(NamedTuple):
     seed: int
     retry: Retry | None = None
     then: AfterAll | None = None
+    shuffle: bool = False
 
     def unlinked(self, taken: Snapshot) -> tuple[str, ...]:
         """Files of the snapshot that are outputs of an earlier run, which tasks must not see."""
@@ -143,6 +148,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
         python=interpreter if where.host is None else where.python or "python3",
         branch=project.repo.branch,
         seed=seed,
+        shuffle=_shuffles(request, swept, tasks),
         retry=retries.choose(
             where,
             resources,
@@ -168,6 +174,17 @@ def _then(project: Project, request: LaunchRequest) -> AfterAll | None:
         raise CjError(f"--then {request.then} names no script", "--then REDUCE.py, or REDUCE.py:results.csv")
     python.check_syntax((project.repo.top / (program.path or "")).read_bytes(), program.path or "")
     return AfterAll(program, table or None, _written(project, program))
+
+
+def _shuffles(request: LaunchRequest, swept: Sweep, tasks: int) -> bool:
+    """Whether tasks run in another order than their own, so that the first ones tell of all.
+
+    Explicit points lie in files of 10,000, and a block of tasks from everywhere would read them all; of very
+    many tasks the order takes longer to make than all else of a look.
+    """
+    if request.shuffle is not None:
+        return request.shuffle
+    return swept.kind == "grid" and not swept.explicit and tasks in SHUFFLED
 
 
 def tasks_of(planned: Plan, tasks: Sequence[int]) -> Iterator[Point]:

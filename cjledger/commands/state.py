@@ -56,6 +56,7 @@ class PackageState:
     reasons: dict[str, int] = field(default_factory=dict)  # why tasks wait, in plain words
     spread: dict[str, Any] = field(default_factory=dict)  # seconds and memory of the latest tasks
     submissions: int = 0  # the number of the last one; 0: not known
+    workers: int = 0  # elements that run, where that was asked for
     left: int = 0  # tasks whose workers have all ended, and that nobody will run unless some are added
     then: str | None = None  # the package that runs after it
 

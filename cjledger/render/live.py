@@ -79,6 +79,9 @@ def watch(
         for last in seen:
             drawing = _drawing(title, last.tasks, last.counts, pace.rate(ended(last.counts)), width)
             words = spread_words(getattr(last, "spread", {}))
+            workers = getattr(last, "workers", 0)
+            if workers:
+                drawing.add_row(Text(f"{workers} worker{'s' if workers > 1 else ''} at it"))
             if words:
                 drawing.add_row(Text(words, overflow="ellipsis", no_wrap=True))
             live.update(drawing)

@@ -1,12 +1,14 @@
 """What workers and persons ask of the workers of a submission: names in one folder, so one look tells all.
 
-``idle-<element>-<start>-<slot>`` lies there while a worker has nothing to do, ``stop-<token>.json`` names
-elements that are to end after their present task.
+``idle-<element>-<start>-<process>`` lies there while a worker has nothing to do, ``stop-<token>.json`` names
+elements that are to end after their present task. ``offer-<block>-<generation>-<end>`` is there from when it
+was given until it is claimed: the folder of the blocks, which tells the same, has thousands of names.
 """
 
 import os
+import re
 import time
-from typing import Set
+from typing import List, NamedTuple, Set
 
 from cjnode.errors import NodeError
 from cjnode.files import read_json
@@ -15,6 +17,9 @@ from cjnode.points import parse_tasks
 # All workers of a submission together look so often in a second, at most.
 LOOKS_A_SECOND = 200.0
 LEAST_PAUSE_S = 0.5
+
+_OFFER = re.compile(r"offer-([0-9]{1,9})-([0-9]{1,4})-([0-9]{1,9})\Z")
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
 def pause_s(workers: int) -> float:
@@ -25,6 +30,30 @@ def pause_s(workers: int) -> float:
 def folder(submission_path: str) -> str:
     """Where it lies."""
     return os.path.join(submission_path, "asks")
+
+
+# What those that are idle may claim. ``end`` is the place where a cut block ends; 0: it is to be looked up.
+Offer = NamedTuple("Offer", [("block", int), ("generation", int), ("end", int)])
+
+
+def offer(submission_path: str, offered: Offer) -> None:
+    """Tell those that are idle of something to claim."""
+    try:
+        os.close(os.open(_offer_path(submission_path, offered), _NEW, 0o600))
+    except OSError:
+        pass  # nobody ever was idle, or the disk is full: the block's own file tells
+
+
+def accept(submission_path: str, offered: Offer) -> None:
+    """It was claimed."""
+    try:
+        os.unlink(_offer_path(submission_path, offered))
+    except OSError:
+        pass
+
+
+def _offer_path(submission_path: str, offered: Offer) -> str:
+    return os.path.join(folder(submission_path), "offer-%d-%d-%d" % offered)
 
 
 class Asks:
@@ -42,6 +71,7 @@ class Asks:
         self.is_stopped = False  # this element is to end after its present task
         self.is_paused = False  # every element of the package is, as long as that lasts
         self._paused = os.path.join(os.path.dirname(os.path.dirname(submission_path)), "paused.json")
+        self.offers: List[Offer] = []
 
     def look(self) -> None:
         """Look, unless the last look was a moment ago and found no pause: that may be over."""
@@ -56,6 +86,8 @@ class Asks:
         except OSError:
             return  # most often there is no such folder
         self.idle = sum(1 for name in names if name.startswith("idle-"))
+        matches = [_OFFER.match(name) for name in names if name.startswith("offer-")]
+        self.offers = [Offer(*map(int, found.groups())) for found in matches if found]
         for name in names:
             if name.startswith("stop-") and name.endswith(".json") and name not in self._read:
                 self._take(name)
@@ -73,7 +105,7 @@ class Asks:
         """Ask those at work for a part of what they have."""
         try:
             os.makedirs(self._folder, 0o700, exist_ok=True)
-            os.close(os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self._mark, _NEW, 0o600))
         except OSError:
             pass  # a full disk: what others give of themselves is found all the same
 

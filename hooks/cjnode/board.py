@@ -8,12 +8,14 @@ workers; no file is opened.
 import bisect
 import os
 import re
+import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from cjnode import blocks, partition
+from cjnode import asks, blocks, partition
+from cjnode.asks import Offer
 from cjnode.partition import Partition
 
-_FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|given|records|data)\Z")
+_FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|given)\Z")
 
 # A block and the generation of it that can be claimed.
 Free = NamedTuple("Free", [("block", int), ("generation", int)])
@@ -29,6 +31,7 @@ class Board:
         self.free: List[Free] = []
         self.held: List[Free] = []  # the newest claims
         self.files = 0
+        self.looked = 0.0
 
     def look(self) -> None:
         """List the folder."""
@@ -37,12 +40,14 @@ class Board:
             int, Tuple[int, bool]
         ] = {}  # a block to its newest generation, and whether it is claimed
         for name in names:
+            if not name.endswith((".claim", ".given")):
+                continue
             match = _FILE.match(name)
-            if match is None or match.group(3) in ("records", "data"):
+            if match is None:
                 continue
             block, claimed = int(match.group(1)), match.group(3) == "claim"
             newest[block] = max(newest.get(block, (0, False)), (int(match.group(2)), claimed))
-        self.files = len(names)
+        self.files, self.looked = len(names), time.monotonic()
         self.cuts = partition.cuts_of(self._partition, list(newest))
         whole = range(1, partition.count(self._partition) + 1)
         self.free = [Free(block, 1) for block in whole if block not in newest]
@@ -54,22 +59,31 @@ class Board:
         first = partition.begin(self._partition, block)
         return range(first, partition.end(self._partition, block, self.cuts))
 
-    def cut(self, place: int) -> None:
+    def cut(self, place: int, end: int) -> None:
         """Give away the end of a block that this worker holds: from that place on it is one of its own."""
         block = partition.cut_number(self._partition, place)
         _appear(blocks.block_path(self._path, block, 1, "given"))
+        asks.offer(self._path, Offer(block, 1, end))
         bisect.insort(self.cuts, place)
+
+    def learn(self, offered: Offer) -> None:
+        """Take up from an offer where a block begins and ends: nobody but its holder cuts it."""
+        for place in (partition.begin(self._partition, offered.block), offered.end):
+            if place not in self.cuts:
+                bisect.insort(self.cuts, place)
 
     def let_go(self, block: int, generation: int) -> None:
         """Say that a generation's holder does nothing more: the next one is free."""
         _appear(blocks.block_path(self._path, block, generation + 1, "given"))
+        asks.offer(self._path, Offer(block, generation + 1, 0))
 
-    def taken(self, chosen: Free) -> None:
+    def taken(self, chosen: Free, end: int = 0) -> None:
         """Take away what said that a generation is free, after it was claimed."""
         try:
             os.unlink(blocks.block_path(self._path, chosen.block, chosen.generation, "given"))
         except OSError:
             pass  # the claim outranks it
+        asks.accept(self._path, Offer(chosen.block, chosen.generation, end))
 
 
 def _appear(path: str) -> None:
@@ -100,10 +114,10 @@ class Queue:
     def _ahead(self, free: List[Free]) -> List[Free]:
         """The largest of the partition's blocks from this worker's own place on, else all; the last first."""
         own = [each for each in free if each.block <= partition.count(self._partition)]
-        if not own:
-            group = free
-        else:
+        group = own or free
+        if own:
             size = len(self._board.places(own[0].block))
-            group = [each for each in own if len(self._board.places(each.block)) == size]
+            last = partition.last_of_size(self._partition, size)
+            group = [each for each in own if each.block <= last]
         start = self._rank * len(group) // self._ranks if group else 0
         return (group[start:] + group[:start])[::-1]

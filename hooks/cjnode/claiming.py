@@ -3,10 +3,10 @@
 import os
 import random
 import time
-from typing import Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from cjnode import blocks, cutoff, partition
-from cjnode.asks import Asks
+from cjnode.asks import Asks, Offer
 from cjnode.blocks import Claim, Current
 from cjnode.board import Board, Free, Queue
 from cjnode.element import Lifetime
@@ -67,11 +67,11 @@ class Claims:
         idle: Optional[Idle] = None
         try:
             while not self._stopping() and not self.ending.is_due():
-                free = self._queue.pop()
-                held = self._try(free) if free is not None else None
+                found = self._queue.pop() if idle is None else idle.look()
+                held = self._try(found) if found is not None else None
                 if held is not None:
                     return held
-                if free is not None:
+                if found is not None:
                     self._queue.outdated()
                     time.sleep(random.uniform(0.0, 0.01))
                     continue
@@ -98,20 +98,26 @@ class Claims:
     def _path(self, chosen: Free) -> str:
         return blocks.block_path(self._submission.path, chosen.block, chosen.generation, "claim")
 
-    def _try(self, chosen: Free) -> Optional[Held]:
+    def _try(self, found: Union[Free, Offer]) -> Optional[Held]:
         """Claim a generation of a block; None when another has it or nothing of it is open."""
+        chosen, end = Free(found.block, found.generation), found.end if isinstance(found, Offer) else 0
         path, claim = self._path(chosen), self._claimant.claim
         if chosen.generation > 1 and not any(self._open(chosen)) and not self._is_due(chosen.block):
             self.board.taken(chosen)
             return None
         fd = persist(lambda: blocks.create_claim(path, claim), self._stopping)
         if fd is None:
+            self.board.taken(chosen, end)  # by another, who may have died before it said so
             return None
-        if chosen.generation > 1 or chosen.block > partition.count(self._submission.partition):
+        is_cut = chosen.generation == 1 and chosen.block > partition.count(self._submission.partition)
+        if is_cut and end:
+            self.board.learn(Offer(chosen.block, 1, end))
+        elif is_cut or chosen.generation > 1:
             # Only after the claim: its creation has a network file system forget what it knew of the folder,
             # and a cut that was not seen would have tasks run twice.
             self.board.look()
-            self.board.taken(chosen)
+        if is_cut or chosen.generation > 1:
+            self.board.taken(chosen, self.board.places(chosen.block).stop if is_cut else 0)
         died, turns = self._open(chosen)
         place = Place(self._submission.path, chosen.block, chosen.generation)
         journal = Journal(place, fd, self._stopping, claim)

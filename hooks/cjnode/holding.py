@@ -4,6 +4,7 @@ So the size of blocks follows the tasks' durations: who is slow, or has long tas
 """
 
 import os
+import random
 import time
 from typing import Callable, List, NamedTuple, Optional
 
@@ -17,6 +18,8 @@ MOST_PARTS = 8
 MOST_FILES = 5000
 FILES_PER_WORKER = 10
 TOUCH_S = 60.0
+GIVERS = 2  # so many see to it, for each that waits
+RECENT_S = 60.0
 
 
 # A task that waits for its turn: its number and the attempt it would be.
@@ -94,8 +97,8 @@ class Holding:
             self._touched = now
             touch()
         self._asks.look()
-        if self._asks.looks != self._looks and self._asks.idle and self._rest_s(now) > give_s():
-            self._looks = self._asks.looks
+        is_new, self._looks = self._asks.looks != self._looks, self._asks.looks
+        if is_new and self._is_chosen() and self._rest_s(now) > give_s():
             try:
                 self._give()
             except OSError:
@@ -103,6 +106,11 @@ class Holding:
         if self._begun < len(self.turns) and self._ending.is_due():
             del self.turns[self._begun :]
             self.is_left = True
+
+    def _is_chosen(self) -> bool:
+        """Whether this worker is one of those that give now: not all list the folder for a few that wait."""
+        at_work = max(1, self._workers - self._asks.idle)
+        return random.random() * at_work < GIVERS * self._asks.idle
 
     def _rest_s(self, now: float) -> float:
         """How long the turns that are not begun would take, by those that were."""
@@ -114,8 +122,9 @@ class Holding:
 
     def _give(self) -> None:
         """Give away parts from the end on; each is a block from the moment when its cut appears."""
-        self._board.look()
-        wanted = self._asks.idle - len(self._board.free)
+        if time.monotonic() - self._board.looked > RECENT_S:
+            self._board.look()  # for the number of files alone
+        wanted = self._asks.idle - len(self._asks.offers)
         first = max(self._begun, self._giveable, 1)
         rest = len(self.turns) - first
         room = max(MOST_FILES, FILES_PER_WORKER * self._workers) - self._board.files
@@ -125,8 +134,9 @@ class Holding:
             rest = len(self.turns) - first
             size = -(-rest // (parts + 1 - part))
             place = self._end - size
-            self._board.cut(place)
+            self._board.cut(place, self._end)
             self._end = place
+            self._board.files += 3
             del self.turns[len(self.turns) - size :]
 
 

@@ -3,15 +3,17 @@
 import os
 import random
 import time
-from typing import Callable, Set
+from typing import Callable, Optional, Set
 
 from cjnode import blocks, cutoff
-from cjnode.asks import Asks, pause_s
+from cjnode.asks import Asks, Offer, pause_s
 from cjnode.board import Board, Free
 from cjnode.files import create_once
 from cjnode.submissions import Submission
 
 FIRST_PAUSE_S = 0.05
+LONG_LOOKS = 4  # pauses between two looks at all blocks
+LOOKERS = 8  # so many of those that are idle look at all blocks and claims at a time
 CLAIMS_A_LOOK = 200
 
 
@@ -30,15 +32,38 @@ class Idle:
         self._most_s = pause_s(workers)
         self._pause_s = FIRST_PAUSE_S
         self._files = board.files
-        self._news = time.monotonic()
+        self._news = self._looked = time.monotonic()
+        self._offered: Set[Offer] = set()  # at the last look
         self._closed: Set[Free] = set()  # claims whose holders are done with them
         asks.say_idle()
+        asks.look()
+        self._is_fresh = self._is_chosen()  # whether all blocks were looked at just now, and are to be judged
+
+    def _is_chosen(self) -> bool:
+        """Whether this worker is one of those that look at everything: not all list thousands of files."""
+        return random.random() * self._asks.idle < LOOKERS
+
+    def look(self) -> Optional[Offer]:
+        """Something to claim: of what is offered, and now and then of all that there is."""
+        now = time.monotonic()
+        self._is_fresh = now - self._looked >= LONG_LOOKS * self._most_s and self._is_chosen()
+        if self._is_fresh:
+            self._looked = now
+            self._board.look()
+        known, self._asks.offers = self._asks.offers, []  # one is tried a look
+        if set(known) - self._offered:
+            self._offered, self._news = set(known), now
+        if self._is_fresh:
+            known = [Offer(free.block, free.generation, 0) for free in self._board.free]
+        return random.choice(known) if known else None
 
     def wait(self, stopping: Callable[[], bool]) -> bool:
         """Wait a little; whether it makes sense to look again."""
         if self._board.files != self._files:
             self._files, self._news = self._board.files, time.monotonic()
-        if os.path.exists(blocks.exhausted_path(self._submission.path)) or not self._may_get():
+        if os.path.exists(blocks.exhausted_path(self._submission.path)):
+            return False
+        if self._is_fresh and not self._may_get():
             return False
         deadline = time.monotonic() + self._pause_s * random.uniform(0.5, 1.0)
         while time.monotonic() < deadline and not stopping():

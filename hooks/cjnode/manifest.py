@@ -156,6 +156,7 @@ _LATER: Dict[str, Callable[[Any], bool]] = {
     "until_done": lambda value: isinstance(value, bool),
     "then_of": _is_then_of,
     "extends": lambda value: value is None or _is_package(value),
+    "shuffle": lambda value: isinstance(value, bool),
 }
 
 _CHECKS: Dict[str, Callable[[Any], bool]] = {

@@ -7,7 +7,8 @@ of the blocks' files alone tell which tasks each has.
 """
 
 import bisect
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+import hashlib
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 LARGEST_BLOCK = 1000
 # Each has three files at most: a million tasks have fewer than 5,000, those of some cuts included.
@@ -58,6 +59,11 @@ def of_intent(intent: Dict[str, Any], tasks: int) -> Partition:
 def count(partition: Partition) -> int:
     """How many blocks the partition itself has."""
     return sum(many for _, many in partition.rounds)
+
+
+def last_of_size(partition: Partition, size: int) -> int:
+    """The last of the partition's own blocks that have no fewer tasks."""
+    return sum(many for each, many in partition.rounds if each >= size)
 
 
 def cut_number(partition: Partition, place: int) -> int:
@@ -138,3 +144,33 @@ def _first_blocks(partition: Partition, elements: int) -> int:
     """Over how many blocks the elements are spread when they begin: the first round, where that is enough."""
     first = partition.rounds[0][1] if partition.rounds else 0
     return first if first >= elements else max(1, count(partition))
+
+
+def shuffled(tasks: int, seed: int) -> List[int]:
+    """An order of so many tasks: step and start; the task at a place is the (start + step * place)-th of all.
+
+    The step is next to the golden section of their number: wherever one stops, what was run lies evenly among
+    all tasks, more so than by chance, and no list of a million places has to be kept or made.
+    """
+    step = max(1, round(tasks * 0.6180339887498949))
+    while _common(step, tasks) > 1:
+        step += 1
+    digest = hashlib.sha256(b"cj-order-1:%d" % seed).digest()
+    return [step, int.from_bytes(digest[:8], "big") % tasks]
+
+
+def _common(first: int, second: int) -> int:
+    while second:
+        first, second = second, first % second
+    return first
+
+
+def in_order(tasks: List[int], order: Optional[Sequence[int]]) -> List[int]:
+    """The tasks, ascending, as an intent's ``order`` has them run."""
+    if not order:
+        return tasks
+    step, start = int(order[0]), int(order[1])
+    count = len(tasks)
+    if not step > 0 or _common(step, count) != 1:
+        raise ValueError("its order is none of %d tasks" % count)
+    return [tasks[(start + step * place) % count] for place in range(count)]

@@ -4,7 +4,7 @@ import binascii
 import os
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
-from cjnode import asked, blocks, processes, schedulers
+from cjnode import asked, blocks, layout, processes, schedulers
 from cjnode.asked import Answer
 from cjnode.blocks import Claim, Current
 from cjnode.board import Board, Free
@@ -41,6 +41,18 @@ Worker = NamedTuple(
 def ask(root: str, scheduler: str, submission: Submission) -> Answer:
     """What the scheduler says of a submission's jobs now."""
     return asked.ask(root, scheduler, jobs(submission.parts), True)
+
+
+def alive(root: str, submissions: List[Submission]) -> int:
+    """How many elements run, by what the scheduler said last."""
+    scheduler, found = layout.scheduler(root), 0
+    for submission in submissions:
+        known = jobs(submission.parts)
+        if known:
+            answer = asked.ask(root, scheduler, known, False)
+            told = states(root, scheduler, submission, answer)
+            found += sum(1 for state in told.values() if state == "RUNNING")
+    return found
 
 
 def states(root: str, scheduler: str, submission: Submission, answer: Answer) -> States:

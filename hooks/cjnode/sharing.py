@@ -31,6 +31,8 @@ def share(fields: Dict[str, Any], tasks: int, asked: Optional[int], at_once: Opt
     blocks: Dict[str, Any] = {"rounds": [list(each) for each in shared.rounds]}
     if slots > 1:
         blocks["slots"] = slots
+    if fields.get("shuffle") and tasks > 1:
+        blocks["order"] = partition.shuffled(tasks, fields["seed"])
     return Sharing(elements, blocks)
 
 

@@ -42,6 +42,8 @@ def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     for progress, (opened, line) in zip(looked, _settled(root, looked, bool(request.get("fresh")))):
         if request.get("spread"):
             line["spread"] = importlib.import_module("cjnode.spread").spread(progress.submissions)
+            if not line["final"]:
+                line["workers"] = importlib.import_module("cjnode.roster").alive(root, progress.submissions)
         _write(progress, opened, line, out)
 
 

@@ -45,7 +45,7 @@ def read_submission(package_path: str, number: int) -> Submission:
         intent = read_json(os.path.join(path, "intent.json"))
         if intent is None:
             return _unreadable(number, path, "submission %d has no intent" % number)
-        tasks = parse_tasks(str(intent["tasks"]))
+        tasks = partition.in_order(parse_tasks(str(intent["tasks"])), intent.get("order"))
         attempt, shared = int(intent["attempt"]), partition.of_intent(intent, len(tasks))
         elements = int(intent.get("elements") or 1)
         first, source = int(intent.get("first") or attempt), int(intent.get("source") or 0)

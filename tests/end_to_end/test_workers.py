@@ -62,3 +62,19 @@ def test_what_a_dead_worker_held_is_freed_while_another_works(shell: Shell, tmp_
     shell.cj("state", package, "--watch")
     found = shell.lines("state", package, "--tasks")
     assert sorted((task["state"], task["attempt"]) for task in found) == [("COMPLETED", 1), ("COMPLETED", 2)]
+
+
+def test_tasks_run_in_an_even_mix_and_keep_their_numbers(shell: Shell, tmp_path: Path) -> None:
+    notes = tmp_path / "order"
+    shell.write("m.py", f"def f(x):\n    open({str(notes)!r}, 'a').write('%d\\n' % x)\n    return x\n")
+    words = ("run", "m.py:f", "local", "--workers", "1", "--sweep", "x=range(0,60,1)")
+    package = shell.lines(*words, "--shuffle", "--wait")[0]["package"]
+    order = [int(word) for word in notes.read_text().split()]
+    assert sorted(order) == list(range(60))
+    assert max(order[:6]) - min(order[:6]) > 30
+    rows = shell.lines("reduce", "--json", package)
+    assert [(row["cj_task"], row["x"], row["value"]) for row in rows] == [(k + 1, k, k) for k in range(60)]
+    assert shell.lines("show", package)[0]["shuffle"] is True
+    notes.unlink()
+    shell.lines(*words, "--wait")
+    assert [int(word) for word in notes.read_text().split()] == list(range(60))

@@ -135,7 +135,7 @@ def test_a_board_tells_what_is_free_by_names_alone(tmp_path: Path) -> None:
     assert board.free == [Free(1, 1), Free(2, 1), Free(3, 1)]
     for name in ("000001-01.claim", "000001-01.records", "000002-01.claim", "x", "000002-02.given"):
         (tmp_path / "blocks" / name).touch()
-    board.cut(2)
+    board.cut(2, 4)
     board.look()
     assert board.cuts == [2]
     assert partition.cut_number(shared, 2) == 5

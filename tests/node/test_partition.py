@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +78,22 @@ def test_an_intent_names_rounds_or_the_size_of_equal_blocks() -> None:
             partition.of_intent({"rounds": rounds}, 7)
     with pytest.raises(ValueError, match="no block"):
         partition.begin(Partition(2, ((1, 2),)), 4)
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**48))
+def test_an_order_has_each_task_once_and_any_beginning_lies_evenly_among_all(tasks: int, seed: int) -> None:
+    order = partition.shuffled(tasks, seed)
+    assert order == partition.shuffled(tasks, seed)
+    run = partition.in_order(list(range(tasks)), order)
+    assert sorted(run) == list(range(tasks))
+    if tasks >= 1000:
+        first = sorted(run[:100])
+        gaps = [after - before for before, after in itertools.pairwise(first)]
+        assert max(gaps) < 4 * tasks / 100
+
+
+def test_an_order_of_another_number_of_tasks_is_refused() -> None:
+    assert partition.in_order([3, 5, 9], None) == [3, 5, 9]
+    assert partition.in_order([3, 5, 9], [2, 1]) == [5, 3, 9]
+    with pytest.raises(ValueError, match="none of 3 tasks"):
+        partition.in_order([3, 5, 9], [3, 1])

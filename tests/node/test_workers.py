@@ -160,6 +160,7 @@ def test_workers_are_shown_added_and_asked_to_end(tmp_path: Path) -> None:
     assert last == {"package": package, "submission": 1}
     assert {(each["element"], each["state"]) for each in shown} == {(1, "RUNNING"), (2, "RUNNING")}
     assert all(each["host"] and each["block"] for each in shown)
+    assert site.verb("state", {"packages": [package], "spread": True})["workers"] == 2
     request = {"package": package, "add": 2, "token": "t"}
     *shown, last = lines(site, "workers", request)
     job = f"cj-{package[:12]}-1-2"
