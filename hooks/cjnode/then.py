@@ -68,18 +68,18 @@ def again(root: str, package: str) -> None:
         return
     folder = layout.checked_package(root, child)
     done = os.path.join(folder, "settled-" + _digest(root, first))
-    numbers = blocks.list_submissions(folder)
-    if os.path.exists(done) or not numbers:
+    known = waiting.intents(root, child)
+    if os.path.exists(done) or not known:
         return
-    path = blocks.submission_folder(folder, numbers[-1])
-    intent = read_json(os.path.join(path, "intent.json"))
-    if intent is not None and intent.get("after") and waiting.close(path):
+    number, intent = max(known.items())
+    path = blocks.submission_folder(folder, number)
+    if intent.get("after") and waiting.close(path):
         # It has not begun: it is submitted anew when everything has ended.
         waiting.take_up(root, path, intent)
-    elif intent is not None:
+    else:
         words = [{"package": first, "when": "any"}]
         token = "then-" + _digest(root, first)
-        request = Request(child, numbers[-1] + 1, token, "", intent["attempt"] + 1, None, None, words, {})
+        request = Request(child, number + 1, token, "", intent["attempt"] + 1, None, None, words, {})
         submit_package(root, request)
     create_once(done, b"")
 

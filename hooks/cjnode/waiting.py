@@ -174,21 +174,31 @@ def _give_up(folder: str, intent: Dict[str, Any], why: str) -> None:
     )
 
 
+def intents(root: str, package: str) -> Dict[int, Dict[str, Any]]:
+    """The intents of a package's submissions by number; who was killed before one left a folder without."""
+    folder = layout.checked_package(root, package)
+    found = {}
+    for number in blocks.list_submissions(folder):
+        intent = read_json(os.path.join(blocks.submission_folder(folder, number), "intent.json"))
+        if intent is not None:
+            found[number] = intent
+    return found
+
+
 def _follow(root: str, intent: Dict[str, Any]) -> None:
     """Submit again what found its gate closed, as a submission of its own; once, however often called."""
     package, token = intent["package"], "after-%d" % intent["submission"]
     submit = importlib.import_module("cjnode.submit")
-    folder = layout.checked_package(root, package)
-    numbers = blocks.list_submissions(folder)
-    later = [number for number in numbers if number > intent["submission"]]
-    for number in later:
-        known = read_json(os.path.join(blocks.submission_folder(folder, number), "intent.json"))
-        if known is not None and known["token"] == token:
+    known = intents(root, package)
+    number = 1 + max(known)
+    for later in sorted(known):
+        if later <= intent["submission"]:
+            continue
+        if known[later]["token"] == token:
+            number = later
             break
-        if known is not None and set(parse_tasks(known["tasks"])) >= set(parse_tasks(intent["tasks"])):
+        if set(parse_tasks(known[later]["tasks"])) >= set(parse_tasks(intent["tasks"])):
             return  # a person did it
-    else:
-        number = 1 + max(numbers)
     submit.submit_package(
         root,
         submit.Request(

@@ -274,3 +274,48 @@ def test_what_runs_after_all_runs_once_for_whatever_there_is(site: Site, slurm: 
         (1, 1, "COMPLETED"),
         (2, 3, "COMPLETED"),
     ]
+
+
+def let_run(site: Site, slurm: FakeSlurm, package: str) -> None:
+    """Run the jobs of a package, those included that come of looking at it, until none is left."""
+    for _ in range(5):
+        mine = [job for job in slurm.jobs() if job[1].startswith(f"cj-{package[:12]}-")]
+        for job, name, _ in mine:
+            run(site, package, job, number=int(name.split("-")[2]), elements=(1,))
+            end(slurm, job)
+        if state(site, package)["final"] and not mine:
+            return
+
+
+@pytest.mark.slow
+def test_a_retry_killed_anywhere_has_what_runs_after_it_run_once_more(
+    site: Site, slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    (site.root / "fail-2").touch()
+    first = sent(site)
+    count = f"open({str(site.root)!r} + '/ran', 'a').write('x')\n"
+    last = sent(site, 1, {first: "any"}, then_of={"package": first, "table": None}, main=count)
+    run(site, first, "7")
+    end(slurm, "7")
+    let_run(site, slurm, last)
+    assert (site.root / "ran").read_text() == "x"
+    code = f"import sys; sys.path.insert(0, {str(site.root / 'cjnode.pyz')!r})\n"
+    code += "from cjnode.__main__ import main\nsys.exit(main(sys.argv[1:]))"
+    note, number, at = tmp_path / "note", 1, -1
+    while number == 1 or note.exists():
+        note.unlink(missing_ok=True)
+        number, at = number + 1, at + 2
+        again = {"package": first, "submission": number, "token": f"t{number}", "tasks": "2"}
+        request = json.dumps({**again, "attempt": number})
+        subprocess.run(
+            (sys.executable, KILLED, "-c", code, "submit", "--root", site.root),
+            input=request.encode(),
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "KILL_AT": str(at), "KILL_ROLE": "hook", "KILL_NOTE": str(note)},
+        )
+        job = site.verb("submit", json.loads(request))["job"]
+        run(site, first, job, number=number, elements=(1,))
+        end(slurm, job)
+        let_run(site, slurm, last)
+        assert (site.root / "ran").read_text() == "x" * number, at
+    assert at > 10
