@@ -237,14 +237,8 @@ def _open(
             continue  # else its record stands: nobody here will run it again
         known = _at_rest(sight, element, attempt, holder)
         if holder and is_at_it:
-            now = holder.now
-            known = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host, None, None)
-            if end is not None:
-                known = _ending(known, end)
-            elif sight.lost:
-                known = known._replace(state="LOST")
-            elif sight.alive:
-                busy = True
+            known = _at_work(holder, end, sight)
+            busy = busy or (known.state == "RUNNING" and bool(sight.alive))
         elif sight.lost and waits_for_workers and (holder is None or holder.now.task == 0):
             known = known._replace(state="PENDING")
         elif sight.lost:
@@ -253,6 +247,14 @@ def _open(
                 known = _lost(known, end)
         opened[task] = known._replace(state="CANCELLED") if task in cancelled else known
     return opened, busy
+
+
+def _at_work(holder: Holder, end: Optional[End], sight: Sight) -> Open:
+    now = holder.now
+    known = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host, None, None)
+    if end is not None:
+        return _ending(known, end)
+    return known._replace(state="LOST") if sight.lost else known
 
 
 def _left(submission: Submission, sight: Sight, where: Dict[int, int]) -> Tuple[Set[int], bool]:
