@@ -58,8 +58,16 @@ def _check(project: Project, target: Target, after: After) -> None:
 
 
 def why_here(project: Project, manifest: Manifest) -> str:
-    """Why a package must not be sent yet: what it waits for its cluster cannot see. Empty when it may be."""
-    return _look(project, manifest)[1]
+    """Why a package must not be sent yet: what it waits for its cluster cannot see. Empty when it may be.
+
+    Raises CjError when it never may.
+    """
+    possible, why = _look(project, manifest)
+    if not possible:
+        raise CjError(
+            f"what it waits for did not come true: {why}", "git cj retry of that, then git cj submit"
+        )
+    return why
 
 
 def _look(project: Project, manifest: Manifest) -> tuple[bool, str]:

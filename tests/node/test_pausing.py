@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 
+import pytest
+
 from .cluster_kit import Site
+from .conftest import PYTHONS
 from .fake_slurm import FakeSlurm
 from .test_waiting import end, run, sent, site, slurm, state
 
@@ -38,6 +41,7 @@ def test_what_is_queued_is_held_and_released(site: Site, slurm: FakeSlurm) -> No
     assert len(slurm.calls("sbatch")) == 1
 
 
+@pytest.mark.parametrize("site", PYTHONS, indirect=True)
 def test_elements_that_start_in_a_pause_leave_their_tasks_to_others(site: Site, slurm: FakeSlurm) -> None:
     package = sent(site)
     site.verb("pause", {"package": package})

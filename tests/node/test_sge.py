@@ -181,6 +181,8 @@ def test_a_part_is_an_array_unless_it_has_one_element() -> None:
     head += ["-ac", f"cj_package={PACKAGE}", "-v", "MODULEPATH,PATH"]
     assert argv == [*head, "-t", "1-5", "-tc", "2", "/r/job-1.sh"]
     assert scheduler.submit_command("/r", job._replace(elements=1), environment) == [*head, "/r/job-1.sh"]
+    low = scheduler.submit_command("/r", job._replace(priority=-7), {})
+    assert low[low.index("-p") + 1] == "-7"
     # A dollar sign, a colon and a comma mean something in a path for -o.
     assert scheduler.submit_command("/r", job._replace(log="/r/$x"), {})[11] == "/dev/null"
 

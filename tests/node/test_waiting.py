@@ -18,6 +18,7 @@ from cjnode.schedulers import Job, JobSpec, sge
 from cjnode.schedulers import slurm as scheduler
 
 from .cluster_kit import Site, new_site, resources
+from .conftest import PYTHONS
 from .fake_slurm import FakeSlurm, new_slurm
 from .replay_kit import install
 
@@ -35,15 +36,15 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
 
 
 @pytest.fixture
-def site(tmp_path: Path, slurm: FakeSlurm) -> Site:
-    made = new_site(tmp_path / "site")
+def site(tmp_path: Path, slurm: FakeSlurm, request: pytest.FixtureRequest) -> Site:
+    made = new_site(tmp_path / "site", getattr(request, "param", sys.executable))
     assert "error" not in made.init(scheduler="slurm")
     return made
 
 
 def package(site: Site, tasks: int = 2, after: dict[str, str] | None = None, **changes: Any) -> str:
     asked = resources(jobs=None)
-    job = scheduler.batch_script(JobSpec(sys.executable, [], asked))
+    job = scheduler.batch_script(JobSpec(site.python, [], asked))
     waits = [{"package": name, "when": when, "cluster": "local"} for name, when in (after or {}).items()]
     found = {"scheduler": "slurm", "resources": asked, "main": MAIN.format(root=str(site.root)), **changes}
     return site.package(job=job, tasks=tasks, after=waits, **found)
@@ -149,6 +150,7 @@ def test_it_is_cancelled_when_a_task_of_the_other_failed(site: Site, slurm: Fake
     assert list((site.root / "backlog").glob("*.json")) == []
 
 
+@pytest.mark.parametrize("site", PYTHONS, indirect=True)
 def test_one_that_came_too_early_comes_again_behind_the_retry(site: Site, slurm: FakeSlurm) -> None:
     (site.root / "fail-2").touch()
     first = sent(site)
@@ -241,6 +243,7 @@ def test_each_scheduler_is_told_in_its_words(
     assert argv[at : at + 2] == words
 
 
+@pytest.mark.parametrize("site", PYTHONS, indirect=True)
 def test_what_runs_after_all_runs_once_for_whatever_there_is(site: Site, slurm: FakeSlurm) -> None:
     (site.root / "fail-2").touch()
     first = sent(site)
