@@ -97,7 +97,7 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         metavar="N",
-        help="How many elements share the tasks; left out, one a task up to 10000, on local one a processor.",
+        help="How many elements share the tasks; left out, by what earlier ones took, or one a task.",
     ),
 ]
 After = Annotated[

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cjledger import config, retries
-from cjledger.commands import programs, sweeping
+from cjledger.commands import programs, sizing, sweeping
 from cjledger.errors import CjError
 from cjledger.languages import python
 from cjledger.model import Cluster, Point, Program, Resources, Retry, Snapshot, Sweep
@@ -134,6 +134,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
     _check_program(project, program, swept)
     outputs = request.out or project.config.outputs
     resources = _resources(request, where)
+    resources = resources._replace(workers=_workers(project, program, tasks, resources, where, announce))
     return Plan(
         program=program,
         sweep=swept,
@@ -159,6 +160,17 @@ def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
         ),
         then=_then(project, request),
     )
+
+
+def _workers(
+    project: Project, program: Program, tasks: int, resources: Resources, where: Cluster, announce: Announce
+) -> int | None:
+    number = sizing.workers(project, program, tasks, resources, where)
+    if number is None:
+        return resources.workers
+    noun = "worker, who shares" if number == 1 else "workers, who share"
+    announce(f"{number} {noun} the {tasks} tasks, by what earlier ones took (--workers N for another number)")
+    return number
 
 
 def _then(project: Project, request: LaunchRequest) -> AfterAll | None:

@@ -53,6 +53,7 @@ class Claims:
         self._is_due = is_due  # whether what earlier holders of a block left is to run again
         self._queue = Queue(self.board, submission.partition, claimant.rank % claimant.ranks, claimant.ranks)
         self._first = self._begin()
+        self._is_dry = False  # whether nothing but what others give is to be had
         mark = "%d-%d-%d" % (claimant.claim.element, claimant.claim.incarnation, claimant.claim.pid)
         self.ending = Ending(Asks(submission.path, claimant.claim.element, mark, claimant.ranks), life)
 
@@ -67,6 +68,8 @@ class Claims:
         idle: Optional[Idle] = None
         try:
             while not self._stopping() and not self.ending.is_due():
+                if idle is None and self._is_dry:
+                    idle = self._idle()
                 found = self._queue.pop() if idle is None else idle.look()
                 held = self._try(found) if found is not None else None
                 if held is not None:
@@ -75,13 +78,16 @@ class Claims:
                     self._queue.outdated()
                     time.sleep(random.uniform(0.0, 0.01))
                     continue
-                idle = idle or Idle(self._submission, self.board, self.ending.asks, self._claimant.ranks)
+                self._is_dry, idle = True, idle or self._idle()
                 if not idle.wait(self._stopping):
                     return None
             return None
         finally:
             if idle is not None:
                 idle.end()
+
+    def _idle(self) -> Idle:
+        return Idle(self._submission, self.board, self.ending.asks, self._claimant.ranks)
 
     def _begin(self) -> Iterator[Free]:
         """What earlier starts of the element left, then the block that it begins with."""

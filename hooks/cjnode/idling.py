@@ -13,6 +13,7 @@ from cjnode.submissions import Submission
 
 FIRST_PAUSE_S = 0.05
 LONG_LOOKS = 4  # pauses between two looks at all blocks
+FRESH_S = 0.5
 LOOKERS = 8  # so many of those that are idle look at all blocks and claims at a time
 CLAIMS_A_LOOK = 200
 
@@ -32,12 +33,13 @@ class Idle:
         self._most_s = pause_s(workers)
         self._pause_s = FIRST_PAUSE_S
         self._files = board.files
-        self._news = self._looked = time.monotonic()
+        self._news, self._looked = time.monotonic(), board.looked
         self._offered: Set[Offer] = set()  # at the last look
         self._closed: Set[Free] = set()  # claims whose holders are done with them
         asks.say_idle()
         asks.look()
-        self._is_fresh = self._is_chosen()  # whether all blocks were looked at just now, and are to be judged
+        # Whether all blocks were looked at just now, and are to be judged.
+        self._is_fresh = self._news - self._looked < FRESH_S and self._is_chosen()
 
     def _is_chosen(self) -> bool:
         """Whether this worker is one of those that look at everything: not all list thousands of files."""
