@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cjledger import ledger
 from cjledger.commands import control, family, following, harvest, log, order, reduce, state, waiting
 from cjledger.commands import extend as extending
 from cjledger.commands import launch as launching
@@ -64,6 +65,19 @@ class Package:
     def cancel(self) -> int:
         """End what has not ended; returns how many tasks that were."""
         return control.cancel(self.project, Target(self.id))
+
+    def pause(self) -> None:
+        """Have workers end after their present tasks, and nothing more begin."""
+        control.pause(self.project, Target(self.id))
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        control.resume(self.project, Target(self.id))
+
+    def then(self) -> Package | None:
+        """What runs when all tasks have ended (``then`` of ``launch``); None where nothing does."""
+        found = ledger.then(self.project.repo, self.id)
+        return None if found is None else Package(self.project, found, 1)
 
     def retry(self) -> bool:
         """Run again the tasks that did not complete; False when there are none."""

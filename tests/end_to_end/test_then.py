@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,20 @@ def test_cancel_and_clean_take_it_with_them(shell: Shell, tmp_path: Path) -> Non
     assert list((shell.folder / ".git/cj/local/packages").iterdir()) == []
     assert ran(tmp_path) == 0
     shell.cj("fsck")
+
+
+USE = """
+import cjledger as cj
+
+package = cj.launch("model.py:f", points=[{"x": 1, "y": 2}, {"x": 2, "y": 2}], then="reduce.py")
+package.wait(60)
+package.pause()
+package.resume()
+last = package.then()
+print(last.wait(60).counts, last.then(), last.results("sum.csv").collect().rows(named=True)[0]["total"])
+"""
+
+
+def test_python_has_it_too(shell: Shell, tmp_path: Path) -> None:
+    prepare(shell, tmp_path)
+    assert shell.run(sys.executable, "-c", USE).stdout == "{'COMPLETED': 1} None 6\n"
