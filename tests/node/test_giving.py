@@ -69,7 +69,10 @@ def ended(*workers: subprocess.Popen[bytes]) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", ["script", "function"])
-def test_a_worker_without_work_gets_a_part_of_another_s_block(bench: Bench, kind: str) -> None:
+def test_a_worker_without_work_gets_a_part_of_another_s_block(
+    bench: Bench, kind: str, node_python: str
+) -> None:
+    bench.python = node_python
     slow(bench, kind, 16, 0.4)
     first = bench.start(element=1)
     until((bench.root / "at-1").exists)

@@ -37,7 +37,8 @@ def bench(tmp_path: Path) -> Bench:
 
 
 @pytest.mark.parametrize("kind", ["script", "function"])
-def test_slots_run_tasks_side_by_side(bench: Bench, kind: str) -> None:
+def test_slots_run_tasks_side_by_side(bench: Bench, kind: str, node_python: str) -> None:
+    bench.python = node_python
     text = TOGETHER.format(root=str(bench.root), task="sys.argv[2]")
     if kind == "function":
         body = TOGETHER.format(root=str(bench.root), task="str(x)").replace("\n", "\n    ")
