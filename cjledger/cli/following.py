@@ -8,7 +8,7 @@ from typing import TextIO
 from cjledger import package
 from cjledger.cli import output
 from cjledger.commands import state
-from cjledger.commands.state import PackageState
+from cjledger.commands.told import PackageState
 from cjledger.project import Project, Target, without_prompts
 from cjledger.render import plain
 

@@ -26,7 +26,7 @@ from cjledger.render import (
 )
 
 if TYPE_CHECKING:
-    from cjledger.commands.state import PackageState, TaskState
+    from cjledger.commands.told import PackageState, TaskState
 
 _LISTED = 50
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from cjledger import package
 from cjledger.commands import harvest, state
-from cjledger.commands.state import TaskState
+from cjledger.commands.told import TaskState
 from cjledger.model import FINAL_STATES
 from cjledger.project import Project, Target, package_points
 

@@ -6,59 +6,20 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cjledger import gitrepo, ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import elsewhere, waiting
+from cjledger.commands import elsewhere
+from cjledger.commands.told import PackageState, TaskState, unsubmitted
 from cjledger.errors import CjError
 from cjledger.model import STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport, write_whole
 
 KEPT_TASKS = 10_000
 LONGEST_PAUSE_S = 15.0
-
-
-@dataclass(frozen=True)
-class TaskState:
-    """One task as last known; None where nothing is known."""
-
-    task: int
-    attempt: int | None
-    state: str
-    job: str | None
-    exit_code: int | None
-    started: str | None
-    ended: str | None
-    host: str | None
-    max_rss_mb: float | None
-    error: str | None = None
-    note: str | None = None
-    params: dict[str, Any] = field(default_factory=dict)
-    earlier: tuple[dict[str, Any], ...] = ()  # the attempts before, as they ended
-
-
-@dataclass(frozen=True)
-class PackageState:
-    """Counts of a package's tasks by state. ``seconds`` is the summed run time and over how many tasks."""
-
-    package_id: str
-    cluster: str
-    program: str
-    tasks: int
-    counts: dict[str, int]
-    final: bool
-    jobs: tuple[str, ...] = ()
-    seconds: tuple[float, int] = (0.0, 0)
-    problems: tuple[str, ...] = ()
-    reasons: dict[str, int] = field(default_factory=dict)  # why tasks wait, in plain words
-    spread: dict[str, Any] = field(default_factory=dict)  # seconds and memory of the latest tasks
-    submissions: int = 0  # the number of the last one; 0: not known
-    workers: int = 0  # elements that run, where that was asked for
-    left: int = 0  # tasks whose workers have all ended, and that nobody will run unless some are added
-    then: str | None = None  # the package that runs after it
 
 
 def state(
@@ -220,7 +181,7 @@ def _unasked(
     """What is told of a package whose cluster cannot be asked; None when it is to be asked."""
     senders = elsewhere.senders(project, target.package_id)
     if not senders:
-        return _unsubmitted(project, target, manifest)
+        return unsubmitted(project, target, manifest)
     theirs = ledger.agent(project.repo) not in senders
     if theirs and not elsewhere.is_reachable(project, manifest):
         return _as_harvested(project, target, manifest)
@@ -274,31 +235,6 @@ def is_on_cluster(project: Project, package_id: str) -> bool:
             if entry.event in ("cleaned", "submitted", "retried"):
                 return entry.event != "cleaned"
     return False
-
-
-def _unsubmitted(
-    project: Project, target: Target, manifest: Manifest
-) -> tuple[PackageState, list[TaskState]]:
-    why = waiting.why(project, target.package_id)
-    word, problem = "PENDING", f"not submitted: git cj submit {target.package_id[:8]}"
-    if why is not None:
-        word, problem = "WAITING", ""
-    elif manifest.after and (told := waiting.given_up(project, target.package_id)):
-        word, problem = "CANCELLED", told
-    found = PackageState(
-        target.package_id,
-        manifest.cluster,
-        manifest.program.name,
-        manifest.tasks,
-        {word: manifest.tasks},
-        word == "CANCELLED",
-        problems=(problem,) if problem else (),
-        reasons={why: manifest.tasks} if why else {},
-    )
-    return found, [
-        TaskState(task, None, word, None, None, None, None, None, None)
-        for task in range(1, manifest.tasks + 1)
-    ]
 
 
 def _path(project: Project, package_id: str) -> Path:
