@@ -203,7 +203,7 @@ def _path(text: str | None) -> Path | None:
 
 
 def _dry_run(project: Project, request: LaunchRequest, json: bool) -> None:
-    from cjledger.commands import launch as launching
+    from cjledger.commands import packing
     from cjledger.commands import plan as planning
 
     planned = planning.plan(project, request, output.note)
@@ -213,7 +213,7 @@ def _dry_run(project: Project, request: LaunchRequest, json: bool) -> None:
             output.emit({"task": point.task, "params": point.params})
         return
     # The script first: it is long, and what a person looks for should stand last.
-    script = launching.preview(project, request, planned)
+    script = packing.preview(project, request, planned)
     output.say(plain_lines(script.decode(errors="replace")))
     noun = "task" if planned.tasks == 1 else "tasks"
     output.say(f"{plain(planned.program.name)} on {planned.cluster.name}: {planned.tasks} {noun}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cjledger import __version__, config, gitrepo, ledger, package
-from cjledger.commands import family, launch, reuse, sweeping, then
+from cjledger.commands import family, launch, packing, reuse, sweeping, then
 from cjledger.commands.plan import LaunchRequest, Plan
 from cjledger.commands.submit import Launched, launched, send
 from cjledger.errors import CjError
@@ -63,7 +63,7 @@ def extend(project: Project, target: Target, more: More, announce: Callable[[str
         then=None,
     )
     tops = package.tops(project.repo, _code(project, target))
-    package_id, pack = launch.commit(project, tops, manifest, planned.points, author)
+    package_id, pack = packing.commit(project, tops, manifest, planned.points, author)
     entry = launch.record(project, manifest, package_id, pack)
     jobs = send(project, package_id, manifest, planned.cluster, announce, entry)
     then.forget(project, package_id)

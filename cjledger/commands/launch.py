@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any
 
-from cjledger import __version__, cluster, datalinks, environments, gitrepo, ledger, package, snapshot
+from cjledger import cluster, datalinks, environments, gitrepo, ledger, package, snapshot
 from cjledger.beside import Beside
-from cjledger.commands import reuse
+from cjledger.commands import packing, reuse
 from cjledger.commands.plan import LaunchRequest, Plan, plan
 from cjledger.commands.submit import Launched, launched, send
 from cjledger.errors import CjError
-from cjledger.gitpack import Entry as TreeEntry
 from cjledger.gitpack import Pack, Person
 from cjledger.gitrepo import RefMove, Repo
-from cjledger.languages import script
 from cjledger.ledger import Entry
 from cjledger.model import (
     After,
     Data,
-    Environment,
     Linked,
-    Lock,
     Manifest,
     Snapshot,
-    Then,
-    manifest_to_bytes,
-    plain,
 )
 from cjledger.project import Project
 from cjnode import tree as node_tree
-from cjnode.environment import BUILT, setup_lines
 from cjnode.errors import NodeError
-from cjnode.schedulers import JobSpec, batch_script
-from cjnode.seeds import hash_seed
 
 Announce = Callable[[str], None]
 
@@ -150,10 +139,10 @@ def _make(
 
         after = sequel.after(project, request)
     told = taken._replace(report=taken.report + remarks)
-    manifest = _manifest(project, request, planned, told, author, pinned, environment, data)
+    manifest = packing.manifest_of(project, request, planned, told, author, pinned, environment, data)
     manifest = manifest._replace(linked=linked, after=after)
     _check_tree(project.repo, taken.listing)
-    package_id, pack = commit(project, tops.result(), manifest, planned.points, author)
+    package_id, pack = packing.commit(project, tops.result(), manifest, planned.points, author)
     reuse.remember(project, asked, wanted, package_id)
     return manifest, package_id, pack
 
@@ -210,100 +199,3 @@ def _launch_data(manifest: Manifest) -> dict[str, Any]:
         **({"extends": manifest.extends} if manifest.extends else {}),
         **({"after": [f"{each.package}:{each.when}" for each in manifest.after]} if manifest.after else {}),
     }
-
-
-def _manifest(
-    project: Project,
-    request: LaunchRequest,
-    planned: Plan,
-    taken: Snapshot,
-    author: Person,
-    locks: tuple[Lock, ...],
-    environment: Environment,
-    data: tuple[Data, ...],
-) -> Manifest:
-    unlinked = planned.unlinked(taken)
-    report = list(taken.report)
-    if unlinked:
-        shown = ", ".join(unlinked[:5])
-        report.append(f"tasks start without {shown}: left by an earlier run, and an output of this one")
-    head = project.repo.head
-    return Manifest(
-        program=planned.program,
-        sweep=planned.sweep,
-        tasks=planned.tasks,
-        seed=planned.seed,
-        outputs=planned.outputs,
-        unlinked=unlinked,
-        resources=planned.resources,
-        cluster=planned.cluster.name,
-        scheduler=planned.cluster.scheduler,
-        python=planned.python,
-        setup=planned.cluster.setup,
-        message=request.message,
-        created=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        author=f"{author.name} <{author.address}>",
-        agent=ledger.agent(project.repo),
-        head=head,
-        branch=planned.branch,
-        dirty=taken.changes,
-        report=tuple(report),
-        locks=locks,
-        version=__version__,
-        max_jobs=planned.cluster.max_jobs,
-        environment=environment,
-        data=data,
-        code=taken.tree,
-        retry=planned.retry,
-        until_done=request.until_done,
-        then=Then(planned.then.program.path or "", planned.then.table) if planned.then else None,
-        shuffle=planned.shuffle,
-    )
-
-
-def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
-    """The reproduction script a launch would generate, for ``--dry-run``."""
-    author = package.identity(project.repo)
-    return script.script(
-        _manifest(project, request, planned, Snapshot("", b"", (), ()), author, (), Environment(), ())
-    )
-
-
-def commit(
-    project: Project,
-    tops: Mapping[bytes, TreeEntry],
-    manifest: Manifest,
-    points: Sequence[tuple[str, bytes]],
-    author: Person,
-    pack: Pack | None = None,
-) -> tuple[str, Pack]:
-    """The package of a manifest upon a tree of code, whose ``tops`` are given; nothing is written yet."""
-    name = script.file_name(manifest.program)
-    setup = setup_lines(
-        plain(manifest.environment),
-        manifest.setup,
-        [data.path for data in manifest.data],
-        bool(manifest.resources.gpus),
-    )
-    if manifest.program.kind != "command":
-        # A worker that was started without it would have to start anew: tasks are forked from it.
-        setup.insert(0, f"export PYTHONHASHSEED={hash_seed(manifest.seed)}")
-    python = "" if manifest.environment.kind in BUILT else manifest.python
-    spec = JobSpec(python, setup, plain(manifest.resources))
-    files = {
-        "package.json": manifest_to_bytes(manifest),
-        name: script.script(manifest),
-        "job.sh": _job_script(manifest.scheduler, spec),
-        "cjnode.pyz": cluster.node_zip(),
-        "README": package.readme(manifest, name),
-        **dict(points),
-    }
-    pack = pack or Pack(project.repo)
-    return package.build(pack, tops, files, package.message(manifest), author), pack
-
-
-def _job_script(scheduler: str, spec: JobSpec) -> bytes:
-    try:
-        return batch_script(scheduler, spec).encode()
-    except NodeError as problem:  # what that scheduler could never give
-        raise CjError(problem.error, problem.hint) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cjledger import package
 from cjledger.commands import order, then, waiting
-from cjledger.commands.launch import commit
+from cjledger.commands.packing import commit
 from cjledger.commands.plan import LaunchRequest, Plan
 from cjledger.gitpack import Pack, Person
 from cjledger.model import After, Manifest, Snapshot
