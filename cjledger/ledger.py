@@ -204,6 +204,17 @@ def anchors(repo: Repo) -> Path:
     return repo.cj_dir / "anchors"
 
 
+def likely_tip(repo: Repo) -> Entry | None:
+    """What was appended last by the anchors, without asking git: enough to launch after, if it still is."""
+    name = agent(repo)
+    try:
+        *_, line = anchors(repo).read_text().splitlines()
+        who, sequence, commit = line.split()
+        return Entry(commit, (), "", name, "", "", int(sequence), "", {}) if who == name else None
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def last_package(repo: Repo) -> str | None:
     """The package launched last by this installation that is still here."""
     newest = tip(repo, agent(repo))

@@ -37,9 +37,7 @@ def launch(
     The package and its ledger entry exist or do not exist together; a submission that fails leaves the
     package, to be sent with ``git cj submit``. ``begun`` is a look at the working copy that goes on already.
     """
-    # What the ledger says last is looked up now, when nothing waits for it.
-    with Beside(ledger.tip, project.repo, ledger.agent(project.repo)) as newest:
-        planned = plan(project, request, announce)
+    planned = plan(project, request, announce, begun)
     author = package.identity(project.repo)
     data = datalinks.choose(project.repo, project.config, planned.cluster, planned.program)
     remarks = datalinks.remarks(project.repo, data)
@@ -65,7 +63,7 @@ def launch(
 
         waits = sequel.why_wait(project, request, manifest)
         last = sequel.after_all(project, planned, taken, made, author)
-    entry = record(project, manifest, package_id, pack, newest.result(), last)
+    entry = record(project, manifest, package_id, pack, ledger.likely_tip(project.repo), last)
     if waits or (last and request.submit):
         sequel.note(project, package_id, waits, last if request.submit else None)
     for line in manifest.report:

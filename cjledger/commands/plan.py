@@ -18,6 +18,7 @@ from cjledger.languages import python
 from cjledger.model import Cluster, Point, Program, Resources, Retry, Snapshot, Sweep
 from cjledger.project import Project
 from cjledger.quantities import check_count
+from cjledger.snapshot import Begun
 from cjnode import points as numbering
 from cjnode.errors import NodeError
 
@@ -113,10 +114,10 @@ class Plan(NamedTuple):
         return tuple(sorted(left | (self.written & set(untracked))))
 
 
-def plan(project: Project, request: LaunchRequest, announce: Announce) -> Plan:
+def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Begun | None = None) -> Plan:
     """Decide program, sweep, resources and cluster. Raises CjError for what cannot be launched."""
     where = config.cluster(project.config, request.cluster, project.repo.cj_dir)
-    program, grafts = programs.find(project, request)
+    program, grafts = programs.find(project, request, begun)
     interpreter = (where.python if where.host is None else None) or _interpreter()
     # The samples follow from it too: the same seed makes the same experiment.
     seed = request.seed if request.seed is not None else int.from_bytes(os.urandom(6))

@@ -13,12 +13,15 @@ from cjledger.errors import CjError, UsageError
 from cjledger.languages import LANGUAGES
 from cjledger.model import Program
 from cjledger.project import Project
+from cjledger.snapshot import Begun
 
 if TYPE_CHECKING:
     from cjledger.commands.plan import LaunchRequest
 
 
-def find(project: Project, request: LaunchRequest) -> tuple[Program, tuple[tuple[Path, str], ...]]:
+def find(
+    project: Project, request: LaunchRequest, begun: Begun | None = None
+) -> tuple[Program, tuple[tuple[Path, str], ...]]:
     """The program of a launch, and the folders outside the repository that it needs.
 
     Raises CjError for what is missing, outside the repository, or would not be in the package.
@@ -45,7 +48,7 @@ def find(project: Project, request: LaunchRequest) -> tuple[Program, tuple[tuple
     if not path.exists() and ":" in text:
         text, _, function = text.rpartition(":")
         path = project.cwd / text
-    relative = _program_path(project, path, text, deps)
+    relative = _program_path(project, path, text, deps, begun)
     if path.suffix not in LANGUAGES:
         raise CjError(
             f"{relative} is not a program that can be run by itself (known: {', '.join(LANGUAGES)})",
@@ -76,7 +79,7 @@ def _inside(project: Project, path: Path, text: str) -> Path:
         ) from None
 
 
-def _program_path(project: Project, path: Path, text: str, deps: Sequence[str]) -> str:
+def _program_path(project: Project, path: Path, text: str, deps: Sequence[str], begun: Begun | None) -> str:
     if not path.exists():
         raise CjError(f"there is no program {text}", "name a script, module.py:function, or -c 'COMMAND'")
     if not path.is_file():
@@ -85,7 +88,8 @@ def _program_path(project: Project, path: Path, text: str, deps: Sequence[str]) 
     relative = _inside(project, path.parent, text) / path.name
     if any(relative.is_relative_to(dep) for dep in deps):
         return relative.as_posix()  # in the package, whatever git thinks of it
-    if ".git" in relative.parts or _is_ignored(project, relative.as_posix()):
+    seen = begun is not None and begun.seen.result().has(os.fsencode(relative.as_posix()))
+    if ".git" in relative.parts or (not seen and _is_ignored(project, relative.as_posix())):
         raise CjError(
             f"{relative} is ignored by git, so it would not be in the package",
             f"git check-ignore -v -- {shlex.quote(text)}, or --dep {shlex.quote(str(relative.parent))}",

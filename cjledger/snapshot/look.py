@@ -66,6 +66,16 @@ class Seen(NamedTuple):
     tracked: bytes  # `git ls-files -v -z`: a tag, a blank and a path each
     marks: dict[bytes, Mark]
 
+    def has(self, path: bytes) -> bool:
+        """Whether a file is tracked or would be added."""
+        line = b" " + path + b"\0"  # after a tag of one letter
+        at = self.tracked.find(line)
+        while at >= 0:
+            if at == 1 or (at > 1 and self.tracked[at - 2] == 0):
+                return True
+            at = self.tracked.find(line, at + 1)
+        return path in self.untracked
+
 
 def look(shop: Workshop, extra: Iterable[bytes] = ()) -> Seen:
     """Look until the working copy holds still. ``extra`` are further paths whose stillness matters."""
