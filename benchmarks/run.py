@@ -1,5 +1,8 @@
 """Run every benchmark beside this file and write docs/benchmarks.md: python benchmarks/run.py [NAME…].
 
+With names the others' figures stay as they were.
+
+
 A benchmark is a script that prints one JSON object a line for each figure:
 {"name": "launch of one task", "value": 2.1, "unit": "times", "sense": "at most", "limit": 3.0,
  "detail": "0.31 s against 0.15 s for the shell script"}
@@ -45,25 +48,36 @@ def figures(benchmark: str, output: str) -> list[Figure]:
     return [Figure(benchmark, **json.loads(line)) for line in output.splitlines() if line.startswith("{")]
 
 
-def table(found: list[Figure]) -> str:
-    """The figures as a Markdown table."""
-    lines = ["| benchmark | figure | value | limit | verdict | measured |", "|---|---|---|---|---|---|"]
+def table(found: list[Figure], others: list[str]) -> str:
+    """The figures as a Markdown table, with the ``others``' rows."""
+    lines = []
     for figure in found:
         limit = f"{figure.sense} {figure.limit:g}" if figure.limit is not None else ""
         value = f"{figure.value:{',.0f' if figure.value >= 100 else '.3g'}} {figure.unit}"
         cells = (figure.benchmark, figure.name, value, limit, figure.verdict, figure.detail)
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    head = ["| benchmark | figure | value | limit | verdict | measured |", "|---|---|---|---|---|---|"]
+    return "\n".join(head + sorted(lines + others, key=_benchmark))
 
 
-def report(found: list[Figure], failed: list[str], facts: dict[str, str]) -> str:
+def rows(text: str, without: set[str]) -> list[str]:
+    """The rows of an earlier report, less those of some benchmarks."""
+    found = [line for line in text.splitlines() if line.startswith("| ")]
+    return [line for line in found if _benchmark(line) not in {"benchmark", *without}]
+
+
+def _benchmark(row: str) -> str:
+    return row.split(" | ")[0].removeprefix("| ")
+
+
+def report(found: list[Figure], failed: list[str], facts: dict[str, str], others: list[str]) -> str:
     """The text of docs/benchmarks.md."""
     parts = [
         "# Benchmarks",
         "Every figure is measured in one run against a baseline measured beside it. Made by",
         "    make bench",
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
-        table(found),
+        table(found, others),
     ]
     if failed:
         parts.append("Did not finish: " + ", ".join(failed) + ".")
@@ -101,10 +115,11 @@ def main(names: list[str]) -> int:
         found += figures(script.stem, done.stdout)
         if done.returncode:
             failed.append(script.stem)
-    text = report(found, failed, machine())
+    ran = {script.stem for script in scripts if not names or script.stem in names}
+    others = rows(REPORT.read_text(encoding="utf-8"), ran) if names and REPORT.exists() else []
+    text = report(found, failed, machine(), others)
     print(text)
-    if not names:
-        REPORT.write_text(text, encoding="utf-8")
+    REPORT.write_text(text, encoding="utf-8")
     return int(bool(failed) or any(figure.verdict == "MISSED" for figure in found))
 
 

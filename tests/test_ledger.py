@@ -139,3 +139,19 @@ def test_a_chain_whose_ref_was_cut_off_is_brought_back_by_the_command_that_is_na
     subprocess.run(("sh", "-c", words.split(": ", 1)[1]), cwd=repo.top, check=True)
     assert next(ledger.entries(repo, name)).id == last.id
     assert append(repo, "harvested").sequence == 3
+
+
+def test_a_launch_appends_after_the_noted_tip_without_asking_and_after_the_real_one_where_that_is_another(
+    repo: Repo,
+) -> None:
+    assert ledger.likely_tip(repo) is None
+    first = append(repo)
+    noted = ledger.likely_tip(repo)
+    assert noted is not None
+    assert (noted.id, noted.sequence) == (first.id, 1)
+    second = append(repo, "submitted")
+    # Somebody was faster than what was noted says.
+    third = ledger.append(repo, "launched", PACKAGE, "launched it", {}, after=noted)
+    assert (third.parents, third.sequence) == ((second.id,), 3)
+    ledger.anchors(repo).write_text("half a li")
+    assert ledger.likely_tip(repo) is None

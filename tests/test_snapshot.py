@@ -371,6 +371,20 @@ def test_conflicts_are_named_and_their_markers_are_taken(tmp_path: Path) -> None
     assert b"<<<<<<<" in files_of(top, taken.tree)["a.py"]
 
 
+def test_a_look_tells_which_files_a_snapshot_will_have(tmp_path: Path) -> None:
+    top = new_repo(tmp_path)
+    write(top, "a b.py", "")
+    write(top, "b.py", "")
+    commit(top)
+    write(top, "new c.py", "")
+    write(top, "ignored.py", "")
+    write(top, ".gitignore", "ignored.py\n")
+    with snapshot.begin(gitrepo.discover(top)) as begun:
+        seen = begun.seen.result()
+    there = {b"a b.py", b"b.py", b"new c.py", b".gitignore"}
+    assert {path for path in (*there, b"ignored.py", b"c.py", b"a", b"absent.py") if seen.has(path)} == there
+
+
 def test_a_touched_file_is_no_change(tmp_path: Path) -> None:
     taken = take(stat_dirty(tmp_path))
     assert taken._replace(listing=b"") == Snapshot(git_add_all(tmp_path / "repo"), b"", (), ())
