@@ -101,6 +101,7 @@ def test_an_honest_line_is_read() -> None:
         "seconds": (1.5, 3),
         "problems": (),
         "reasons": {"the partition is full": 2},
+        "submissions": 0,
     }
     unknown = dict.fromkeys(("job", "started", "ended", "error", "note", "attempt", "exit_code"))
     assert replies.task_fields(TASK, 3) == {**unknown, **TASK}

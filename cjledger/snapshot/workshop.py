@@ -31,7 +31,7 @@ _FOREIGN_LEFTOVER_S = 24 * 3600
 # What git says when a file changed under its hands, or when another process pruned objects.
 _UNSTABLE = (
     r"unstable object source|short read|file changed|unable to (index|stat|read)|(invalid|bad) object"
-    r"|No such file or directory|failed to insert|unable to find [0-9a-f]{40}"
+    r"|not a tree object|No such file or directory|failed to insert|unable to find [0-9a-f]{40}"
 )
 
 

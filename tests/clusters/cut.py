@@ -14,6 +14,8 @@ import socket
 import sys
 import time
 
+_LEAVING = (signal.SIGTERM, signal.SIGHUP)  # ssh hangs up on its proxy when it ends
+
 
 def relay(server: socket.socket, plan: tuple[str, int], count: str) -> None:
     """Copy both ways until one side ends, or the plan says so."""
@@ -58,13 +60,23 @@ def main(host: str, port: str, file: str) -> None:
         with open(mine) as text:
             kind, size = text.read().split()
         plan = (kind, int(size))
-    for kind in ("made", "open"):
-        open(f"{file}.{kind}.{os.getpid()}", "w").close()
-    for number in (signal.SIGTERM, signal.SIGHUP):  # ssh hangs up on its proxy when it ends
-        signal.signal(number, lambda *_: sys.exit())
-    with contextlib.suppress(OSError, SystemExit), socket.create_connection((host, int(port))) as server:
-        relay(server, plan, f"{file}.count")
-    os.unlink(f"{file}.open.{os.getpid()}")
+    for number in _LEAVING:
+        signal.signal(number, leave)
+    try:
+        for kind in ("made", "open"):
+            open(f"{file}.{kind}.{os.getpid()}", "w").close()
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port))) as server:
+            relay(server, plan, f"{file}.count")
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{file}.open.{os.getpid()}")
+
+
+def leave(*_: object) -> None:
+    """End once: a second signal must not keep the first from writing what passed."""
+    for number in _LEAVING:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit()
 
 
 if __name__ == "__main__":
