@@ -37,8 +37,9 @@ def launch(
     The package and its ledger entry exist or do not exist together; a submission that fails leaves the
     package, to be sent with ``git cj submit``. ``begun`` is a look at the working copy that goes on already.
     """
-    planned = plan(project, request, announce, begun)
-    author = package.identity(project.repo)
+    with Beside(package.identity, project.repo) as identity:
+        planned = plan(project, request, announce, begun)
+    author = identity.result()
     data = datalinks.choose(project.repo, project.config, planned.cluster, planned.program)
     remarks = datalinks.remarks(project.repo, data)
     cluster.node_zip()  # made now, it costs nothing: git is still looking
