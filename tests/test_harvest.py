@@ -178,6 +178,28 @@ def test_small_batches_give_the_same_table(tmp_path: Path) -> None:
     assert rows(tmp_path, whole, "r.csv").equals(rows(tmp_path, pieces, "r.csv"))
 
 
+@pytest.mark.parametrize("size", [1, 1500, 4000])
+def test_records_parsed_in_parts_give_the_same(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    whole = [
+        frame((record(task), {"r.csv": b"%d\n" % task, "b": b"x" * task}), block=f"1/00000{task}-01")
+        for task in range(1, 9)
+    ]
+    whole[2] = Frame(whole[2].block, b"garbage\n" + whole[2].records, 0, whole[2].data)
+    whole[4] = Frame(whole[4].block, whole[4].records, 0, ((0, b"5\n"), (2, b"?????")))
+    again = frame((record(2), {"r.csv": b"9\n"}), (record(9), {}), block="1/000002-02")
+    results, shards = harvest(*whole, again)
+    monkeypatch.setattr("cjledger.harvest.records.PART_BYTES", size)
+    in_parts, others = harvest(*whole, again)
+    assert [broken.file for broken in results.broken] == [RECORDS, "b"]
+    assert (in_parts.positions, in_parts.broken, in_parts.tables) == (
+        results.positions,
+        results.broken,
+        results.tables,
+    )
+    for (_, data), (_, other) in zip(shards, others, strict=True):
+        assert pl.read_parquet(data).equals(pl.read_parquet(other))
+
+
 def test_an_output_that_was_too_large_to_send_is_named_unless_it_was_fetched(tmp_path: Path) -> None:
     content = b"1\n" * (INLINE_BYTES // 2 + 1)
     whole = frame((record(1), {"r.csv": content, "other.bin": content}), (record(2), {"r.csv": b"2\n"}))

@@ -11,7 +11,7 @@ from typing import Any
 from cjledger.beside import Beside
 from cjledger.harvest.manifest import RECORDS, Broken, Frame, Results, Shard
 from cjledger.harvest.params import Points
-from cjledger.harvest.records import Batch, fresh, read_batch
+from cjledger.harvest.records import Batch, fresh, further, read_batch
 from cjledger.harvest.tables import Table, read_tables
 from cjledger.model import Manifest
 from cjledger.shards import parquet
@@ -42,9 +42,7 @@ def gather(
     seen: list[pl.Series] = []
     for batch in _batches(fresh(frames, before.positions), batch_bytes):
         read = read_batch(batch, manifest.tasks, seen)
-        positions |= {
-            b: (at, max(data, positions.get(b, (0, 0))[1])) for b, (at, data) in read.positions.items()
-        }
+        positions = further(positions, read.positions)
         broken += read.broken
         # Compressing holds no lock: tables are parsed meanwhile.
         with Beside(_records_shard, batch, read, package_id, harvest) as records:

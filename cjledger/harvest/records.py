@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain, repeat
-from typing import Any
+from itertools import accumulate, chain, repeat, zip_longest
+from typing import Any, NamedTuple
 
+from cjledger.beside import Beside
 from cjledger.errors import CjError
 from cjledger.harvest.manifest import INLINE_BYTES, RECORDS, Broken, Frame
 from cjledger.model import FINAL_STATES
 from cjledger.shards import parquet
 from cjledger.shards.frames import pl
 
+PART_BYTES = 8 * 1024 * 1024  # of records, parsed at once
 _REACH = 2**42  # no data file is longer; one number then orders (frame, offset)
 _ATTEMPTS = 2**20
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(NamedTuple):
     """All outputs of a batch in a row, field by field; ``contents`` are verified bytes, or None."""
 
     tasks: list[int]
@@ -38,10 +38,10 @@ class Outputs:
         return [content if size <= INLINE_BYTES else None for content, size in pairs]
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """What some frames hold: records (an Arrow table), their outputs, what was wrong."""
 
+    frames: int
     records: Any
     numbers: list[int]  # which frame each record is of
     outputs: Outputs
@@ -67,11 +67,46 @@ def fresh(frames: Iterable[Frame], positions: Mapping[str, tuple[int, int]]) -> 
 
 def read_batch(frames: Sequence[Frame], tasks: int, seen: list[pl.Series]) -> Batch:
     """Parse a batch of fresh frames; attempts in ``seen`` are left out, the new ones added to it."""
+    parts = [_read_part(part, table, tasks, seen) for part, table in _parsed(_parts(frames))]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _parts(frames: Sequence[Frame]) -> list[list[Frame]]:
+    parts: list[list[Frame]] = [[]]
+    size = 0
+    for frame in frames:
+        if size >= PART_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(frame)
+        size += len(frame.records)
+    return parts
+
+
+def _parsed(parts: Sequence[list[Frame]]) -> Iterator[tuple[list[Frame], Any]]:
+    """Each part with its records, None where one cannot be read.
+
+    Parsing holds no lock: the next part is parsed while its outputs are looked at here.
+    """
+    parsing = Beside(_parse, parts[0])
+    for part, after in zip_longest(parts, parts[1:]):
+        table = parsing.result()
+        if after is not None:
+            parsing = Beside(_parse, after)
+        yield part, table
+
+
+def _parse(frames: Sequence[Frame]) -> Any:
+    try:
+        return parquet.records_from_lines(b"".join(frame.records for frame in frames))
+    except parquet.ParseError:
+        return None
+
+
+def _read_part(frames: Sequence[Frame], table: Any, tasks: int, seen: list[pl.Series]) -> Batch:
     broken: list[Broken] = []
     numbers = list(chain.from_iterable(repeat(i, f.records.count(b"\n")) for i, f in enumerate(frames)))
-    try:
-        table = parquet.records_from_lines(b"".join(frame.records for frame in frames))
-    except parquet.ParseError:
+    if table is None:
         table, numbers = _line_by_line(frames, broken)
     keep = _valid(table, tasks, numbers, frames, broken)
     _drop_repeated(table, keep, seen)
@@ -80,7 +115,32 @@ def read_batch(frames: Sequence[Frame], tasks: int, seen: list[pl.Series]) -> Ba
         numbers = [number for number, kept in zip(numbers, keep, strict=True) if kept]
     counts, fields = parquet.split_outputs(table)
     outputs = _outputs(table, counts, fields, numbers, frames, broken)
-    return Batch(table, numbers, outputs, broken, _positions(frames, counts, fields, numbers))
+    return Batch(len(frames), table, numbers, outputs, broken, _positions(frames, counts, fields, numbers))
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    before = accumulate((part.frames for part in parts), initial=0)
+    positions: dict[str, tuple[int, int]] = {}
+    for part in parts:
+        positions = further(positions, part.positions)
+    return Batch(
+        sum(part.frames for part in parts),
+        parquet.concatenate([part.records for part in parts]),
+        [at + number for at, part in zip(before, parts, strict=False) for number in part.numbers],
+        Outputs(*(list(chain(*fields)) for fields in zip(*(part.outputs for part in parts), strict=True))),
+        [broken for part in parts for broken in part.broken],
+        positions,
+    )
+
+
+def further(
+    before: Mapping[str, tuple[int, int]], now: Mapping[str, tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    """How far blocks are read, when some were read further: records and data."""
+    return {
+        **before,
+        **{block: (at, max(data, before.get(block, (0, 0))[1])) for block, (at, data) in now.items()},
+    }
 
 
 def _line_by_line(frames: Sequence[Frame], broken: list[Broken]) -> tuple[Any, list[int]]:

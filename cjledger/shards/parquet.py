@@ -48,7 +48,7 @@ RECORD = pa.schema(
         ),
     ]
 )
-_BLOCK = 16 * 1024 * 1024  # a longer line goes the slow way
+_BLOCK = 4 * 1024 * 1024  # a longer line goes the slow way
 
 
 class ParseError(ValueError):
@@ -103,6 +103,11 @@ def records_from_dicts(records: Sequence[Mapping[str, Any]]) -> Any:
 def select(table: Any, rows: Sequence[bool]) -> Any:
     """The rows of a table that are wanted, in one piece."""
     return table.filter(pa.array(rows, pa.bool_())).combine_chunks()
+
+
+def concatenate(tables: Sequence[Any]) -> Any:
+    """The rows of tables that have the same columns."""
+    return pa.concat_tables(tables)
 
 
 def split_outputs(records: Any) -> tuple[list[int], dict[str, list[Any]]]:
@@ -250,6 +255,7 @@ def read_parquet_rows(path: Path) -> tuple[list[str], Iterator[list[Any]]]:
 __all__ = [
     "ParseError",
     "check",
+    "concatenate",
     "notes",
     "parse_json",
     "read_output",
