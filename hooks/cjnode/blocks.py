@@ -209,8 +209,8 @@ def link_once(aside: str, path: str) -> bool:
     except OSError as problem:
         if os.lstat(aside).st_nlink == 2:
             return True  # it is ours: a server's answer was lost, and its client asked again
-        if isinstance(problem, FileExistsError):
-            return False
+        if isinstance(problem, FileExistsError) or os.path.lexists(path):
+            return False  # whatever the server says: the name is there, and it is not ours
         raise
     return True
 
