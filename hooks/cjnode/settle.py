@@ -35,7 +35,7 @@ Settled = NamedTuple(
     "Settled",
     [
         ("opened", Dict[int, Open]),
-        ("busy", bool),  # cancelled tasks still run
+        ("is_early", bool),  # records may yet come to sight
         ("reasons", Dict[str, int]),  # why elements wait, in plain words
         ("due", List[Any]),  # what further submissions are to run again
         ("left", int),  # tasks that wait for workers that somebody must add
@@ -54,7 +54,7 @@ def settle_all(root: str, looked: List[Progress], fresh: bool) -> List[Settled]:
                 one = settle(root, scheduler, progress, submission, answer)
                 together.opened.update(one.opened)
                 together = together._replace(
-                    busy=together.busy or one.busy,
+                    is_early=together.is_early or one.is_early,
                     due=together.due + one.due,
                     left=together.left + one.left,
                 )
@@ -82,12 +82,12 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
     held = holders(submission, set(where.values()))
     memory = _learn(root, scheduler, submission, sight, answer, held, where, stillborn)
     ended = _ended(memory, answer, scheduler)
-    opened, busy = _open(progress, submission, sight, held, where, ended)
-    if stillborn and not sight.lost:
+    opened = _open(progress, submission, sight, held, where, ended)
+    is_early = stillborn and not sight.lost
+    if is_early:
         # Records may come to sight late on a shared file system: it is told, but not for good yet.
         early = {task: ended.get(natural(submission, block)) for task, block in where.items()}
         opened.update((task, _lost(opened[task], end)) for task, end in early.items() if end is not None)
-        busy = True
     due = []
     if progress.manifest.get("retry"):
         again = importlib.import_module("cjnode.due")
@@ -98,7 +98,7 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
     if left:
         words = "no worker is left for %d tasks: git cj workers %s +N"
         progress.problems.append(words % (left, progress.package[:8]))
-    return Settled(opened, busy, why_waiting(scheduler, sight), due, left)
+    return Settled(opened, is_early, why_waiting(scheduler, sight), due, left)
 
 
 def _gone_words(jobs: List[str], is_lost: bool, scheduler: str) -> str:
@@ -214,12 +214,11 @@ def _open(
     held: Dict[int, Holder],
     where: Dict[int, int],
     ended: Dict[int, End],
-) -> Tuple[Dict[int, Open], bool]:
+) -> Dict[int, Open]:
     number = submission.number
     cancelled, retried = progress.cancelled[number], progress.retried[number]
     goes_on = bool(progress.manifest.get("retry"))  # after an attempt that was cut off
     opened: Dict[int, Open] = {}
-    busy = False
     free, waits_for_workers = _left(submission, sight, where)
     if not (sight.alive or waits_for_workers):
         free = set()  # nobody comes: who held a block last says how it ended
@@ -238,15 +237,16 @@ def _open(
         known = _at_rest(sight, element, attempt, holder)
         if holder and is_at_it:
             known = _at_work(holder, end, sight)
-            busy = busy or (known.state == "RUNNING" and bool(sight.alive))
         elif sight.lost and waits_for_workers and (holder is None or holder.now.task == 0):
             known = known._replace(state="PENDING")
         elif sight.lost:
             known = known._replace(state="LOST")
             if end is not None:
                 known = _lost(known, end)
-        opened[task] = known._replace(state="CANCELLED") if task in cancelled else known
-    return opened, busy
+        if task in cancelled and not (known.state == "RUNNING" and sight.alive):
+            known = known._replace(state="CANCELLED")  # one that runs may reach its end before it is ended
+        opened[task] = known
+    return opened
 
 
 def _at_work(holder: Holder, end: Optional[End], sight: Sight) -> Open:

@@ -80,7 +80,7 @@ def _settled(
             reasons = importlib.import_module("cjnode.pausing").show(progress, opened, reasons)
         elif now is not None and progress.manifest.get("retry"):
             _run_again(root, progress, now)
-        line = _line(progress, opened, bool(now and now.busy), reasons)
+        line = _line(progress, opened, bool(now and now.is_early), reasons)
         if now is not None and now.left and not is_paused:
             line["left"] = now.left
         yield opened, line
@@ -112,7 +112,9 @@ def _cancelled(progress: Progress, submission: Submission) -> Dict[int, Open]:
     return dict.fromkeys(missing, known)
 
 
-def _line(progress: Progress, opened: Dict[int, Open], busy: bool, reasons: Dict[str, int]) -> Dict[str, Any]:
+def _line(
+    progress: Progress, opened: Dict[int, Open], is_early: bool, reasons: Dict[str, int]
+) -> Dict[str, Any]:
     counts = dict.fromkeys(STATES, 0)
     ended, seconds, number = sums(progress, opened)
     counts.update(ended)
@@ -131,7 +133,7 @@ def _line(progress: Progress, opened: Dict[int, Open], busy: bool, reasons: Dict
         "package": progress.package,
         "tasks": progress.tasks,
         "counts": {name: many for name, many in counts.items() if many},
-        "final": not busy and 0 < progress.tasks == sum(counts[name] for name in FINAL_STATES),
+        "final": not is_early and 0 < progress.tasks == sum(counts[name] for name in FINAL_STATES),
         "jobs": [job for submission in progress.submissions for job in jobs_of(submission)],
         "seconds": [round(seconds, 6), number],
         "reasons": reasons,
