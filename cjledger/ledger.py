@@ -207,12 +207,11 @@ def anchors(repo: Repo) -> Path:
 def likely_tip(repo: Repo) -> Entry | None:
     """What was appended last by the anchors, without asking git: enough to launch after, if it still is."""
     name = agent(repo)
-    try:
-        *_, line = anchors(repo).read_text().splitlines()
-        who, sequence, commit = line.split()
-        return Entry(commit, (), "", name, "", "", int(sequence), "", {}) if who == name else None
-    except (FileNotFoundError, ValueError):
+    noted = list(_anchored(repo, name))
+    if not noted:
         return None
+    sequence, commit = noted[-1]
+    return Entry(commit, (), "", name, "", "", sequence, "", {})
 
 
 def last_package(repo: Repo) -> str | None:

@@ -9,6 +9,7 @@ from cjledger.errors import CjError
 from cjledger.gitpack import BLOB, TREE, Entry, Pack, Person
 from cjledger.gitrepo import Repo
 from cjledger.model import Manifest, manifest_from_bytes
+from cjnode.tree import entries
 
 PACKAGES = "refs/cj/packages/"
 FOLDER = ".cj"
@@ -63,12 +64,7 @@ def tops(repo: Repo, tree: str) -> dict[bytes, Entry]:
 
 
 def _entries(listing: bytes) -> dict[bytes, Entry]:
-    found = {}
-    for line in listing.split(b"\0")[:-1]:
-        head, _, path = line.partition(b"\t")
-        mode, _, name = head.decode().split(" ")
-        found[path] = Entry(mode.lstrip("0"), name)
-    return found
+    return {each.path: Entry(each.mode.lstrip("0"), each.object_id) for each in entries(listing)}
 
 
 def message(manifest: Manifest) -> str:

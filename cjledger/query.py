@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from cjledger.errors import CjError
+from cjledger.errors import CjError, nearest
 from cjledger.shards import frames
 from cjledger.shards.frames import pl
 
@@ -185,8 +184,8 @@ def _check(name: str, known: Sequence[str]) -> None:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"{'did you mean ' + near[0] + '? ' if near else ''}There are: {', '.join(known)}"
+    near = nearest(name, known)
+    return f"{'did you mean ' + near + '? ' if near else ''}There are: {', '.join(known)}"
 
 
 def sql(query: str, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:

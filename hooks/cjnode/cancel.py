@@ -18,7 +18,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\Z")
 
 def cancel(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…,"tasks":"…" or null,"token":…}``; null is all tasks, and the jobs end."""
-    folder = layout.checked_package(root, request.get("package"))
+    layout.checked_package(root, request.get("package"))
     token = request.get("token")
     if not isinstance(token, str) or not _TOKEN.match(token):
         raise NodeError("cancel: not a token: %r" % (token,))
@@ -28,8 +28,7 @@ def cancel(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
             named = set(parse_tasks(request["tasks"]))
         except (ValueError, AttributeError) as problem:
             raise NodeError("cancel: %s" % problem)
-    if not os.path.isdir(folder):
-        raise NodeError("package %s is not on this cluster" % request["package"][:12], "git cj state")
+    folder = layout.present_package(root, request["package"])
     cancelled = 0
     seen: List[int] = []
     while seen != blocks.list_submissions(folder):

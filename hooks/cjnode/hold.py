@@ -4,17 +4,16 @@ import os
 from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
 from cjnode import asked, backlog, blocks, layout, schedulers
-from cjnode.errors import NodeError
 from cjnode.files import create_json, forget
+from cjnode.schedulers import Status
 from cjnode.submissions import Submission, read_submission
 
 
 def hold(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…}``. What is not submitted yet is not submitted before the release."""
     scheduler, held = layout.scheduler(root), []
-    for submission, jobs in _jobs(root, request):
-        if any(part.job is None for part in submission.parts):
-            create_json(os.path.join(submission.path, "held"), {})
+    for submission, jobs in listed(root, request):
+        keep_back(submission)
         for job in jobs:
             schedulers.hold(scheduler, root, job)
             held.append(job)
@@ -31,7 +30,7 @@ def release(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
 def let_go(root: str, request: Dict[str, Any]) -> List[str]:
     """Release the jobs of a package, and what of it is not submitted yet; the jobs that were there."""
     scheduler, released = layout.scheduler(root), []
-    for submission, jobs in _jobs(root, request):
+    for submission, jobs in listed(root, request):
         forget(os.path.join(submission.path, "held"))
         for job in jobs:
             schedulers.release(scheduler, root, job)
@@ -40,17 +39,21 @@ def let_go(root: str, request: Dict[str, Any]) -> List[str]:
     return released
 
 
-def _jobs(root: str, request: Dict[str, Any]) -> Iterator[Tuple[Submission, List[str]]]:
+def keep_back(submission: Submission) -> None:
+    """Keep what of a submission is not with the scheduler yet from being submitted."""
+    if any(part.job is None for part in submission.parts):
+        create_json(os.path.join(submission.path, "held"), {})
+
+
+def listed(root: str, request: Dict[str, Any]) -> Iterator[Tuple[Submission, Dict[str, Status]]]:
     """The submissions of the package, each with its jobs that the scheduler still has."""
-    folder = layout.checked_package(root, request.get("package"))
-    if not os.path.isdir(folder):
-        raise NodeError("package %s is not on this cluster" % request["package"][:12], "git cj state")
+    folder = layout.present_package(root, request.get("package"))
     found = [read_submission(folder, number) for number in blocks.list_submissions(folder)]
     known = sorted({part.job for each in found for part in each.parts if part.job is not None})
     there = schedulers.poll(layout.scheduler(root), root, known) if known else {}
     for each in found:
         jobs = [part.job for part in each.parts if part.job is not None]
-        yield each, [job for job in jobs if job in there and there[job].state != "ENDED"]
+        yield each, {job: there[job] for job in jobs if job in there and there[job].state != "ENDED"}
 
 
 def _answer(request: Dict[str, Any], jobs: List[str], out: BinaryIO) -> None:

@@ -14,6 +14,14 @@ def checked_package(root: str, package: object) -> str:
     return package_folder(root, package)
 
 
+def present_package(root: str, package: object) -> str:
+    """The same for one that was sent here and not cleaned since. Raises NodeError for any other."""
+    folder = checked_package(root, package)
+    if not os.path.isdir(folder):
+        raise NodeError("package %s is not on this cluster" % os.path.basename(folder)[:12], "git cj state")
+    return folder
+
+
 def manifest_path(root: str, package: str) -> str:
     """The manifest as pushed; its presence says that the package was received whole."""
     return os.path.join(package_folder(root, package), "package.json")

@@ -10,26 +10,21 @@ from typing import Any, BinaryIO, Dict, List
 from cjnode import asked, backlog, blocks, hold, layout, roster, schedulers
 from cjnode.errors import NodeError
 from cjnode.files import create_json, forget, now, read_json
-from cjnode.parts import add_part, divide, read_parts
 from cjnode.progress import Open, Progress, board_of, look, unsettled, waits
-from cjnode.submissions import Submission, read_submission
+from cjnode.submissions import Submission
+from cjnode.workers import add_elements
 
 
 def pause(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…}``. Nothing more of the package begins before ``resume``."""
-    folder = _folder(root, request)
+    layout.present_package(root, request.get("package"))
     # First: what begins while we look for what waits sees it.
     changed = create_json(layout.paused_path(root, request["package"]), {"at": now()})
     scheduler, held = layout.scheduler(root), []
-    for number in blocks.list_submissions(folder):
-        submission = read_submission(folder, number)
-        if any(part.job is None for part in submission.parts):
-            create_json(os.path.join(submission.path, "held"), {})
-        known = [part.job for part in submission.parts if part.job is not None]
-        there = schedulers.poll(scheduler, root, known) if known else {}
-        for job in known:
-            status = there.get(job)
-            if status is not None and (status.waiting or status.state in ("PENDING", "WAITING")):
+    for submission, jobs in hold.listed(root, request):
+        hold.keep_back(submission)
+        for job, status in jobs.items():
+            if status.waiting or status.state in ("PENDING", "WAITING"):
                 held += _hold(root, scheduler, job)
     asked.outdate(root)
     _answer(request, held, changed, out)
@@ -47,7 +42,8 @@ def _hold(root: str, scheduler: str, job: str) -> List[str]:
 
 def resume(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…}``. Lets go on what was paused, with workers for those that have ended."""
-    folder, package = _folder(root, request), request["package"]
+    layout.present_package(root, request.get("package"))
+    package = request["package"]
     path = layout.paused_path(root, package)
     changed = os.path.exists(path)
     forget(path)
@@ -59,7 +55,7 @@ def resume(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     asked.outdate(root)
     _answer(request, jobs, changed, out)
     if os.path.isdir(layout.backlog_path(root)):
-        backlog.drain(root, [os.path.basename(folder)])
+        backlog.drain(root, [package])
 
 
 def _add_workers(root: str, package: str, submission: Submission) -> List[str]:
@@ -78,14 +74,7 @@ def _add_workers(root: str, package: str, submission: Submission) -> List[str]:
     forget(blocks.exhausted_path(submission.path))
     # The same for whoever resumes at the same time.
     token = "resume-%d" % len(submission.parts)
-    pieces = divide(wanted, asked.limits(root, scheduler, False))
-    made = [
-        add_part(submission.path, intent, elements, "%s-%d" % (token, number)).number
-        for number, (_, elements) in enumerate(pieces, 1)
-    ]
-    backlog.bring(root, package, submission.number, True)
-    parts = read_parts(submission.path, intent)
-    return [part.job for part in parts if part.number in made and part.job is not None]
+    return add_elements(root, scheduler, package, submission, intent, wanted, token)
 
 
 def show(progress: Progress, opened: Dict[int, Open], reasons: Dict[str, int]) -> Dict[str, int]:
@@ -97,13 +86,6 @@ def show(progress: Progress, opened: Dict[int, Open], reasons: Dict[str, int]) -
     progress.problems[:] = [each for each in progress.problems if not each.startswith("no worker is left")]
     words = "paused: git cj resume %s" % progress.package[:8]
     return {words: len(waiting)} if waiting else reasons
-
-
-def _folder(root: str, request: Dict[str, Any]) -> str:
-    folder = layout.checked_package(root, request.get("package"))
-    if not os.path.isdir(folder):
-        raise NodeError("package %s is not on this cluster" % request["package"][:12], "git cj state")
-    return folder
 
 
 def _answer(request: Dict[str, Any], jobs: List[str], changed: bool, out: BinaryIO) -> None:

@@ -1,6 +1,5 @@
 """Verb ``recover``: free what workers hold that are dead, while others go on."""
 
-import os
 from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 
 from cjnode import blocks, cutoff, layout, roster
@@ -20,9 +19,7 @@ SILENT_S = 3 * TOUCH_S
 def recover(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…}``."""
     package = request.get("package")
-    folder = layout.checked_package(root, package)
-    if not os.path.isdir(folder):
-        raise NodeError("package %s is not on this cluster" % str(package)[:12], "git cj state")
+    layout.present_package(root, package)
     scheduler = layout.scheduler(root)
     progress = look(root, str(package), False)
     freed, doubtful, alive = 0, 0, 0

@@ -20,9 +20,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\Z")
 def workers(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…,"add":n,"stop":n,"token":…}``; a line a worker, last what was done."""
     package = request.get("package")
-    folder = layout.checked_package(root, package)
-    if not os.path.isdir(folder):
-        raise NodeError("package %s is not on this cluster" % str(package)[:12], "git cj state")
+    folder = layout.present_package(root, package)
     add, stop = _count(request, "add"), _count(request, "stop")
     token = request.get("token") or ""
     if (add or stop) and not (isinstance(token, str) and _TOKEN.match(token)):
@@ -95,6 +93,19 @@ def _add(
         raise NodeError(
             "this package was made before workers could be added", "git cj retry when it has ended"
         )
+    return add_elements(root, scheduler, package, submission, intent, count, token)
+
+
+def add_elements(
+    root: str,
+    scheduler: str,
+    package: str,
+    submission: Submission,
+    intent: Dict[str, Any],
+    count: int,
+    token: str,
+) -> List[str]:
+    """Submit further parts of so many elements in all, once for each token; the jobs they are in."""
     pieces = divide(count, asked.limits(root, scheduler, False))
     made = [
         add_part(submission.path, intent, elements, "%s-%d" % (token, number)).number
