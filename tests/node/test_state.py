@@ -140,13 +140,13 @@ def test_cancelled_tasks_without_a_record_are_cancelled_and_final(root: Root) ->
     assert not (root.submission(1) / "gone.json").exists()
 
 
-def test_a_cancelled_task_that_still_runs_keeps_its_package_open(root: Root) -> None:
+def test_a_cancelled_task_runs_until_its_record_says_how_it_ended(root: Root) -> None:
     root.submit("1-5", block=5)
     root.run_job()
     root.claim("1/000001-01", 2)
     root.write(1, "cancel/a.json", {"tasks": "1-5"})
     (line,) = ask(root)
-    assert (line["counts"], line["final"]) == ({"CANCELLED": 5}, False)
+    assert (line["counts"], line["final"]) == ({"RUNNING": 1, "CANCELLED": 4}, False)
     root.append("1/000001-01", [record(2)])  # it was faster than the cancellation
     (line,) = ask(root)
     assert (line["counts"], line["final"]) == ({"COMPLETED": 1, "CANCELLED": 4}, True)

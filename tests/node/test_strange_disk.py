@@ -20,7 +20,7 @@ from tests.clusters.fixtures import or_skip
 from tests.strange_disk import strange
 
 from .cluster_kit import Site, new_site, resources, wait_for
-from .conftest import PYTHONS
+from .conftest import HOOKS, PYTHONS
 from .fake_slurm import FakeSlurm, new_slurm
 
 MAIN = "import os\nopen({tally!r}, 'a').write(os.environ['CJ_TASK'] + '\\n')\nprint('done')\n"
@@ -131,6 +131,19 @@ def test_f23_a_file_system_that_lacks_a_call_or_loses_its_answer_runs_each_task_
     assert ran(site) == ["1", "2", "3", "4"]
     assert counts(site, package, variables) == {"COMPLETED": 4}
     assert [name for _, name, _ in fake.jobs()] == [f"cj-{name[:12]}-1" for name in (first, package)]
+
+
+def test_f23_a_claim_that_another_made_is_theirs_whatever_error_says_so(
+    site: Site, habits: Habits, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from cjnode.blocks import Claim, create_claim\n"
+        "ours = [create_claim(sys.argv[1], Claim('7', k, 1, 'n1', k)) for k in (1, 2)]\n"
+        "print([one is not None for one in ours])"
+    )
+    words = (site.python, "-c", code, str(site.root / "000001-01.claim"))
+    variables = {**os.environ, "PYTHONPATH": str(HOOKS), **habits(f"link!{errno.EIO}")}
+    assert subprocess.run(words, env=variables, capture_output=True, text=True).stdout == "[True, False]\n"
 
 
 def test_f23_who_submits_at_once_without_links_makes_one_job(
