@@ -130,6 +130,11 @@ def test_a_connection_cut_anywhere_submits_once(
         line.cut_now()
 
 
+def test_a_connection_that_ends_right_after_its_login_is_worth_another_try(tmp_path: Path) -> None:
+    with pytest.raises(LostLineError, match="ended when ssh had logged in"):
+        Master(tmp_path / "socket").open(lambda: None, waits=False)
+
+
 def down_to_state(far: Remote, package_id: str, line: laptops.Line) -> int:
     """How many bytes come on a new connection until a state is there; no connection is left."""
     far.line.close()

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cjledger.cluster.line import LostLineError
 from cjledger.errors import CjError
 
 SESSIONS = 8
@@ -57,9 +58,9 @@ class Master:
             self.path.unlink(missing_ok=True)
             login()
             if not self.is_alive():
-                raise CjError(
-                    f"ssh logged in, but cannot keep the connection in {self.path.parent}",
-                    'transport = "paramiko" for this cluster in .cjledger.toml',
+                raise LostLineError(
+                    f"the connection ended when ssh had logged in, or cannot be kept in {self.path.parent}",
+                    'if that stays: transport = "paramiko" for this cluster in .cjledger.toml',
                 )
             return True
 
