@@ -30,8 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "hooks"))
 
 from cjnode import asks, idling, partition
 from cjnode.attempt import stamp
-from cjnode.blocks import Claim, Record
+from cjnode.blocks import Record
 from cjnode.claiming import Claimant, Claims, Held
+from cjnode.claims import Claim
 from cjnode.submissions import Submission
 
 SCALE = 5.0

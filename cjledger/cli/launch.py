@@ -134,9 +134,38 @@ def _launch(given: dict[str, Any], ahead: Ahead, loops: bool) -> None:
         wait_for(project, Target(done.package_id), to=sys.stderr)
 
 
+# Options that a LaunchRequest calls otherwise.
+_OPTIONS = {
+    "memory": "mem",
+    "walltime": "time",
+    "tasks_per_node": "ntasks_per_node",
+    "grow_memory": "grow_mem",
+    "grow_walltime": "grow_time",
+}
+
+
 def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loops: bool) -> LaunchRequest:
     from cjledger.commands.plan import LaunchRequest
 
+    program, cluster = _program_and_cluster(project, given)
+    named = {name: _OPTIONS.get(name, name) for name in LaunchRequest._fields}
+    asked = {name: given[option] for name, option in named.items() if option in given}
+    asked = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()}
+    for name in ("points", "commands", "blocks"):
+        asked[name] = _path(given[name])
+    asked.update(
+        program=program,
+        cluster=cluster,
+        arguments=rest,
+        loops=loops,
+        evaluate=not given["no_eval"],
+        dep=tuple(map(Path, given["dep"])),
+        submit=not given["no_submit"],
+    )
+    return LaunchRequest(**asked)
+
+
+def _program_and_cluster(project: Project, given: dict[str, Any]) -> tuple[str | None, str]:
     program, cluster, command = given["program"], given["cluster"], given["command"]
     if command is not None and given["commands"] is not None:
         raise UsageError("-c and --commands exclude one another", "git cj run --commands FILE CLUSTER")
@@ -152,50 +181,7 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
     cluster = cluster or project.config.default_cluster
     if cluster is None:
         raise UsageError("on which cluster?", f"git cj run {program or '-c …'} local")
-    return LaunchRequest(
-        program=program,
-        cluster=cluster,
-        command=command,
-        message=given["message"],
-        arguments=rest,
-        loops=loops,
-        line=given["line"],
-        depth=given["depth"],
-        evaluate=not given["no_eval"],
-        sweep=tuple(given["sweep"]),
-        points=_path(given["points"]),
-        commands=_path(given["commands"]),
-        samples=given["samples"],
-        design=given["design"],
-        blocks=_path(given["blocks"]),
-        repeat=given["repeat"],
-        dep=tuple(Path(folder) for folder in given["dep"]),
-        out=tuple(given["out"]),
-        seed=given["seed"],
-        memory=given["mem"],
-        walltime=given["time"],
-        cpus=given["cpus"],
-        gpus=given["gpus"],
-        nodes=given["nodes"],
-        tasks_per_node=given["ntasks_per_node"],
-        alloc=tuple(given["alloc"]),
-        jobs=given["jobs"],
-        priority=given["priority"],
-        after=tuple(given["after"]),
-        then=given["then"],
-        workers=given["workers"],
-        retries=given["retries"],
-        retry_on=given["retry_on"],
-        grow_memory=given["grow_mem"],
-        grow_walltime=given["grow_time"],
-        until_done=given["until_done"],
-        shuffle=given["shuffle"],
-        submit=not given["no_submit"],
-        allow_large=given["allow_large"],
-        allow_secret=tuple(given["allow_secret"]),
-        reuse=given["reuse"],
-        skip_done=given["skip_done"],
-    )
+    return program, cluster
 
 
 def _path(text: str | None) -> Path | None:

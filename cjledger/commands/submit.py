@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cjledger import cluster, config, environments, ledger, package
 from cjledger.cluster import replies
+from cjledger.cluster.transport import Json
 from cjledger.commands import waiting
 from cjledger.commands.plan import check_priority
 from cjledger.errors import CjError
@@ -123,39 +124,14 @@ def send(
     entry: Entry | None,
 ) -> tuple[str, ...]:
     """Push a package and have it submitted; ``entry`` is that of its launch, if that was just now."""
-    way = cluster.transport(where, project.repo.cj_dir, project.contact)
-    try:
-        if cluster.ensure_ready(way, project.repo):
-            announce(f"cluster {where.name}: set up in {where.root}")
-        reply = environments.push(way, project.repo, package_id, manifest, announce, ask=entry is None)
-        job = replies.text(reply, "job")
-    except CjError as problem:
-        ledger.append(
-            project.repo,
-            "refused",
-            package_id,
-            f"refused {package_id[:12]} by {where.name}",
-            {"error": problem.message, "submission": 1},
-        )
-        raise CjError(
-            f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
-            problem.hint or f"git cj submit {package_id[:8]}",
-        ) from problem
+    reply = _pushed(project, package_id, manifest, where, announce, entry)
+    job = replies.text(reply, "job")
     # Sending twice submits once, and is noted once.
     if entry or not _is_there(project, package_id):
-        ledger.append(
-            project.repo,
-            "submitted",
-            package_id,
-            f"submitted {package_id[:12]} to {where.name}" + (f" as {job}" if job else ""),
-            {
-                "job": job,
-                "submission": 1,
-                "tasks": manifest.tasks,
-                **{key: reply[key] for key in ("data",) if key in reply},
-            },
-            after=entry,
-        )
+        data = {"job": job, "submission": 1, "tasks": manifest.tasks}
+        data.update({key: reply[key] for key in ("data",) if key in reply})
+        words = f"submitted {package_id[:12]} to {where.name}" + (f" as {job}" if job else "")
+        ledger.append(project.repo, "submitted", package_id, words, data, after=entry)
     if manifest.then is not None:
         from cjledger.commands import then  # for packages with --then alone
 
@@ -166,3 +142,29 @@ def send(
     if not job and manifest.then_of is None:
         announce(f"{package_id[:12]} is not with the scheduler yet: {reply.get('why') or 'it waits'}")
     return (job,)
+
+
+def _pushed(
+    project: Project,
+    package_id: str,
+    manifest: Manifest,
+    where: Cluster,
+    announce: Announce,
+    entry: Entry | None,
+) -> Json:
+    """The cluster's reply; a refusal is noted."""
+    way = cluster.transport(where, project.repo.cj_dir, project.contact)
+    try:
+        if cluster.ensure_ready(way, project.repo):
+            announce(f"cluster {where.name}: set up in {where.root}")
+        reply = environments.push(way, project.repo, package_id, manifest, announce, ask=entry is None)
+        replies.text(reply, "job")
+        return reply
+    except CjError as problem:
+        words = f"refused {package_id[:12]} by {where.name}"
+        data = {"error": problem.message, "submission": 1}
+        ledger.append(project.repo, "refused", package_id, words, data)
+        raise CjError(
+            f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
+            problem.hint or f"git cj submit {package_id[:8]}",
+        ) from problem

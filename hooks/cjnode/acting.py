@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Any, Dict, List, Optional
 
-from cjnode import blocks, layout, processes, schedulers
+from cjnode import blocks, claims, layout, processes, schedulers
 from cjnode.errors import NodeError
 from cjnode.files import age_s, create_json, forget, now, read_json, wait_for
 from cjnode.parts import receipt
@@ -143,7 +143,7 @@ def _claimants(folder: str, name: str) -> List[str]:
     if not name.endswith("-%d" % number) or name.count("-") != 2:
         return []  # of several parts a claim does not say which
     for found in blocks.list_blocks(folder, number):
-        claim = blocks.read_claim(blocks.block_path(folder, found.id.block, found.id.generation, "claim"))
+        claim = claims.read_claim(blocks.block_path(folder, found.id.block, found.id.generation, "claim"))
         if found.claim and claim is not None and claim[0].job:
             return [claim[0].job]
     return []

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Callable, Dict, List, Tuple
 
-from cjnode import attempt, attempts, blocks, retries
+from cjnode import attempt, attempts, claims, retries
 from cjnode.attempt import Setting
 from cjnode.attempts import histories
 from cjnode.claiming import Claims, Held
@@ -64,7 +64,7 @@ def _record_what_left_no_record(
     for each in intent.get("unrecorded") or []:
         for task in parse_tasks(each["tasks"]):
             if task in known and each["attempt"] not in [ended.number for ended in written[task]]:
-                cut_off = blocks.Current(task, each["attempt"], "")
+                cut_off = claims.Current(task, each["attempt"], "")
                 attempt.bury(setting, held.journal, cut_off, each["state"], each["note"])
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from cjnode import blocks, children, memory, prison, reproduce
+from cjnode import children, claims, memory, prison, reproduce
 from cjnode.blocks import Output, Record
 from cjnode.cancelling import Cancelled
 from cjnode.children import Ended, Signals
@@ -266,7 +266,7 @@ def _in_child(setting: Setting, task: Task, environment: Dict[str, str]) -> int:
 def bury(
     setting: Setting,
     journal: Journal,
-    was: blocks.Current,
+    was: claims.Current,
     state: str = "NODE_FAIL",
     note: str = "the worker died",
 ) -> None:

@@ -1,18 +1,12 @@
-"""The files of a submission's blocks: their names, the claim, the records, the data."""
+"""The files of a submission's blocks: their names, and what a record is."""
 
-import errno
 import json
 import os
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-CURRENT_BYTES = 80
-
 # json.dumps makes an encoder for each call.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-# File systems without hard links (some FUSE and SMB mounts) say one of these.
-NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 _PACKAGE = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _BLOCK_ID = re.compile(r"([1-9][0-9]{0,8})/([0-9]{6,9})-([0-9]{2,4})\Z")
@@ -20,21 +14,6 @@ _FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|records|data)\Z")
 
 # One generation of one block of one submission; ``str`` of it is the ID that the protocol uses.
 BlockId = NamedTuple("BlockId", [("submission", int), ("block", int), ("generation", int)])
-
-Claim = NamedTuple(
-    "Claim",
-    [
-        ("job", str),
-        ("element", int),
-        ("incarnation", int),  # which start of the element made it, from 1
-        ("host", str),
-        ("pid", int),
-    ],
-)
-
-# What a claim's holder is at: task 0 is none. ``started`` is RFC 3339, or empty; of task 0 it is when the
-# holder was done with the block.
-Current = NamedTuple("Current", [("task", int), ("attempt", int), ("started", str)])
 
 Output = NamedTuple("Output", [("path", str), ("offset", int), ("bytes", int), ("sha256", str)])
 
@@ -152,18 +131,6 @@ def list_blocks(submission_path: str, submission: int) -> List[Found]:
     ]
 
 
-def _current_line(task: int, attempt: int, started: str, to: int = 0) -> bytes:
-    fields: Dict[str, Any] = dict(Current(task, attempt, started)._asdict())
-    if to not in (0, task):
-        fields["to"] = to
-    line = canonical(fields)
-    if to and len(line) >= CURRENT_BYTES:  # then without the fraction of the second
-        line = canonical(dict(fields, started=started[:19] + "Z"))
-    if len(line) >= CURRENT_BYTES:
-        raise ValueError("too long for a claim's line: %r" % line)
-    return line.ljust(CURRENT_BYTES - 1) + b"\n"
-
-
 def canonical(value: Any) -> bytes:
     """JSON as every file has it: UTF-8, no spaces, keys in the order given."""
     # A file name may hold bytes that are no text; their surrogates are written as escapes.
@@ -171,90 +138,6 @@ def canonical(value: Any) -> bytes:
         return _ENCODE(value).encode("utf-8")
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
-
-
-def claim_content(claim: Claim) -> bytes:
-    """A claim whose holder has not begun a task."""
-    return canonical(claim._asdict()) + b"\n" + _current_line(0, 0, "")
-
-
-def create_claim(path: str, claim: Claim) -> Optional[int]:
-    """Claim a block: the open claim file, or None when another has it. Never a claim half written."""
-    content = claim_content(claim)
-    folder = os.path.dirname(path)
-    aside = os.path.join(folder, ".%s-%d-%d.tmp" % (claim.host.replace("/", "_"), claim.pid, claim.element))
-    fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        write_all(fd, content)
-        # A link appears with its content; a file made by O_EXCL is empty first, and a holder killed then
-        # would leave a block that names nobody and that nobody could take over.
-        is_ours = link_once(aside, path)
-    except OSError as problem:
-        os.close(fd)
-        if problem.errno not in NO_LINKS:
-            raise
-        return _create_exclusively(path, content)
-    finally:
-        os.unlink(aside)
-    if is_ours:
-        return fd
-    os.close(fd)
-    return None
-
-
-def link_once(aside: str, path: str) -> bool:
-    """Give a new file its name; False when the name is another's."""
-    try:
-        os.link(aside, path)
-    except OSError as problem:
-        if os.lstat(aside).st_nlink == 2:
-            return True  # it is ours: a server's answer was lost, and its client asked again
-        if isinstance(problem, FileExistsError) or os.path.lexists(path):
-            return False  # whatever the server says: the name is there, and it is not ours
-        raise
-    return True
-
-
-def _create_exclusively(path: str, content: bytes) -> Optional[int]:
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return None
-    try:
-        write_all(fd, content)
-    except OSError:
-        os.close(fd)
-        os.unlink(path)
-        raise
-    return fd
-
-
-def write_current(fd: int, task: int, attempt: int, started: str, to: int = 0) -> None:
-    """Say in the claim what is being run now, in place (task 0: nothing)."""
-    line = _current_line(task, attempt, started, to)
-    os.pwrite(fd, line, os.fstat(fd).st_size - CURRENT_BYTES)
-
-
-def read_claim(path: str) -> Optional[Tuple[Claim, Current]]:
-    """A claim and what its holder is at; None when it is absent or cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            first, _, second = file.read(4096).partition(b"\n")
-        holder = json.loads(first.decode("utf-8"))
-        claim = Claim(
-            str(holder["job"]),
-            int(holder["element"]),
-            int(holder["incarnation"]),
-            str(holder["host"]),
-            int(holder["pid"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    try:
-        now = json.loads(second.decode("utf-8"))
-        return claim, Current(int(now["task"]), int(now["attempt"]), str(now["started"]))
-    except (ValueError, KeyError, TypeError):
-        return claim, Current(0, 0, "")
 
 
 def open_appending(path: str) -> int:

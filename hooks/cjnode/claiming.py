@@ -5,10 +5,10 @@ import random
 import time
 from typing import Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple, Union
 
-from cjnode import blocks, cutoff, partition
+from cjnode import blocks, claims, cutoff, partition
 from cjnode.asks import Asks, Offer
-from cjnode.blocks import Claim, Current
 from cjnode.board import Board, Free, Queue
+from cjnode.claims import Claim, Current
 from cjnode.element import Lifetime
 from cjnode.holding import Ending, Holding, Turn
 from cjnode.idling import Idle
@@ -111,7 +111,7 @@ class Claims:
         if chosen.generation > 1 and not any(self._open(chosen)) and not self._is_due(chosen.block):
             self.board.taken(chosen)
             return None
-        fd = persist(lambda: blocks.create_claim(path, claim), self._stopping)
+        fd = persist(lambda: claims.create_claim(path, claim), self._stopping)
         if fd is None:
             self.board.taken(chosen, end)  # by another, who may have died before it said so
             return None
@@ -155,7 +155,7 @@ def inherited(
     found = []
     let_go = [Free(each.block, each.generation - 1) for each in board.free if each.generation > 1]
     for block, generation in sorted(board.held + let_go):
-        known = blocks.read_claim(blocks.block_path(submission.path, block, generation, "claim"))
+        known = claims.read_claim(blocks.block_path(submission.path, block, generation, "claim"))
         if known is None:
             # Damaged: the records beside it say whose it was. Of several slots one that lives may have it.
             path = blocks.block_path(submission.path, block, generation, "records")

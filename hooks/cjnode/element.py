@@ -5,7 +5,7 @@ import signal
 import time
 from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
-from cjnode import blocks, partition
+from cjnode import blocks, claims, partition
 from cjnode.files import read_json
 from cjnode.points import parse_tasks
 
@@ -87,7 +87,7 @@ def _was_here(submission_path: str, element: int, job: str) -> bool:
     if element > elements:
         return newest(submission_path, element, job) > 0  # it was added later, and has no block of its own
     block = partition.own_block(shared, (element - 1) * slots + 1, elements * slots)
-    claim = blocks.read_claim(blocks.block_path(submission_path, block, 1, "claim"))
+    claim = claims.read_claim(blocks.block_path(submission_path, block, 1, "claim"))
     return claim is not None and (claim[0].job, claim[0].element) == (job, element)
 
 
@@ -98,7 +98,7 @@ def newest(submission_path: str, element: int, job: str) -> int:
     for each in blocks.list_blocks(submission_path, number):
         if each.claim:
             path = blocks.block_path(submission_path, each.id.block, each.id.generation, "claim")
-            claim = blocks.read_claim(path)
+            claim = claims.read_claim(path)
             if claim is not None and claim[0].job == job:
                 found[claim[0].element] = max(claim[0].incarnation, found.get(claim[0].element, 0))
     return found.get(element, 0)

@@ -9,8 +9,11 @@ import os
 import time
 from typing import Any, Dict, Iterator, Optional
 
-from cjnode.blocks import NO_LINKS, canonical, link_once, write_all
+from cjnode.blocks import canonical, write_all
 from cjnode.errors import NodeError
+
+# File systems without hard links (some FUSE and SMB mounts) say one of these.
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 FORMAT = 1
 TAKEN = ".taken"  # where there are no links, what keeps two from making the same file
@@ -67,6 +70,19 @@ def create_once(path: str, content: bytes) -> bool:
     return is_ours
 
 
+def link_once(aside: str, path: str) -> bool:
+    """Give a new file its name; False when the name is another's."""
+    try:
+        os.link(aside, path)
+    except OSError as problem:
+        if os.lstat(aside).st_nlink == 2:
+            return True  # it is ours: a server's answer was lost, and its client asked again
+        if isinstance(problem, FileExistsError) or os.path.lexists(path):
+            return False  # whatever the server says: the name is there, and it is not ours
+        raise
+    return True
+
+
 def _take(path: str) -> bool:
     """Whether a name is ours to make, where there are no links: a file beside it is created exclusively."""
     for _ in range(2):
@@ -115,9 +131,13 @@ def wait_for(path: str, patience_s: float = _SIGHT_S) -> bool:
     return True
 
 
-def age_s(path: str) -> Optional[float]:
-    """How old a file is by its own file system's clock, which may not be this machine's; None: it is gone."""
-    probe = "%s.%d-%s.tmp" % (path, os.getpid(), binascii.hexlify(os.urandom(4)).decode("ascii"))
+def age_s(path: str, folder: str = "") -> Optional[float]:
+    """How old a file is by its own file system's clock, which may not be this machine's; None: it is gone.
+
+    ``folder`` is where that clock is read by making a file, the file's own unless given.
+    """
+    name = binascii.hexlify(os.urandom(4)).decode("ascii")
+    probe = "%s.%d-%s.tmp" % (os.path.join(folder, "age") if folder else path, os.getpid(), name)
     fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         return os.fstat(fd).st_mtime - os.stat(path).st_mtime

@@ -5,7 +5,7 @@ import random
 import time
 from typing import Callable, Optional, Set
 
-from cjnode import blocks, cutoff
+from cjnode import blocks, claims, cutoff
 from cjnode.asks import Asks, Offer, pause_s
 from cjnode.board import Board, Free
 from cjnode.files import create_once
@@ -89,8 +89,8 @@ class Idle:
                 return True
             last = self._submission.tasks[self._board.places(held.block).stop - 1]
             path = blocks.block_path(self._submission.path, held.block, held.generation, "claim")
-            claim = blocks.read_claim(path)
-            now = claim[1] if claim else blocks.Current(0, 0, "")
+            claim = claims.read_claim(path)
+            now = claim[1] if claim else claims.Current(0, 0, "")
             if now.task == 0 and now.started:
                 self._closed.add(held)
             elif last not in (now.task, cutoff.begun_up_to(path)):

@@ -17,8 +17,8 @@ from cjnode.journal import Journal, UnwritableError
 from cjnode.quick import Line
 from cjnode.relay import Relay
 from cjnode.reproduce import Package, Task
-from cjnode.scratch import Watch
 from cjnode.seeds import task_seed
+from cjnode.watch import Watch
 
 UNWRITABLE = 74
 

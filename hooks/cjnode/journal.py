@@ -5,8 +5,9 @@ import os
 import time
 from typing import Callable, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
-from cjnode import blocks, cutoff
-from cjnode.blocks import Claim, Output, Record
+from cjnode import blocks, claims, cutoff
+from cjnode.blocks import Output, Record
+from cjnode.claims import Claim
 from cjnode.files import now, sync
 
 CHUNK = 1 << 20
@@ -88,7 +89,7 @@ class Journal:
     ) -> None:
         self.place = place
         self._claim = claim_fd
-        self._claimed = blocks.claim_content(holder) if holder else b""  # to mend a claim that was damaged
+        self._claimed = claims.claim_content(holder) if holder else b""  # to mend a claim that was damaged
         self._stopping = stopping
         self._records = persist(lambda: blocks.open_appending(self._path("records")), stopping)
         self._data: Optional[int] = None  # made when there is something to keep
@@ -107,7 +108,7 @@ class Journal:
         try:
             if self._claimed:
                 cutoff.mend(self._claim, self._claimed)
-            blocks.write_current(self._claim, task, attempt, started, to)
+            claims.write_current(self._claim, task, attempt, started, to)
         except OSError:
             pass  # it only tells others; a full disk cannot refuse bytes that are there already
 

@@ -2,8 +2,9 @@
 
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
-from cjnode import blocks, cutoff
-from cjnode.blocks import BlockId, Current, Record
+from cjnode import blocks, claims, cutoff
+from cjnode.blocks import BlockId, Record
+from cjnode.claims import Current
 from cjnode.holding import Turn
 from cjnode.submissions import MOST_DEATHS, Submission
 
@@ -18,7 +19,7 @@ def what_is_open(
             known = records.get(record.task)
             if known is None or record.attempt >= known.attempt:
                 records[record.task] = record
-    holder = blocks.read_claim(_claim_path(submission, block, last))
+    holder = claims.read_claim(_claim_path(submission, block, last))
     died = holder[1] if holder and holder[1].task else None
     unwritten = _may_have_run(submission, block, last, turns)
     if died is not None and died.task in records and records[died.task].attempt >= died.attempt:
@@ -46,7 +47,7 @@ def _may_have_run(submission: Submission, block: int, last: int, turns: List[Tur
     found: Set[int] = set()
     for generation in range(1, last + 1):
         path = _claim_path(submission, block, generation)
-        holder, to = blocks.read_claim(path), cutoff.begun_up_to(path)
+        holder, to = claims.read_claim(path), cutoff.begun_up_to(path)
         if holder and to in order and holder[1].task in order:
             found.update(order[order.index(holder[1].task) : order.index(to) + 1])
     return found

@@ -4,7 +4,7 @@ import importlib
 import os
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
-from cjnode import attempts, blocks, files, layout, partition, parts, tally
+from cjnode import attempts, blocks, claims, files, layout, partition, parts, tally
 from cjnode.attempts import Attempt
 from cjnode.board import Board
 from cjnode.errors import NodeError
@@ -27,7 +27,7 @@ Open = NamedTuple(
 )
 
 # Who has a block, by its newest claim, and what it is at.
-Holder = NamedTuple("Holder", [("element", int), ("job", str), ("host", str), ("now", blocks.Current)])
+Holder = NamedTuple("Holder", [("element", int), ("job", str), ("host", str), ("now", claims.Current)])
 
 # All that is known of one package; the collections are filled while its files are read.
 Progress = NamedTuple(
@@ -214,9 +214,9 @@ def jobs_of(submission: Submission) -> List[str]:
     return sorted({claim[0].job for claim in claims if claim})
 
 
-def _claim(submission: Submission, part: blocks.Found) -> Optional[Tuple[blocks.Claim, blocks.Current]]:
+def _claim(submission: Submission, part: blocks.Found) -> Optional[Tuple[claims.Claim, claims.Current]]:
     path = blocks.block_path(submission.path, part.id.block, part.id.generation, "claim")
-    return blocks.read_claim(path)
+    return claims.read_claim(path)
 
 
 def waits(progress: Progress, submission: Submission) -> bool:

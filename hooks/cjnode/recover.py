@@ -42,7 +42,7 @@ def _dead(submission: Submission, states: States, silent_s: float) -> Tuple[List
     """The claims of dead workers, and how many might be such but were changed a moment ago."""
     found: List[Free] = []
     doubtful = 0
-    for held in roster.claims(submission, board_of(submission)):
+    for held in roster.newest_claims(submission, board_of(submission)):
         if roster.is_closed(held):
             continue
         element = held.holder.element if held.holder else _by_records(submission, held)

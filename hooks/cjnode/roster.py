@@ -4,10 +4,10 @@ import binascii
 import os
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
-from cjnode import asked, blocks, layout, processes, schedulers
+from cjnode import asked, blocks, claims, layout, processes, schedulers
 from cjnode.asked import Answer
-from cjnode.blocks import Claim, Current
 from cjnode.board import Board, Free
+from cjnode.claims import Claim, Current
 from cjnode.parts import Part, jobs
 from cjnode.progress import board_of
 from cjnode.sight import elements_of, indices
@@ -109,7 +109,7 @@ def _of_pool(root: str, part: Part) -> States:
     return found
 
 
-def claims(submission: Submission, board: Board) -> List[Held]:
+def newest_claims(submission: Submission, board: Board) -> List[Held]:
     """The newest claims of all blocks."""
     if not board.held:
         return []
@@ -117,7 +117,7 @@ def claims(submission: Submission, board: Board) -> List[Held]:
     found = []
     for free in board.held:
         path = blocks.block_path(submission.path, free.block, free.generation, "claim")
-        claim: Optional[Tuple[Claim, Current]] = blocks.read_claim(path)
+        claim: Optional[Tuple[Claim, Current]] = claims.read_claim(path)
         try:
             age_s = now - os.stat(path).st_mtime
         except OSError:
@@ -147,7 +147,7 @@ def workers(root: str, scheduler: str, submission: Submission) -> List[Worker]:
     known = states(root, scheduler, submission, ask(root, scheduler, submission))
     board = board_of(submission)
     found: Dict[int, Worker] = {}
-    for held in claims(submission, board):
+    for held in newest_claims(submission, board):
         if held.holder is not None:
             element = held.holder.element
             before = found.get(element)

@@ -3,7 +3,9 @@
 import os
 import shutil
 import stat
-from typing import Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+
+from cjnode.watch import Mark, mark_of
 
 # Folders of the mirror get this time. Whatever a task does in a folder sets a later one, however coarse
 # the clock: kernels before 6.13 tick in up to 10 ms, and a task may take less.
@@ -11,9 +13,6 @@ QUIET_NS = 946684800 * 10**9
 
 # Python's compiled modules: made by the first task that imports them, of use to the next, nobody's output.
 CACHE = "__pycache__"
-
-# A watch holds so many folders open at most; many systems let a process have 1,024 files.
-_MOST_OPEN = 64
 
 # A path longer than this is no output; the limit of one system call's path is 4096.
 LONGEST_PATH = 3000
@@ -36,7 +35,7 @@ class Mirror:
         self._code = os.path.abspath(code)
         self._unlinked = frozenset(os.path.normpath(name) for name in unlinked)
         self._listings: Dict[str, _Listing] = {}
-        self._quiet: Dict[str, Tuple[int, int, int]] = {}
+        self._quiet: Dict[str, Mark] = {}
         self._trash = trash
         # Links to what lies elsewhere on the cluster, by their own paths here.
         self._data = {os.path.normpath(path): target for path, target in data.items()}
@@ -106,12 +105,12 @@ class Mirror:
 
     def _quieten(self, path: str) -> None:
         os.utime(self._here(path), ns=(QUIET_NS, QUIET_NS))
-        self._quiet[path] = _mark(os.lstat(self._here(path)))
+        self._quiet[path] = mark_of(os.lstat(self._here(path)))
 
     def _here(self, path: str) -> str:
         return os.path.join(self.folder, path) if path else self.folder
 
-    def marks(self) -> Dict[str, Tuple[int, int, int]]:
+    def marks(self) -> Dict[str, Mark]:
         """What each folder of the mirror looks like as long as nothing was done in it, by its path."""
         return {self._here(path): mark for path, mark in self._quiet.items()}
 
@@ -120,7 +119,7 @@ class Mirror:
         found = []
         for path, mark in self._quiet.items():
             try:
-                if _mark(os.lstat(self._here(path))) != mark:
+                if mark_of(os.lstat(self._here(path))) != mark:
                     found.append(path)
             except OSError:
                 found.append(path)
@@ -158,60 +157,6 @@ class Mirror:
             if target is not None:
                 self._put(path, name, target)
             # A missing folder has changed itself and is made when its turn comes, after its parent's.
-
-
-class Watch:
-    """Tells whether a task printed or made anything, by descriptors: paths would cost five times more.
-
-    ``folders`` are those of a mirror with their marks, ``streams`` open files that are empty before a task.
-    """
-
-    def __init__(self, folders: Mapping[str, Tuple[int, int, int]], streams: Sequence[int]) -> None:
-        self._streams = streams
-        self._open: List[Tuple[int, Tuple[int, int, int]]] = []
-        self._far: List[Tuple[str, Tuple[int, int, int]]] = []
-        self._workdir = -1
-        for path, mark in folders.items():
-            if len(self._open) < _MOST_OPEN:
-                self._open.append((os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), mark))
-            else:
-                self._far.append((path, mark))
-
-    def enter(self, workdir: str) -> None:
-        """Change to the folder where a task starts."""
-        try:
-            os.fchdir(self._workdir)
-        except (OSError, ValueError):  # the first time, or a task closed what is not its own
-            os.chdir(workdir)
-            self._workdir = os.open(workdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-    def is_touched(self) -> bool:
-        """Whether something was printed, or a folder changed; true when that cannot be told."""
-        try:
-            for fd in self._streams:
-                if os.lseek(fd, 0, os.SEEK_END):
-                    return True
-            for fd, (modified, changed, _) in self._open:
-                status = os.fstat(fd)
-                if status.st_mtime_ns != modified or status.st_ctime_ns != changed:
-                    return True
-            return any(_mark(os.lstat(path)) != mark for path, mark in self._far)
-        except OSError:
-            return True
-
-    def renew(self, folders: Mapping[str, Tuple[int, int, int]]) -> "Watch":
-        """A watch of folders that were put right again."""
-        for fd in [fd for fd, _ in self._open] + [self._workdir]:
-            try:
-                os.close(fd)
-            except OSError:
-                pass
-        return Watch(folders, self._streams)
-
-
-def _mark(status: os.stat_result) -> Tuple[int, int, int]:
-    """What differs when a folder was changed: a task can set a time back, but not the inode's own."""
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _entries(folder: str) -> List["os.DirEntry[str]"]:

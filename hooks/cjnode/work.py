@@ -22,15 +22,16 @@ from cjnode import (
     slots,
 )
 from cjnode.attempt import Setting
-from cjnode.blocks import Claim
 from cjnode.cancelling import Cancelled
 from cjnode.children import Signals
 from cjnode.claiming import Claimant, Claims, Held
+from cjnode.claims import Claim
 from cjnode.element import is_at_walltime, lifetime
 from cjnode.errors import NodeError
 from cjnode.files import create_once, read_json
 from cjnode.holding import Holding
 from cjnode.journal import Journal, UnwritableError, persist
+from cjnode.reproduce import Package
 from cjnode.scratch import discard
 from cjnode.seeds import hash_seed
 from cjnode.submissions import Submission, read_submission
@@ -60,9 +61,8 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         raise NodeError(found.problem)
     if package.manifest.get("after") and not _may_run(root, found):
         return 0
-    local = package.manifest["scheduler"] == "local"
     folder = os.path.join(package_path, "scratch", "%d-%d-%d" % (submission, element, incarnation))
-    if not local:  # the same element of a job that was submitted twice
+    if package.manifest["scheduler"] != "local":  # the same element of a job that was submitted twice
         folder += "-" + re.sub("[^0-9A-Za-z]", "", job)
     remarks = datalinks.differences(found.path)
 
@@ -71,25 +71,7 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         return persist(lambda: Workplace(package, own, remarks), lambda: signals.stopping)
 
     workplace = place(0)
-    asked = found.resources or package.manifest["resources"]
-    limit = asked["walltime_s"]
-    setting = Setting(
-        package,
-        workplace,
-        signals,
-        Cancelled(blocks.cancel_folder(found.path), found.elements * found.slots),
-        socket.gethostname(),
-        job,
-        element,
-        layout.job_name(package_id, submission),
-        observed.of_this_process(package_path),
-        limit if local else None,
-        asked.get("memory_mb") if local else None,
-        None if local else lifetime(limit),
-        (),
-    )
-    if found.resources:
-        setting = again.with_resources(setting, asked)
+    setting = _setting(package, found, workplace, signals, job, element)
     if package.manifest.get("then_of"):
         _write_table(root, package.manifest["then_of"], found, signals)
     try:
@@ -104,6 +86,30 @@ def work(root: str, package_id: str, submission: int, element: int, incarnation:
         workplace.remove()
         for slot in range(1, found.slots):  # what a slot left that was killed
             discard(_slot_folder(folder, slot), _slot_folder(folder, slot) + ".trash")
+
+
+def _setting(
+    package: Package, submission: Submission, workplace: Workplace, signals: Signals, job: str, element: int
+) -> Setting:
+    local = package.manifest["scheduler"] == "local"
+    asked = submission.resources or package.manifest["resources"]
+    limit = asked["walltime_s"]
+    setting = Setting(
+        package,
+        workplace,
+        signals,
+        Cancelled(blocks.cancel_folder(submission.path), submission.elements * submission.slots),
+        socket.gethostname(),
+        job,
+        element,
+        layout.job_name(package.package_id, submission.number),
+        observed.of_this_process(os.path.dirname(os.path.dirname(submission.path))),
+        limit if local else None,
+        asked.get("memory_mb") if local else None,
+        None if local else lifetime(limit),
+        (),
+    )
+    return again.with_resources(setting, asked) if submission.resources else setting
 
 
 def _slot_folder(folder: str, slot: int) -> str:

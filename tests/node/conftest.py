@@ -14,8 +14,12 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks, processes
-from cjnode.blocks import BlockId, Claim, Output, Record
+from cjnode import blocks, claims, processes
+from cjnode.blocks import BlockId, Output, Record
+from cjnode.claims import Claim
+
+from .cluster_kit import Site, new_site
+from .fake_slurm import FakeSlurm, new_slurm
 
 HOOKS = Path(__file__).parents[2] / "hooks"
 PACKAGE = "8ab7a5aa0123" + "0" * 28
@@ -108,11 +112,11 @@ class Root:
 
     def claim(self, block: str, task: int, attempt: int = 1) -> None:
         which: BlockId = blocks.parse_block_id(block)
-        fd = blocks.create_claim(
+        fd = claims.create_claim(
             str(self.file(block, "claim")), Claim(self.job(which.submission), 1, 1, "n1", 99)
         )
         assert fd is not None
-        blocks.write_current(fd, task, attempt, STARTED)
+        claims.write_current(fd, task, attempt, STARTED)
         os.close(fd)
 
     def append(self, block: str, records: Iterable[Record], data: bytes = b"") -> None:
@@ -146,4 +150,21 @@ def root(tmp_path: Path) -> Root:
     made.folder.mkdir(parents=True)
     (made.path / "cluster.json").write_text(json.dumps({"format": 1, "cluster": "l", "scheduler": "local"}))
     (made.folder / "package.json").write_text(json.dumps({"format": 1, "tasks": 5}))
+    return made
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    """Slurm's commands on PATH, and little patience after unclear ends."""
+    made = new_slurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", made.bin, prepend=os.pathsep)
+    monkeypatch.setenv("CJ_SETTLE_S", "0.3")
+    return made
+
+
+@pytest.fixture
+def site(tmp_path: Path, slurm: FakeSlurm, request: pytest.FixtureRequest) -> Site:
+    """A cluster with Slurm; its parameter is the interpreter there, ours unless given."""
+    made = new_site(tmp_path / "site", getattr(request, "param", sys.executable))
+    assert "error" not in made.init(scheduler="slurm")
     return made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,25 +11,10 @@ import pytest
 from cjnode.parts import Part, divide, throttle
 from cjnode.schedulers import Limits
 
-from .cluster_kit import Site, new_site, resources
-from .fake_slurm import FakeSlurm, new_slurm
+from .cluster_kit import Site, resources
+from .fake_slurm import FakeSlurm
 
 FULL = "Slurm takes no more jobs now: QOSMaxSubmitJobPerUserLimit"
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    made = new_slurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", made.bin, prepend=os.pathsep)
-    monkeypatch.setenv("CJ_SETTLE_S", "0.3")
-    return made
-
-
-@pytest.fixture
-def site(tmp_path: Path, slurm: FakeSlurm) -> Site:
-    made = new_site(tmp_path / "site")
-    assert "error" not in made.init(scheduler="slurm")
-    return made
 
 
 def package(site: Site, tasks: int, **changes: Any) -> str:

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cjnode import blocks
-from cjnode.blocks import BlockId, Claim, Current, Found, Record
+from cjnode import blocks, claims
+from cjnode.blocks import BlockId, Found, Record
+from cjnode.claims import Claim, Current
 
 from .conftest import HOOKS, STARTED, Root, output, record
 
@@ -24,38 +25,38 @@ CLAIM = Claim("cj-8ab7a5aa0123-1", 2, 1, "n1", 4711)
 
 def test_a_claim_has_its_holder_and_eighty_bytes_for_the_current_task(tmp_path: Path) -> None:
     path = tmp_path / "000001-01.claim"
-    fd = blocks.create_claim(str(path), CLAIM)
+    fd = claims.create_claim(str(path), CLAIM)
     assert fd is not None
-    blocks.write_current(fd, 12, 1, STARTED)
+    claims.write_current(fd, 12, 1, STARTED)
     first, second, rest = path.read_bytes().split(b"\n")
     assert first == b'{"job":"cj-8ab7a5aa0123-1","element":2,"incarnation":1,"host":"n1","pid":4711}'
     assert second == b'{"task":12,"attempt":1,"started":"2026-01-31T12:00:00.000000Z"}'.ljust(79)
     assert rest == b""
-    assert blocks.read_claim(str(path)) == (CLAIM, Current(12, 1, STARTED))
-    blocks.write_current(fd, 0, 0, "")
-    assert blocks.read_claim(str(path)) == (CLAIM, Current(0, 0, ""))
+    assert claims.read_claim(str(path)) == (CLAIM, Current(12, 1, STARTED))
+    claims.write_current(fd, 0, 0, "")
+    assert claims.read_claim(str(path)) == (CLAIM, Current(0, 0, ""))
     os.close(fd)
 
 
 def test_a_million_tasks_fit_the_line_and_what_does_not_is_refused(tmp_path: Path) -> None:
-    fd = blocks.create_claim(str(tmp_path / "c"), CLAIM)
+    fd = claims.create_claim(str(tmp_path / "c"), CLAIM)
     assert fd is not None
-    blocks.write_current(fd, 10**9, 999, STARTED)
+    claims.write_current(fd, 10**9, 999, STARTED)
     with pytest.raises(ValueError, match="too long"):
-        blocks.write_current(fd, 10**9, 10**9, STARTED)
-    assert blocks.read_claim(str(tmp_path / "c")) == (CLAIM, Current(10**9, 999, STARTED))
+        claims.write_current(fd, 10**9, 10**9, STARTED)
+    assert claims.read_claim(str(tmp_path / "c")) == (CLAIM, Current(10**9, 999, STARTED))
     os.close(fd)
 
 
 def test_one_of_many_gets_the_claim(tmp_path: Path) -> None:
     def attempt(element: int) -> int | None:
-        return blocks.create_claim(str(tmp_path / "c"), CLAIM._replace(element=element))
+        return claims.create_claim(str(tmp_path / "c"), CLAIM._replace(element=element))
 
     with ThreadPoolExecutor(8) as pool:
         winners = [(element, fd) for element, fd in enumerate(pool.map(attempt, range(40))) if fd is not None]
     ((element, fd),) = winners
     os.close(fd)
-    read = blocks.read_claim(str(tmp_path / "c"))
+    read = claims.read_claim(str(tmp_path / "c"))
     assert read is not None
     assert read[0].element == element
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
@@ -64,16 +65,16 @@ def test_one_of_many_gets_the_claim(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]\n", b'{"job":"a"}\n', b"\xff\n", b"7\n"])
 def test_a_claim_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c").write_bytes(content)
-    assert blocks.read_claim(str(tmp_path / "c")) is None
+    assert claims.read_claim(str(tmp_path / "c")) is None
 
 
 def test_a_claim_whose_current_line_is_torn_still_names_its_holder(tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(blocks.canonical(CLAIM._asdict()) + b'\n{"task":1')
-    assert blocks.read_claim(str(tmp_path / "c")) == (CLAIM, Current(0, 0, ""))
+    assert claims.read_claim(str(tmp_path / "c")) == (CLAIM, Current(0, 0, ""))
 
 
 def test_an_absent_claim_is_none(tmp_path: Path) -> None:
-    assert blocks.read_claim(str(tmp_path / "c")) is None
+    assert claims.read_claim(str(tmp_path / "c")) is None
 
 
 WORDS = st.text(max_size=20)
@@ -221,10 +222,10 @@ PROGRAM = """
 import json, os, sys
 from cjnode import blocks
 folder = sys.argv[1]
-claim = blocks.Claim("j", 1, 1, "h", 5)
-fd = blocks.create_claim(folder + "/c", claim)
-assert blocks.create_claim(folder + "/c", claim) is None
-blocks.write_current(fd, 3, 2, "2026-01-31T12:00:00.000000Z")
+claim = claims.Claim("j", 1, 1, "h", 5)
+fd = claims.create_claim(folder + "/c", claim)
+assert claims.create_claim(folder + "/c", claim) is None
+claims.write_current(fd, 3, 2, "2026-01-31T12:00:00.000000Z")
 out = blocks.Output(os.fsdecode(b"\\xff.txt"), 0, 1, "0")
 words = ("\\u00fc", "", "e")
 record = blocks.Record(1, 1, "FAILED", 1, 0, "", "", 0.5, "h", "j", 1, None, 0.1, 7, *words, (out,))
@@ -240,6 +241,6 @@ def test_every_interpreter_of_the_node_half_writes_the_same(tmp_path: Path, node
     subprocess.run(
         (node_python, "-c", PROGRAM, str(tmp_path)), check=True, env={**os.environ, "PYTHONPATH": str(HOOKS)}
     )
-    read = blocks.read_claim(str(tmp_path / "c"))
+    read = claims.read_claim(str(tmp_path / "c"))
     assert read == (Claim("j", 1, 1, "h", 5), Current(3, 2, STARTED))
     assert json.loads((tmp_path / "r").read_bytes())["outputs"][0]["path"] == "\udcff.txt"

@@ -6,28 +6,20 @@ import io
 import json
 import os
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cjnode import blocks
-from cjnode.blocks import Claim
+from cjnode import claims
+from cjnode.claims import Claim
 from cjnode.state import state
 from cjnode.summary import summary
 
 from .conftest import PACKAGE, STARTED, Root, record
-from .fake_slurm import FakeSlurm, new_slurm
+from .fake_slurm import FakeSlurm
 
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 NAME = f"cj-{PACKAGE[:12]}-1"
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    made = new_slurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", made.bin, prepend=os.pathsep)
-    return made
 
 
 @pytest.fixture
@@ -52,9 +44,9 @@ def submitted(root: Root, number: int, parts: list[list[int]], jobs: list[str | 
 
 def claim(root: Root, block: int, element: int, task: int, *, attempt: int = 1, incarnation: int = 1) -> None:
     path = root.file(f"1/{block:06d}-{incarnation:02d}", "claim")
-    fd = blocks.create_claim(str(path), Claim("7", element, incarnation, "n1", 99))
+    fd = claims.create_claim(str(path), Claim("7", element, incarnation, "n1", 99))
     assert fd is not None
-    blocks.write_current(fd, task, attempt, STARTED)
+    claims.write_current(fd, task, attempt, STARTED)
     os.close(fd)
 
 

@@ -14,24 +14,15 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks, element
-from cjnode.blocks import Claim, Record
+from cjnode import blocks, claims, element
+from cjnode.blocks import Record
+from cjnode.claims import Claim
 from cjnode.element import Lifetime, has_room, incarnation, why_stopped
 from cjnode.schedulers import JobSpec, slurm
 
-from .cluster_kit import Site, new_site, resources, wait_for
-from .fake_slurm import new_slurm
+from .cluster_kit import Site, resources, wait_for
 
 TALLY = "import os, sys\nopen({root!r} + '/tally', 'a').write(os.environ['CJ_TASK'] + '\\n')\n"
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    fake = new_slurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", fake.bin, prepend=os.pathsep)
-    made = new_site(tmp_path / "site")
-    assert "error" not in made.init(scheduler="slurm")
-    return made
 
 
 def sent(site: Site, main: str, tasks: int, **wanted: Any) -> str:
@@ -204,7 +195,7 @@ def test_which_start_of_an_element_it_is(tmp_path: Path, variables: dict[str, st
     (folder / "blocks").mkdir(parents=True)
     for block, (job, number, last) in enumerate([("7", 2, 1), ("7", 2, 2), ("7", 3, 4), ("8", 2, 5)], 1):
         path = blocks.block_path(str(folder), block, 1, "claim")
-        fd = blocks.create_claim(path, Claim(job, number, last, "n1", 9))
+        fd = claims.create_claim(path, Claim(job, number, last, "n1", 9))
         assert fd is not None
         os.close(fd)
     assert incarnation(str(folder), 2, "7", variables) == start
@@ -219,7 +210,7 @@ def test_an_element_that_is_told_nothing_looks_at_its_first_block(
     (folder / "intent.json").write_text('{"format":1,"tasks":"1-4","elements":4,"block":1}')
     for block, (element_number, last) in ((2, (2, 2)), (3, (2, 1))):
         path = blocks.block_path(str(folder), block, 1, "claim")
-        fd = blocks.create_claim(path, Claim("7", element_number, last, "n1", 9))
+        fd = claims.create_claim(path, Claim("7", element_number, last, "n1", 9))
         assert fd is not None
         os.close(fd)
     assert incarnation(str(folder), number, job, {"CJ_RESTARTS": "?"}) == start

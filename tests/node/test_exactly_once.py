@@ -16,25 +16,10 @@ import pytest
 from cjnode import acting, processes
 from cjnode.files import age_s
 
-from .cluster_kit import Site, new_site, resources, wait_for
-from .fake_slurm import FakeSlurm, new_slurm
+from .cluster_kit import Site, resources, wait_for
+from .fake_slurm import FakeSlurm
 
 KILLED = Path(__file__).parent / "killed.py"
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    made = new_slurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", made.bin, prepend=os.pathsep)
-    monkeypatch.setenv("CJ_SETTLE_S", "0.3")
-    return made
-
-
-@pytest.fixture
-def site(tmp_path: Path, slurm: FakeSlurm) -> Site:
-    made = new_site(tmp_path / "site")
-    assert "error" not in made.init(scheduler="slurm")
-    return made
 
 
 def package(site: Site, tasks: int = 3, **changes: Any) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks
+from cjnode import blocks, claims
 from cjnode.schedulers import MODULES, JobSpec, batch_script, part_script
 
-from .cluster_kit import Site, new_site, resources
-from .fake_slurm import FakeSlurm, new_slurm
+from .cluster_kit import Site, resources
+from .fake_slurm import FakeSlurm
 from .test_retries import grow, policy
 
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
@@ -29,21 +29,6 @@ if int(os.environ["CJ_ATTEMPT"]) <= int(os.environ["CJ_PARAM_x"]):
     {act}
 print("done")
 """
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    made = new_slurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", made.bin, prepend=os.pathsep)
-    monkeypatch.setenv("CJ_SETTLE_S", "0.3")
-    return made
-
-
-@pytest.fixture
-def site(tmp_path: Path, slurm: FakeSlurm) -> Site:
-    made = new_site(tmp_path / "site")
-    assert "error" not in made.init(scheduler="slurm")
-    return made
 
 
 def sent(
@@ -96,9 +81,9 @@ def claimed(site: Site, package: str, element: int, task: int, number: int = 1) 
     folder = site.submission(package, number)
     job = json.loads((folder / "receipt.json").read_bytes())["job"]
     path = blocks.block_path(str(folder), element, 1, "claim")
-    fd = blocks.create_claim(path, blocks.Claim(job, element, 1, "n1", 99))
+    fd = claims.create_claim(path, claims.Claim(job, element, 1, "n1", 99))
     assert fd is not None
-    blocks.write_current(fd, task, number, LONG_AGO)
+    claims.write_current(fd, task, number, LONG_AGO)
     os.close(fd)
 
 

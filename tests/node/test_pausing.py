@@ -10,9 +10,7 @@ import pytest
 from .cluster_kit import Site
 from .conftest import PYTHONS
 from .fake_slurm import FakeSlurm
-from .test_waiting import end, run, sent, site, slurm, state
-
-__all__ = ["site", "slurm"]
+from .test_waiting import end, run, sent, state
 
 
 def part(site: Site, package: str, job: str, number: int, *elements: int) -> None:

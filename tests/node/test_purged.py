@@ -10,24 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from .cluster_kit import Site, new_site, resources
-from .fake_slurm import FakeSlurm, new_slurm
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    made = new_slurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", made.bin, prepend=os.pathsep)
-    return made
-
-
-@pytest.fixture
-def site(tmp_path: Path, slurm: FakeSlurm) -> Site:
-    made = new_site(tmp_path / "site")
-    assert "error" not in made.init(scheduler="slurm")
-    return made
+from .cluster_kit import Site, resources
+from .fake_slurm import FakeSlurm
 
 
 def sent(site: Site) -> str:

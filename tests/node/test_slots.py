@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cjnode import blocks, reproduce
+from cjnode import claims, reproduce
 from cjnode.sharing import share
 
 from .work_kit import Bench
@@ -48,11 +48,11 @@ def test_slots_run_tasks_side_by_side(bench: Bench, kind: str, node_python: str)
     assert {k: (record.state, record.element) for k, record in records.items()} == dict.fromkeys(
         range(1, 7), ("COMPLETED", 1)
     )
-    assert len({claim.pid for claim in claims(bench)}) == 3
+    assert len({claim.pid for claim in made_claims(bench)}) == 3
 
 
-def claims(bench: Bench) -> list[blocks.Claim]:
-    found = [blocks.read_claim(str(path)) for path in (bench.submission / "blocks").glob("*.claim")]
+def made_claims(bench: Bench) -> list[claims.Claim]:
+    found = [claims.read_claim(str(path)) for path in (bench.submission / "blocks").glob("*.claim")]
     return [each[0] for each in found if each is not None]
 
 
@@ -66,7 +66,7 @@ while not os.path.exists({str(bench.root)!r} + "/go"):
     bench.package({"main.py": script}, tasks=4, block=2, slots=2)
     worker = bench.start()
     until(lambda: len(list(bench.root.glob("at-*"))) == 2)
-    victim = next(claim.pid for claim in claims(bench))
+    victim = next(claim.pid for claim in made_claims(bench))
     os.kill(victim, signal.SIGKILL)
     until(lambda: list(bench.root.glob("at-*-2")))
     (bench.root / "go").touch()

@@ -19,28 +19,18 @@ from cjnode.schedulers import JobSpec, slurm
 from tests.clusters.fixtures import or_skip
 from tests.strange_disk import strange
 
-from .cluster_kit import Site, new_site, resources, wait_for
+from .cluster_kit import Site, resources, wait_for
 from .conftest import HOOKS, PYTHONS
-from .fake_slurm import FakeSlurm, new_slurm
+from .fake_slurm import FakeSlurm
 
 MAIN = "import os\nopen({tally!r}, 'a').write(os.environ['CJ_TASK'] + '\\n')\nprint('done')\n"
 
+# Under the oldest Python too.
+pytestmark = pytest.mark.parametrize(
+    "site", PYTHONS, ids=["this python", "python 3.6"][: len(PYTHONS)], indirect=True
+)
+
 Habits = Callable[..., dict[str, str]]
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    made = new_slurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", made.bin, prepend=os.pathsep)
-    monkeypatch.setenv("CJ_SETTLE_S", "0.3")
-    return made
-
-
-@pytest.fixture(params=PYTHONS, ids=["this python", "python 3.6"][: len(PYTHONS)])
-def site(request: pytest.FixtureRequest, tmp_path: Path, fake: FakeSlurm) -> Site:
-    made = new_site(tmp_path / "site", request.param)
-    assert "error" not in made.init(scheduler="slurm")
-    return made
 
 
 @pytest.fixture
@@ -114,7 +104,7 @@ def counts(site: Site, package: str, variables: dict[str, str]) -> dict[str, int
     ],
 )
 def test_f23_a_file_system_that_lacks_a_call_or_loses_its_answer_runs_each_task_once(
-    site: Site, fake: FakeSlurm, habits: Habits, words: str, pushes: bool
+    site: Site, slurm: FakeSlurm, habits: Habits, words: str, pushes: bool
 ) -> None:
     variables = habits(words)
     first = made(site, tasks=1)
@@ -130,7 +120,7 @@ def test_f23_a_file_system_that_lacks_a_call_or_loses_its_answer_runs_each_task_
     assert {process.wait() for process in elements} == {0}, log.read_text()[-1000:]
     assert ran(site) == ["1", "2", "3", "4"]
     assert counts(site, package, variables) == {"COMPLETED": 4}
-    assert [name for _, name, _ in fake.jobs()] == [f"cj-{name[:12]}-1" for name in (first, package)]
+    assert [name for _, name, _ in slurm.jobs()] == [f"cj-{name[:12]}-1" for name in (first, package)]
 
 
 def test_f23_a_claim_that_another_made_is_theirs_whatever_error_says_so(
@@ -147,23 +137,23 @@ def test_f23_a_claim_that_another_made_is_theirs_whatever_error_says_so(
 
 
 def test_f23_who_submits_at_once_without_links_makes_one_job(
-    site: Site, fake: FakeSlurm, habits: Habits
+    site: Site, slurm: FakeSlurm, habits: Habits
 ) -> None:
     variables = habits(f"link={errno.EOPNOTSUPP} flock={errno.ENOSYS}")
-    fake.will("refuse")
+    slurm.will("refuse")
     package = made(site)
     assert "error" in site.send(package, **variables)[0]
     request = {"package": package, "submission": 1, "token": package}
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: call(site, "submit", request, variables)[0], range(6)))
     assert [answer["job"] for answer in answers] == ["7"] * 6
-    assert len(fake.jobs()) == 1
+    assert len(slurm.jobs()) == 1
 
 
 def test_f10_a_quota_that_is_used_up_is_named_by_the_push_and_by_submit(
-    site: Site, fake: FakeSlurm, habits: Habits
+    site: Site, slurm: FakeSlurm, habits: Habits
 ) -> None:
-    quota = fake.folder / "bin" / "quota"
+    quota = slurm.folder / "bin" / "quota"
     quota.write_text("#!/bin/sh\necho '  /dev/sda1 1024* 900 1000 none 10 0 0'\n")
     quota.chmod(0o755)
     package = made(site)
@@ -183,7 +173,7 @@ def test_f10_a_quota_that_is_used_up_is_named_by_the_push_and_by_submit(
 
 
 def test_f23_what_the_login_node_made_is_waited_for_by_the_compute_nodes(
-    site: Site, fake: FakeSlurm, habits: Habits
+    site: Site, slurm: FakeSlurm, habits: Habits
 ) -> None:
     package = made(site)
     answers = site.send(package, **habits("late=3", "login"))
@@ -196,17 +186,17 @@ def test_f23_what_the_login_node_made_is_waited_for_by_the_compute_nodes(
         assert "LOST" not in line["counts"]
     assert {process.wait() for process in elements} == {0}
     assert ran(site) == ["1", "2", "3", "4"]
-    fake.say("rows", "")  # the job has left the queue before its records come to sight
+    slurm.say("rows", "")  # the job has left the queue before its records come to sight
     (line,) = call(site, "state", {"packages": [package], "fresh": True}, habits("late=3", "login3"))
     assert "LOST" not in line["counts"]
     wait_for(lambda: counts(site, package, habits("late=3", "login3")) == {"COMPLETED": 4})
 
 
 def test_f23_login_nodes_that_do_not_see_each_other_yet_submit_once(
-    site: Site, fake: FakeSlurm, habits: Habits
+    site: Site, slurm: FakeSlurm, habits: Habits
 ) -> None:
     package = made(site)
-    fake.will("refuse")
+    slurm.will("refuse")
     assert "error" in site.send(package)[0]
     request = {"package": package, "submission": 1, "token": package}
 
@@ -216,7 +206,7 @@ def test_f23_login_nodes_that_do_not_see_each_other_yet_submit_once(
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(submit, ("a", "b", "c", "d")))
     assert [answer.get("job") for answer in answers] == ["7"] * 4, answers
-    assert len(fake.jobs()) == 1
+    assert len(slurm.jobs()) == 1
 
 
 def test_f23_a_name_whose_maker_died_is_taken_after_a_while(

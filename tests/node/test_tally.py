@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks, cutoff, tally
+from cjnode import claims, cutoff, tally
 
 from .conftest import Root, call, record
 
@@ -91,12 +91,12 @@ def test_a_tally_that_does_not_fit_its_files_is_not_believed(large: Root, tmp_pa
 
 
 def test_the_line_of_a_claim_has_room_for_a_batch(tmp_path: Path) -> None:
-    fd = blocks.create_claim(str(tmp_path / "c"), blocks.Claim("cj-8ab7a5aa0123-1", 1, 1, "n1", 7))
+    fd = claims.create_claim(str(tmp_path / "c"), claims.Claim("cj-8ab7a5aa0123-1", 1, 1, "n1", 7))
     assert fd is not None
-    blocks.write_current(fd, 999_001, 1, "2026-01-31T12:00:00.123456Z", 1_000_000)
-    claim = blocks.read_claim(str(tmp_path / "c"))
+    claims.write_current(fd, 999_001, 1, "2026-01-31T12:00:00.123456Z", 1_000_000)
+    claim = claims.read_claim(str(tmp_path / "c"))
     assert claim is not None
-    assert claim[1] == blocks.Current(999_001, 1, "2026-01-31T12:00:00Z")
+    assert claim[1] == claims.Current(999_001, 1, "2026-01-31T12:00:00Z")
     assert cutoff.begun_up_to(str(tmp_path / "c")) == 1_000_000
-    blocks.write_current(fd, 5, 1, "2026-01-31T12:00:00.123456Z", 5)
+    claims.write_current(fd, 5, 1, "2026-01-31T12:00:00.123456Z", 5)
     assert cutoff.begun_up_to(str(tmp_path / "c")) == 0

@@ -17,29 +17,14 @@ from cjnode import schedulers
 from cjnode.schedulers import Job, JobSpec, sge
 from cjnode.schedulers import slurm as scheduler
 
-from .cluster_kit import Site, new_site, resources
+from .cluster_kit import Site, resources
 from .conftest import PYTHONS
-from .fake_slurm import FakeSlurm, new_slurm
+from .fake_slurm import FakeSlurm
 from .replay_kit import install
 
 KILLED = Path(__file__).parent / "killed.py"
 # Fails while the test says so.
 MAIN = "import os, sys\nif os.path.exists({root!r} + '/fail-' + os.environ['CJ_TASK']): sys.exit(3)\n"
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    made = new_slurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", made.bin, prepend=os.pathsep)
-    monkeypatch.setenv("CJ_SETTLE_S", "0.3")
-    return made
-
-
-@pytest.fixture
-def site(tmp_path: Path, slurm: FakeSlurm, request: pytest.FixtureRequest) -> Site:
-    made = new_site(tmp_path / "site", getattr(request, "param", sys.executable))
-    assert "error" not in made.init(scheduler="slurm")
-    return made
 
 
 def package(site: Site, tasks: int = 2, after: dict[str, str] | None = None, **changes: Any) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cjnode import blocks
+from cjnode import claims
 
 from .work_kit import Bench
 
@@ -64,7 +64,7 @@ def test_a_claim_cut_off_under_its_holder_is_mended(bench: Bench) -> None:
     claim = bench.submission / "blocks" / "000001-01.claim"
     os.truncate(claim, 0)
     until(lambda: "at-3-1" in marks(bench))
-    found = blocks.read_claim(str(claim))
+    found = claims.read_claim(str(claim))
     assert found is not None
     assert found[0].element == 1
     assert found[1].task in (2, 3)

@@ -10,15 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from cjnode import blocks
-from cjnode.blocks import Claim, Record
+from cjnode import blocks, claims
+from cjnode.blocks import Record
+from cjnode.claims import Claim
 from cjnode.parts import add_part, read_parts
 from cjnode.schedulers import JobSpec, slurm
 
 from .cluster_kit import Site, new_site, resources, wait_for
-from .fake_slurm import FakeSlurm, new_slurm
+from .fake_slurm import FakeSlurm
 
 MAIN = """\
 import os, time
@@ -26,20 +25,6 @@ open({root!r} + "/began", "a").write(os.environ["CJ_TASK"] + "\\n")
 time.sleep({seconds})
 open({root!r} + "/ran", "a").write(os.environ["CJ_TASK"] + "\\n")
 """
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    made = new_slurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", made.bin, prepend=os.pathsep)
-    return made
-
-
-@pytest.fixture
-def far(tmp_path: Path, fake: FakeSlurm) -> Site:
-    made = new_site(tmp_path / "site")
-    assert "error" not in made.init(scheduler="slurm")
-    return made
 
 
 def sent(site: Site, tasks: int, seconds: float, *, until_done: bool = False, **wanted: Any) -> str:
@@ -88,57 +73,57 @@ def state(site: Site, package: str) -> dict[str, Any]:
     return site.verb("state", {"packages": [package], "fresh": True})
 
 
-def gone(site: Site, fake: FakeSlurm, package: str) -> None:
+def gone(site: Site, slurm: FakeSlurm, package: str) -> None:
     """Let the scheduler know none of the jobs any more, for longer than the grace period."""
-    fake.say("rows", "")
+    slurm.say("rows", "")
     state(site, package)
     for path in site.submission(package).glob("gone*.json"):
         fields = json.loads(path.read_text())
         path.write_text(json.dumps({**fields, "first": "2020-01-01T00:00:00.000000Z"}))
 
 
-def test_workers_end_before_their_walltime_and_what_is_left_is_pending(far: Site, fake: FakeSlurm) -> None:
-    package = sent(far, 40, 0.5, workers=2, walltime_s=5)
-    assert [start(far, package, index).wait(timeout=60) for index in (1, 2)] == [0, 0]
-    done = records(far, package)
+def test_workers_end_before_their_walltime_and_what_is_left_is_pending(site: Site, slurm: FakeSlurm) -> None:
+    package = sent(site, 40, 0.5, workers=2, walltime_s=5)
+    assert [start(site, package, index).wait(timeout=60) for index in (1, 2)] == [0, 0]
+    done = records(site, package)
     assert {record.state for record in done} == {"COMPLETED"}
     assert 2 <= len(done) < 40
-    gone(far, fake, package)
-    told = state(far, package)
+    gone(site, slurm, package)
+    told = state(site, package)
     assert told["counts"] == {"COMPLETED": len(done), "PENDING": 40 - len(done)}
     assert not told["final"]
-    assert len(fake.jobs()) == 1
+    assert len(slurm.jobs()) == 1
 
 
-def test_a_successor_is_submitted_once_and_finishes_what_was_left(far: Site, fake: FakeSlurm) -> None:
-    package = sent(far, 24, 0.5, workers=3, walltime_s=4, until_done=True)
-    running = [start(far, package, index) for index in (1, 2, 3)]
+def test_a_successor_is_submitted_once_and_finishes_what_was_left(site: Site, slurm: FakeSlurm) -> None:
+    package = sent(site, 24, 0.5, workers=3, walltime_s=4, until_done=True)
+    running = [start(site, package, index) for index in (1, 2, 3)]
     assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
     for number in range(1, 12):
-        if len(records(far, package)) == 24:
+        if len(records(site, package)) == 24:
             break
-        assert len(fake.jobs()) == number + 1, (far.root / "log").exists()
-        elements = fake.jobs()[-1][2]
+        assert len(slurm.jobs()) == number + 1, (site.root / "log").exists()
+        elements = slurm.jobs()[-1][2]
         again = [
-            start(far, package, index, part=number + 1, job=str(7 + number))
+            start(site, package, index, part=number + 1, job=str(7 + number))
             for index in range(1, elements + 1)
         ]
         assert {process.wait(timeout=60) for process in again} == {0}
-    done = records(far, package)
+    done = records(site, package)
     assert [(record.task, record.state) for record in done] == [(k, "COMPLETED") for k in range(1, 25)]
-    assert state(far, package)["final"]
+    assert state(site, package)["final"]
 
 
-def test_who_gets_nothing_done_has_no_successor(far: Site, fake: FakeSlurm) -> None:
-    package = sent(far, 4, 100, workers=2, walltime_s=31, until_done=True)
-    process = start(far, package, 1)
-    wait_for((far.root / "began").exists)
+def test_who_gets_nothing_done_has_no_successor(site: Site, slurm: FakeSlurm) -> None:
+    package = sent(site, 4, 100, workers=2, walltime_s=31, until_done=True)
+    process = start(site, package, 1)
+    wait_for((site.root / "began").exists)
     time.sleep(1.1)
     process.terminate()  # as Slurm does at the limit
     assert process.wait(timeout=60) == 143
-    (record,) = records(far, package)
+    (record,) = records(site, package)
     assert record.state == "TIMEOUT"
-    assert len(fake.jobs()) == 1
+    assert len(slurm.jobs()) == 1
 
 
 def test_a_part_is_added_once_for_each_token(tmp_path: Path) -> None:
@@ -196,36 +181,36 @@ def test_when_all_workers_were_asked_to_end_the_rest_waits_for_others(tmp_path: 
 
 def claimed(site: Site, package: str, block: int, element: int, task: int, age_s: float) -> Path:
     path = site.submission(package) / "blocks" / f"{block:06d}-01.claim"
-    fd = blocks.create_claim(str(path), Claim("7", element, 1, "n1", 9))
+    fd = claims.create_claim(str(path), Claim("7", element, 1, "n1", 9))
     assert fd is not None
-    blocks.write_current(fd, task, 1, "2026-01-31T12:00:00.000000Z")
+    claims.write_current(fd, task, 1, "2026-01-31T12:00:00.000000Z")
     os.close(fd)
     os.utime(path, (time.time() - age_s,) * 2)
     return path
 
 
-def test_only_what_scheduler_and_age_call_dead_is_freed(far: Site, fake: FakeSlurm) -> None:
-    package = sent(far, 12, 0, workers=4)
+def test_only_what_scheduler_and_age_call_dead_is_freed(site: Site, slurm: FakeSlurm) -> None:
+    package = sent(site, 12, 0, workers=4)
     name = f"cj-{package[:12]}-1"
-    claimed(far, package, 1, 1, 1, 9999)  # dead
-    claimed(far, package, 2, 2, 3, 9999)  # silent, and the scheduler says it runs
-    claimed(far, package, 3, 3, 5, 1)  # ended, and wrote a moment ago
-    torn = claimed(far, package, 4, 4, 7, 9999)
+    claimed(site, package, 1, 1, 1, 9999)  # dead
+    claimed(site, package, 2, 2, 3, 9999)  # silent, and the scheduler says it runs
+    claimed(site, package, 3, 3, 5, 1)  # ended, and wrote a moment ago
+    torn = claimed(site, package, 4, 4, 7, 9999)
     torn.write_bytes(b"")
     os.utime(torn, (time.time() - 9999,) * 2)
-    fake.say("rows", f"7_2|RUNNING|None|{name}\n")
-    assert site_recover(far, package) == {"blocks": 1, "doubtful": 1, "workers": 1}
-    given = [path.name for path in (far.submission(package) / "blocks").glob("*.given")]
+    slurm.say("rows", f"7_2|RUNNING|None|{name}\n")
+    assert site_recover(site, package) == {"blocks": 1, "doubtful": 1, "workers": 1}
+    given = [path.name for path in (site.submission(package) / "blocks").glob("*.given")]
     assert given == ["000001-02.given"]
-    fake.say("queue", "down")
-    assert "error" in far.verb("recover", {"package": package})
-    fake.say("queue", "")
-    fake.say("rows", "")
-    assert site_recover(far, package) == {"blocks": 2, "doubtful": 1, "workers": 0}
+    slurm.say("queue", "down")
+    assert "error" in site.verb("recover", {"package": package})
+    slurm.say("queue", "")
+    slurm.say("rows", "")
+    assert site_recover(site, package) == {"blocks": 2, "doubtful": 1, "workers": 0}
     # Whoever comes takes up what was freed, the attempt that was cut off first.
-    lines(far, "workers", {"package": package, "add": 1, "token": "t"})
-    assert start(far, package, 1, part=2, job="8").wait(timeout=60) == 0
-    found = [(record.task, record.attempt, record.state) for record in records(far, package)]
+    lines(site, "workers", {"package": package, "add": 1, "token": "t"})
+    assert start(site, package, 1, part=2, job="8").wait(timeout=60) == 0
+    found = [(record.task, record.attempt, record.state) for record in records(site, package)]
     assert (1, 1, "NODE_FAIL") in found
     assert (1, 2, "COMPLETED") in found
     assert (3, 1, "NODE_FAIL") in found
@@ -238,13 +223,13 @@ def site_recover(site: Site, package: str) -> dict[str, Any]:
     return reply
 
 
-def test_an_hour_s_difference_between_clocks_frees_nobody(far: Site, fake: FakeSlurm) -> None:
-    package = sent(far, 4, 0, workers=2)
-    claimed(far, package, 1, 1, 1, 1)
-    fake.say("rows", "")
+def test_an_hour_s_difference_between_clocks_frees_nobody(site: Site, slurm: FakeSlurm) -> None:
+    package = sent(site, 4, 0, workers=2)
+    claimed(site, package, 1, 1, 1, 1)
+    slurm.say("rows", "")
     clock = "import time; real = time.time; time.time = lambda: real() + 3600\n"
-    code = f"{clock}import sys; sys.path.insert(0, {str(far.root / 'cjnode.pyz')!r})\n"
-    code += f"from cjnode.__main__ import main; sys.exit(main(['recover', '--root', {str(far.root)!r}]))"
+    code = f"{clock}import sys; sys.path.insert(0, {str(site.root / 'cjnode.pyz')!r})\n"
+    code += f"from cjnode.__main__ import main; sys.exit(main(['recover', '--root', {str(site.root)!r}]))"
     done = subprocess.run(
         (sys.executable, "-I", "-S", "-c", code),
         input=json.dumps({"package": package}).encode(),
