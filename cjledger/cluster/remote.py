@@ -35,10 +35,11 @@ T = TypeVar("T")
 # A login node that restarts its sshd, or counts connections, answers again within seconds.
 PAUSES_S = (0.5, 2.0, 6.0)
 BUSY_S = 120.0
-# git's words for a connection that ended under it.
+# git's words for a connection that ended under it, or under another that it is in the way of.
 _CUT = (
     *("hung up", "early EOF", "unexpected disconnect", "Broken pipe", "Connection", "Could not read from"),
     *("session request failed", "the remote end"),
+    *("cannot lock ref", "failed to update ref"),  # one that was killed there left a lock: `submit` frees it
 )
 # What Python says of a file that is not there or a verb it does not know, and shells of a program they lack.
 _NOT_THERE = (2, 126, 127)

@@ -7,6 +7,8 @@ from typing import Dict, List, Optional, Tuple
 
 from cjnode.errors import NodeError
 
+_LOCKED = (b".lock': File exists", b"could not lock config file")
+
 
 def repo_path(root: str) -> str:
     """The bare repository."""
@@ -46,11 +48,22 @@ def start(repo: str, *arguments: str, stdin: Optional[int] = None) -> "subproces
 
 def run(repo: str, *arguments: str, stdin: bytes = b"") -> bytes:
     """Run git and return what it printed. Raises NodeError with git's own words."""
-    process = start(repo, *arguments, stdin=subprocess.PIPE)
-    out, err = process.communicate(stdin)
-    if process.returncode:
-        raise _refused(repo, arguments[0], process.returncode, err)
-    return out
+    for is_last in (False, False, True):
+        process = start(repo, *arguments, stdin=subprocess.PIPE)
+        out, err = process.communicate(stdin)
+        if not process.returncode:
+            return out
+        if is_last or not _freed(repo, err):
+            raise _refused(repo, arguments[0], process.returncode, err)
+    raise AssertionError
+
+
+def _freed(repo: str, err: bytes) -> bool:
+    """Whether it is worth another try: a lock of another git was why, and is gone now."""
+    if not any(sign in err for sign in _LOCKED):
+        return False
+    importlib.import_module("cjnode.gitlocks").free(repo)
+    return True
 
 
 def _full(repo: str, act: str, said: str) -> Optional[NodeError]:
@@ -117,8 +130,12 @@ class RefMoves:
 
     def do(self, steps: List[str]) -> None:
         """Do the steps, together; git before 1.8.5 does one at a time, in their order."""
-        _, err = self._process.communicate("".join(step + "\n" for step in steps).encode("ascii"))
+        given = "".join(step + "\n" for step in steps).encode("ascii")
+        _, err = self._process.communicate(given)
         if not self._process.returncode:
+            return
+        if _freed(self._repo, err):
+            run(self._repo, "update-ref", "--stdin", stdin=given)
             return
         if b"usage: git update-ref" not in err:
             raise _refused(self._repo, "update-ref", self._process.returncode, err)

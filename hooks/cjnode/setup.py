@@ -125,7 +125,7 @@ def _make_repo(root: str, hash_name: str) -> None:
     replace(os.path.join(repo, "cj.config"), CONFIG)
     settings = _settings(repo)
     if settings.get("include.path") != "cj.config":
-        _git(["git", "--git-dir=" + repo, "config", "--local", "include.path", "cj.config"])
+        gitbare.run(repo, "config", "--local", "include.path", "cj.config")
     os.makedirs(os.path.join(repo, "info"), 0o700, exist_ok=True)
     replace(os.path.join(repo, "info", "attributes"), ATTRIBUTES)
     if not os.path.exists(os.path.join(repo, "hooks")):

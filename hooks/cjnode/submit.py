@@ -4,7 +4,7 @@ import importlib
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from cjnode import layout, manifest, schedulers
+from cjnode import gitbare, layout, manifest, schedulers
 from cjnode.adopt import adopt, pushed
 from cjnode.environment import BUILT, is_ready
 from cjnode.errors import NodeError
@@ -135,6 +135,7 @@ def manifest_of(root: str, package: str) -> Dict[str, Any]:
     path = layout.manifest_path(root, package)
     if not os.path.exists(path):
         if not pushed(root, package):
+            importlib.import_module("cjnode.gitlocks").free(gitbare.repo_path(root))  # for the next push
             full = importlib.import_module("cjnode.space").tried(root)
             raise full or NodeError(
                 "package %s is not on this cluster" % package[:12], "git cj submit " + package[:8]
