@@ -12,21 +12,23 @@ import selectors
 import signal
 import socket
 import sys
-import time
 
 _LEAVING = (signal.SIGTERM, signal.SIGHUP)  # ssh hangs up on its proxy when it ends
 
 
-def relay(server: socket.socket, plan: tuple[str, int], count: str) -> None:
-    """Copy both ways until one side ends, or the plan says so."""
+def relay(server: socket.socket, plan: tuple[str, int], leaving: int) -> dict[str, int]:
+    """Copy both ways until one side ends, the plan says so, or ``leaving`` can be read: what passed."""
     passed = {"up": 0, "down": 0}
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ, "up")
     selector.register(server, selectors.EVENT_READ, "down")
-    try:
+    selector.register(leaving, selectors.EVENT_READ, "leave")
+    with contextlib.suppress(OSError):
         while True:
             for key, _ in selector.select():
                 way = key.data
+                if way == "leave":
+                    return passed
                 piece = os.read(0, 65536) if way == "up" else server.recv(65536)
                 limit = plan[1] - passed[way] if plan[0] in (way, "hole" if way == "down" else way) else None
                 sent = piece if limit is None else piece[:limit]
@@ -36,14 +38,12 @@ def relay(server: socket.socket, plan: tuple[str, int], count: str) -> None:
                 else:
                     write(1, sent)
                 if not piece:
-                    return
+                    return passed
                 if len(sent) < len(piece):
                     if plan[0] == "hole":
-                        time.sleep(3600)
-                    return
-    finally:
-        with open(count, "a") as file:
-            file.write(f"{passed['up']} {passed['down']}\n")
+                        os.read(leaving, 1)
+                    return passed
+    return passed
 
 
 def write(descriptor: int, piece: bytes) -> None:
@@ -52,31 +52,30 @@ def write(descriptor: int, piece: bytes) -> None:
         piece = piece[os.write(descriptor, piece) :]
 
 
+def told_to_leave() -> int:
+    """What can be read once a signal said to leave. No signal cuts off what we write down."""
+    reader, writer = os.pipe()
+    for number in _LEAVING:
+        signal.signal(number, lambda *_: os.write(writer, b"."))
+    return reader
+
+
 def main(host: str, port: str, file: str) -> None:
     """Connect, look at the plan, and relay."""
-    plan, mine = ("none", 0), f"{file}.{os.getpid()}"
+    plan, mine, leaving = ("none", 0), f"{file}.{os.getpid()}", told_to_leave()
     with contextlib.suppress(OSError):
         os.rename(file, mine)
         with open(mine) as text:
             kind, size = text.read().split()
         plan = (kind, int(size))
-    for number in _LEAVING:
-        signal.signal(number, leave)
-    try:
-        for kind in ("made", "open"):
-            open(f"{file}.{kind}.{os.getpid()}", "w").close()
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port))) as server:
-            relay(server, plan, f"{file}.count")
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{file}.open.{os.getpid()}")
-
-
-def leave(*_: object) -> None:
-    """End once: a second signal must not keep the first from writing what passed."""
-    for number in _LEAVING:
-        signal.signal(number, signal.SIG_IGN)
-    sys.exit()
+    for kind in ("made", "open"):
+        open(f"{file}.{kind}.{os.getpid()}", "w").close()
+    passed = {"up": 0, "down": 0}
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port))) as server:
+        passed = relay(server, plan, leaving)
+    with open(f"{file}.count", "a") as count:
+        count.write(f"{passed['up']} {passed['down']}\n")
+    os.unlink(f"{file}.open.{os.getpid()}")
 
 
 if __name__ == "__main__":
