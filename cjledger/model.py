@@ -213,6 +213,7 @@ class Manifest(NamedTuple):
     then: Then | None = None
     then_of: ThenOf | None = None
     shuffle: bool = False  # tasks run in an order that follows from the seed
+    preload: tuple[str, ...] | None = None  # modules that workers load for all tasks; None: the script's
     format: int = FORMAT
 
 

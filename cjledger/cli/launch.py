@@ -161,6 +161,7 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         evaluate=not given["no_eval"],
         dep=tuple(map(Path, given["dep"])),
         submit=not given["no_submit"],
+        preload=_preload(given["preload"], given["no_preload"]),
     )
     return LaunchRequest(**asked)
 
@@ -182,6 +183,14 @@ def _program_and_cluster(project: Project, given: dict[str, Any]) -> tuple[str |
     if cluster is None:
         raise UsageError("on which cluster?", f"git cj run {program or '-c …'} local")
     return program, cluster
+
+
+def _preload(modules: str | None, is_off: bool) -> tuple[str, ...] | None:
+    if modules is not None and is_off:
+        raise UsageError("--preload and --no-preload exclude one another", "leave one of them out")
+    if modules is None:
+        return () if is_off else None
+    return tuple(name.strip() for name in modules.split(","))
 
 
 def _path(text: str | None) -> Path | None:

@@ -151,6 +151,18 @@ Shuffle = Annotated[
         help="Run tasks in an even mix of all; left out, for products of 1000 to 100000 tasks.",
     ),
 ]
+Preload = Annotated[
+    str | None,
+    typer.Option(
+        "--preload",
+        metavar="MODULES",
+        help="What workers import once, before tasks are forked from them (numpy,scipy.linalg); left out, "
+        "what the script imports.",
+    ),
+]
+NoPreload = Annotated[
+    bool, typer.Option("--no-preload", help="Have each task of a Python script import its modules itself.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show tasks, values and the script; write nothing.")]
 NoSubmit = Annotated[
     bool, typer.Option("--no-submit", help="Make the package only; git cj submit sends it later.")
@@ -206,6 +218,8 @@ PARAMETERS: dict[str, tuple[Any, Any]] = {
     "workers": (Workers, None),
     "until_done": (UntilDone, False),
     "shuffle": (Shuffle, None),
+    "preload": (Preload, None),
+    "no_preload": (NoPreload, False),
     "jobs": (Jobs, None),
     "priority": (Priority, None),
     "after": (After, []),

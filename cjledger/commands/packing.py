@@ -65,6 +65,7 @@ def manifest_of(
         until_done=request.until_done,
         then=Then(planned.then.program.path or "", planned.then.table) if planned.then else None,
         shuffle=planned.shuffle,
+        preload=request.preload,
     )
 
 

@@ -70,6 +70,7 @@ class LaunchRequest(NamedTuple):
     grow_walltime: str | None = None
     until_done: bool = False
     shuffle: bool | None = None  # None: where there are many tasks and their parameters are computed
+    preload: tuple[str, ...] | None = None  # None: what the script imports
     submit: bool = True
     allow_large: bool = False
     allow_secret: tuple[str, ...] = ()
@@ -116,6 +117,7 @@ class Plan(NamedTuple):
 
 def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Begun | None = None) -> Plan:
     """Decide program, sweep, resources and cluster. Raises CjError for what cannot be launched."""
+    _check_preload(request)
     where = config.cluster(project.config, request.cluster, project.repo.cj_dir)
     program, grafts = programs.find(project, request, begun)
     interpreter = (where.python if where.host is None else None) or _interpreter()
@@ -187,6 +189,12 @@ def _then(project: Project, request: LaunchRequest) -> AfterAll | None:
         raise CjError(f"--then {request.then} names no script", "--then REDUCE.py, or REDUCE.py:results.csv")
     python.check_syntax((project.repo.top / (program.path or "")).read_bytes(), program.path or "")
     return AfterAll(program, table or None, _written(project, program))
+
+
+def _check_preload(request: LaunchRequest) -> None:
+    for name in request.preload or ():
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise CjError(f"--preload: {name!r} is not a module's name", "--preload numpy,scipy.linalg")
 
 
 def _shuffles(request: LaunchRequest, swept: Sweep, tasks: int) -> bool:

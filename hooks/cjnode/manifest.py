@@ -157,6 +157,7 @@ _LATER: Dict[str, Callable[[Any], bool]] = {
     "then_of": _is_then_of,
     "extends": lambda value: value is None or _is_package(value),
     "shuffle": lambda value: isinstance(value, bool),
+    "preload": lambda value: value is None or _texts(value),
 }
 
 _CHECKS: Dict[str, Callable[[Any], bool]] = {

@@ -37,9 +37,7 @@ def prepare(package: Package, tasks: int) -> None:
     """Make forked tasks of a Python script start quickly; whatever fails here, the tasks will tell."""
     program = package.manifest["program"]
     if program["language"] == "python" and program["kind"] == "script":
-        if tasks >= WORTH_TASKS:
-            for name in _harmless(_libraries(package)):
-                _import(name)
+        _load(package, tasks)
         try:
             program_code(package)
         except (Exception, RecursionError):
@@ -48,6 +46,19 @@ def prepare(package: Package, tasks: int) -> None:
     if hasattr(gc, "freeze"):
         # A task's own collections need not look at, and thereby copy, what the worker has.
         gc.freeze()
+
+
+def _load(package: Package, tasks: int) -> None:
+    wanted = package.manifest.get("preload")
+    names = wanted or []
+    if wanted is None and tasks >= WORTH_TASKS:
+        names = _libraries(package)
+    harmless = _harmless(names) if names else []
+    for name in harmless:
+        _import(name)
+    for name in sorted(set(wanted or []).difference(harmless)):
+        # Each task may still import it: forking from a process with threads is what cannot be.
+        sys.stderr.write("cj: note: %s is not preloaded: it fails, or starts threads\n" % name)
 
 
 def _libraries(package: Package) -> List[str]:
