@@ -25,6 +25,8 @@ CONFIG = b"""\
 	fsync = all
 	fsyncMethod = batch
 	logAllRefUpdates = false
+	# A push asks whether what it brought is connected: to the newest packages, not to all there are.
+	alternateRefsPrefixes = refs/cj/tip/
 [gc]
 	auto = 0
 [receive]
