@@ -102,12 +102,19 @@ def _show_fields(content: dict[str, Any], json: bool) -> None:
         output.emit(content)
         return
     for key, value in content.items():
-        if isinstance(value, dict) and value:
+        inner = {name: item for name, item in value.items() if _says(item)} if isinstance(value, dict) else {}
+        if inner:
             output.say(f"{plain(key)}:")
-            for name, item in value.items():
+            for name, item in inner.items():
                 _field(f"  {plain(name)}", item)
-        elif value not in (None, [], {}, ""):
+        elif key == "after" and value:
+            _field(key, [f"{each['package'][:12]} ({each['when']})" for each in value])
+        elif _says(value) and not isinstance(value, dict):
             _field(plain(key), value)
+
+
+def _says(value: Any) -> bool:
+    return value is not False and value not in (None, [], {}, "")
 
 
 def _show_earlier(attempts: Sequence[dict[str, Any]]) -> None:
@@ -123,7 +130,10 @@ def _show_earlier(attempts: Sequence[dict[str, Any]]) -> None:
 
 
 def _field(name: str, value: Any) -> None:
-    text = json_line(value) if isinstance(value, list | dict) else number(value)
+    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+        text = ", ".join(number(item) for item in value)
+    else:
+        text = json_line(value) if isinstance(value, list | dict) else number(value)
     output.say(fit(f"{name:<16} {text}", output.width()).rstrip())
 
 
