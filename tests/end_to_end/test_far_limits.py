@@ -16,6 +16,7 @@ from tests.clusters.laptops import laptop
 from tests.clusters.ports import wait_until
 from tests.clusters.slurm import Site
 from tests.end_to_end.test_clusters import started, states, waiter
+from tests.end_to_end.test_far_states import attempts
 from tests.shells import Shell
 
 MEMORY = Path("/sys/fs/cgroup/memory")  # where the first version of control groups is mounted
@@ -51,13 +52,20 @@ def cluster(site: Site, cgroup: str = "") -> Iterator[Far]:
     os.getuid() != 0 or not os.access(MEMORY / "memory.limit_in_bytes", os.W_OK),
     reason="control groups of the first version cannot be written to",
 )
-def test_a_task_that_takes_more_memory_than_it_asked_for_is_out_of_memory(tmp_path: Path) -> None:
+def test_a_task_over_its_memory_is_out_of_memory_and_has_more_the_next_time(
+    tmp_path: Path,
+) -> None:
     extra = ("TaskPlugin=task/cgroup", "SelectTypeParameters=CR_CPU_Memory", "DefMemPerCPU=200")
     with cluster(Site(nodes=1, cpus=2, extra=extra), CGROUP) as there:
         shell = laptop(tmp_path / "work", there, root=tmp_path / "root")
         shell.write("greedy.py", GREEDY)
         package = shell.launch("run", "greedy.py", "slurm", "--sweep", "x=1,1500,2", "--mem", "200M")
         assert states(shell, package) == {1: "COMPLETED", 2: "OUT_OF_MEMORY", 3: "COMPLETED"}
+        words = ("--mem", "200M", "--retries", "1", "--grow-mem", "2x")
+        package = shell.launch("run", "greedy.py", "slurm", "--sweep", "x=1,300", *words)
+        assert attempts(shell, package) == {1: (1, "COMPLETED"), 2: (2, "COMPLETED")}
+        (first,) = shell.lines("show", f"{package}/2")[0]["earlier"]
+        assert first["state"] == "OUT_OF_MEMORY"
 
 
 def preempting(mode: str) -> Site:

@@ -204,10 +204,17 @@ def test_grid_engine_s_deleted_and_requeued_elements_are_told_apart(
 
 
 @pytest.mark.slow
-def test_a_task_over_grid_engine_s_time_is_a_timeout(farm: Shell, go: Path) -> None:
-    package, _ = running(farm, go, 1, "sge", "--time", "5s")
-    farm.cj("state", package, "--watch")
-    assert states(farm, package) == {1: "TIMEOUT"}
+def test_a_task_over_grid_engine_s_time_is_a_timeout_and_has_more_time_the_next_time(farm: Shell) -> None:
+    farm.write(
+        "slow.py",
+        "import os, time\nif os.environ['CJ_ATTEMPT'] == '1':\n    time.sleep(120)\nprint('done')\n",
+    )
+    words = ("--time", "5s", "--retries", "1", "--grow-time", "20x")
+    package = farm.launch("run", "slow.py", "sge", *words)
+    assert attempts(farm, package) == {1: (2, "COMPLETED")}
+    (first,) = farm.lines("show", f"{package}/1")[0]["earlier"]
+    assert first["state"] == "TIMEOUT"
+    assert farm.cj("show", f"{package}/1", "--out") == "done\n"
 
 
 def test_an_element_in_grid_engine_s_error_state_is_held_with_its_reason_until_cancelled(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cjnode import blocks, claims
 from cjnode.blocks import Record
@@ -95,12 +98,10 @@ def test_workers_end_before_their_walltime_and_what_is_left_is_pending(site: Sit
     assert len(slurm.jobs()) == 1
 
 
-def test_a_successor_is_submitted_once_and_finishes_what_was_left(site: Site, slurm: FakeSlurm) -> None:
-    package = sent(site, 24, 0.5, workers=3, walltime_s=4, until_done=True)
-    running = [start(site, package, index) for index in (1, 2, 3)]
-    assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
+def finish(site: Site, slurm: FakeSlurm, package: str, tasks: int) -> None:
+    """Run each successor as it comes, until all tasks have a record."""
     for number in range(1, 12):
-        if len(records(site, package)) == 24:
+        if len(records(site, package)) == tasks:
             break
         assert len(slurm.jobs()) == number + 1, (site.root / "log").exists()
         elements = slurm.jobs()[-1][2]
@@ -110,8 +111,28 @@ def test_a_successor_is_submitted_once_and_finishes_what_was_left(site: Site, sl
         ]
         assert {process.wait(timeout=60) for process in again} == {0}
     done = records(site, package)
-    assert [(record.task, record.state) for record in done] == [(k, "COMPLETED") for k in range(1, 25)]
+    assert [(record.task, record.state) for record in done] == [(k, "COMPLETED") for k in range(1, tasks + 1)]
     assert state(site, package)["final"]
+
+
+def test_a_successor_is_submitted_once_and_finishes_what_was_left(site: Site, slurm: FakeSlurm) -> None:
+    package = sent(site, 24, 0.5, workers=3, walltime_s=4, until_done=True)
+    running = [start(site, package, index) for index in (1, 2, 3)]
+    assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
+    finish(site, slurm, package, 24)
+
+
+@pytest.mark.parametrize("word", ["kill-before", "kill-after"])
+def test_a_worker_killed_while_it_submits_its_successor_leaves_it_to_whoever_looks(
+    site: Site, slurm: FakeSlurm, word: str
+) -> None:
+    package = sent(site, 24, 0.5, workers=2, walltime_s=4, until_done=True)
+    slurm.will(word)
+    running = [start(site, package, index) for index in (1, 2)]
+    assert -signal.SIGKILL in [process.wait(timeout=60) for process in running]
+    # The scheduler tells of the jobs that it has: the first has ended.
+    wait_for(lambda: not state(site, package)["final"] and len(slurm.jobs()) == 2)
+    finish(site, slurm, package, 24)
 
 
 def test_who_gets_nothing_done_has_no_successor(site: Site, slurm: FakeSlurm) -> None:
