@@ -8,7 +8,8 @@ of the blocks' files alone tell which tasks each has.
 
 import bisect
 import hashlib
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from itertools import chain, repeat
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 LARGEST_BLOCK = 1000
 # Each has three files at most: a million tasks have fewer than 5,000, those of some cuts included.
@@ -108,6 +109,21 @@ def block_at(partition: Partition, place: int, cuts: Sequence[int]) -> int:
     return number
 
 
+def spans(partition: Partition, cuts: Sequence[int]) -> Iterator[Tuple[int, int, int]]:
+    """Every block with the places of its first task and after its last, in the order of places."""
+    first = at = 0
+    sizes = chain.from_iterable(repeat(size, many) for size, many in partition.rounds)
+    for number, size in enumerate(sizes, 1):
+        block, start = number, first
+        first += size
+        while at < len(cuts) and cuts[at] < first:
+            if cuts[at] > start:
+                yield block, start, cuts[at]
+                block, start = cut_number(partition, cuts[at]), cuts[at]
+            at += 1
+        yield block, start, first
+
+
 def _around(partition: Partition, place: int) -> Tuple[int, int]:
     """Where the partition's own block around a place begins and ends."""
     first = 0
@@ -130,14 +146,14 @@ def own_block(partition: Partition, element: int, elements: int) -> int:
     return (element - 1) * _first_blocks(partition, elements) // elements + 1
 
 
-def first_element(partition: Partition, block: int, elements: int) -> int:
-    """The element that begins with a block, or comes to it first where none does."""
-    if block > count(partition):
-        block = block_at(partition, begin(partition, block), ())
-    firsts = _first_blocks(partition, elements)
-    if block > firsts:
-        return (block - 1) % elements + 1
-    return (block * elements - 1) // firsts + 1
+def first_elements(partition: Partition, blocks: Iterable[int], elements: int) -> Dict[int, int]:
+    """The element that begins with each block, or comes to it first where none does."""
+    own, firsts = count(partition), _first_blocks(partition, elements)
+    found = {}
+    for each in blocks:
+        block = each if each <= own else block_at(partition, begin(partition, each), ())
+        found[each] = (block - 1) % elements + 1 if block > firsts else (block * elements - 1) // firsts + 1
+    return found
 
 
 def _first_blocks(partition: Partition, elements: int) -> int:

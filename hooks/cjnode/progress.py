@@ -242,15 +242,12 @@ def positions(progress: Progress, submission: Submission) -> Dict[int, int]:
     missing, retried = progress.missing[submission.number], progress.retried[submission.number]
     if not missing and not retried:
         return {}
-    found, shared = {}, submission.partition
-    cuts = board_of(submission).cuts
-    block = last = 0
-    for place, task in enumerate(submission.tasks):
-        if task in missing or task in retried:
-            if place >= last:
-                block = partition.block_at(shared, place, cuts)
-                last = partition.end(shared, block, cuts)
-            found[task] = block
+    found, tasks = {}, submission.tasks
+    open_tasks = missing.union(retried) if retried else missing
+    for block, start, stop in partition.spans(submission.partition, board_of(submission).cuts):
+        for task in tasks[start:stop]:
+            if task in open_tasks:
+                found[task] = block
     return found
 
 

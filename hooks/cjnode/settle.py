@@ -2,34 +2,30 @@
 
 import importlib
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Set
 
 from cjnode import ends
 from cjnode.asked import Answer, between_s
 from cjnode.blocks import stopped_path
 from cjnode.ends import End, Memory
-from cjnode.partition import first_element
+from cjnode.opentasks import Where, free_blocks, lost, open_tasks
+from cjnode.partition import first_elements
 from cjnode.parts import Part
 from cjnode.progress import (
     Holder,
     Open,
     Progress,
     began,
-    board_of,
     holders,
     jobs_of,
     positions,
     read_records,
-    recorded,
     unsettled,
     waits,
 )
 from cjnode.schedulers import Status
-from cjnode.sight import WAITING, Sight, ask, elements_of, indices, look_at, why_waiting
+from cjnode.sight import Sight, ask, elements_of, indices, look_at, why_waiting
 from cjnode.submissions import Submission, log_tails
-
-# A task whose worker was asked to end has the record NODE_FAIL; why it was asked the scheduler alone knows.
-OUTRANKS = ("CANCELLED", "TIMEOUT", "OUT_OF_MEMORY")
 
 Settled = NamedTuple(
     "Settled",
@@ -78,22 +74,24 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
         progress.problems.extend(log_tails(submission))
     if answer.trouble and jobs_of(submission) and not sight.lost:
         progress.problems.append(answer.trouble)
-    where = positions(progress, submission)
-    held = holders(submission, set(where.values()))
+    placed = positions(progress, submission)
+    blocks = set(placed.values())
+    where = Where(placed, first_elements(submission.partition, blocks, submission.elements))
+    held = holders(submission, blocks)
     memory = _learn(root, scheduler, submission, sight, answer, held, where, stillborn)
     ended = _ended(memory, answer, scheduler)
-    opened = _open(progress, submission, sight, held, where, ended)
+    opened = open_tasks(progress, submission, sight, held, where, ended)
     is_early = stillborn and not sight.lost
     if is_early:
         # Records may come to sight late on a shared file system: it is told, but not for good yet.
-        early = {task: ended.get(natural(submission, block)) for task, block in where.items()}
-        opened.update((task, _lost(opened[task], end)) for task, end in early.items() if end is not None)
+        early = {task: ended.get(where.elements[block]) for task, block in placed.items()}
+        opened.update((task, lost(opened[task], end)) for task, end in early.items() if end is not None)
     due = []
     if progress.manifest.get("retry"):
         again = importlib.import_module("cjnode.due")
-        free = _left(submission, sight, where)[0]
+        free = free_blocks(submission, sight, where)[0]
         mine = {block: holder for block, holder in held.items() if block not in free}
-        due = again.take_up(again.View(progress, submission, sight, mine, where, ended), opened)
+        due = again.take_up(again.View(progress, submission, sight, mine, placed, ended), opened)
     left = sum(1 for known in opened.values() if known.state == "PENDING") - len(due) if stopped else 0
     if left:
         words = "no worker is left for %d tasks: git cj workers %s +N"
@@ -109,12 +107,6 @@ def _gone_words(jobs: List[str], is_lost: bool, scheduler: str) -> str:
     return "%s, and no task was begun; %s" % (words, wait)
 
 
-def _lost(known: Open, end: End) -> Open:
-    """A task that its element never came to."""
-    state = "CANCELLED" if "CANCELLED" in (known.state, end.state) else "LOST"
-    return _ending(known, end)._replace(state=state)
-
-
 def _learn(
     root: str,
     scheduler: str,
@@ -122,15 +114,15 @@ def _learn(
     sight: Sight,
     answer: Answer,
     held: Dict[int, Holder],
-    where: Dict[int, int],
+    where: Where,
     stillborn: bool,
 ) -> Memory:
     """What is known of the elements that have open tasks, written down for the time it cannot be asked."""
     before = ends.remember(submission)
-    if scheduler == "local" or not where:
+    if scheduler == "local" or not where.blocks:
         return before
     of_interest = {holder.element for holder in held.values()}
-    of_interest |= {natural(submission, block) for block in set(where.values()) - set(held)}
+    of_interest |= {element for block, element in where.elements.items() if block not in held}
     ended, unseen, accounted = dict(before.ended), dict(before.unseen), list(before.accounted)
     for part in sight.parts:
         status = sight.alive.get(part.number) or (answer.words or {}).get(part.job or "")
@@ -200,94 +192,3 @@ def _ended(memory: Memory, answer: Answer, scheduler: str) -> Dict[int, End]:
             else:
                 del found[element]
     return found
-
-
-def natural(submission: Submission, block: int) -> int:
-    """The element that begins with a block, or comes to it first."""
-    return first_element(submission.partition, block, submission.elements)
-
-
-def _open(
-    progress: Progress,
-    submission: Submission,
-    sight: Sight,
-    held: Dict[int, Holder],
-    where: Dict[int, int],
-    ended: Dict[int, End],
-) -> Dict[int, Open]:
-    number = submission.number
-    cancelled, retried = progress.cancelled[number], progress.retried[number]
-    goes_on = bool(progress.manifest.get("retry"))  # after an attempt that was cut off
-    opened: Dict[int, Open] = {}
-    free, waits_for_workers = _left(submission, sight, where)
-    if not (sight.alive or waits_for_workers):
-        free = set()  # nobody comes: who held a block last says how it ended
-    for task, block in where.items():
-        holder = None if block in free else held.get(block)
-        element = holder.element if holder else natural(submission, block)
-        end = ended.get(element)
-        attempt = retried.get(task, submission.attempt)
-        is_at_it = holder is not None and holder.now.task == task and holder.now.attempt >= attempt
-        if block in free:
-            end = None  # whoever comes runs it
-        elif task in retried and not (is_at_it and goes_on) and (end is not None or not sight.alive):
-            if block in held and end is not None and _outranks(progress, submission, task, end):
-                opened[task] = _ending(_at_rest(sight, element, attempt - 1, held[block]), end)
-            continue  # else its record stands: nobody here will run it again
-        known = _at_rest(sight, element, attempt, holder)
-        if holder and is_at_it:
-            known = _at_work(holder, end, sight)
-        elif sight.lost and waits_for_workers and (holder is None or holder.now.task == 0):
-            known = known._replace(state="PENDING")
-        elif sight.lost:
-            known = known._replace(state="LOST")
-            if end is not None:
-                known = _lost(known, end)
-        if task in cancelled and not (known.state == "RUNNING" and sight.alive):
-            known = known._replace(state="CANCELLED")  # one that runs may reach its end before it is ended
-        opened[task] = known
-    return opened
-
-
-def _at_work(holder: Holder, end: Optional[End], sight: Sight) -> Open:
-    now = holder.now
-    known = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host, None, None)
-    if end is not None:
-        return _ending(known, end)
-    return known._replace(state="LOST") if sight.lost else known
-
-
-def _left(submission: Submission, sight: Sight, where: Dict[int, int]) -> Tuple[Set[int], bool]:
-    """Blocks that no worker holds, and whether what is open waits for workers when all have ended."""
-    if not where:
-        return set(), False
-    waits_for_workers = sight.lost and os.path.exists(stopped_path(submission.path))
-    return {each.block for each in board_of(submission).free if each.generation > 1}, waits_for_workers
-
-
-def _outranks(progress: Progress, submission: Submission, task: int, end: End) -> bool:
-    known = recorded(progress, submission, task)
-    return end.state in OUTRANKS and known is not None and known.state == "NODE_FAIL"
-
-
-def _ending(known: Open, end: End) -> Open:
-    note = "the scheduler says %s" % end.state
-    if end.reason not in ("", "None"):
-        note += ": " + end.reason
-    if end.state == "LOST":
-        note = end.reason
-    return known._replace(state=end.state, exit_code=end.exit_code, note=note or None)
-
-
-def _at_rest(sight: Sight, element: int, attempt: int, holder: Optional[Holder]) -> Open:
-    """A task that nobody runs now, as the element waits that would run it."""
-    part = next((each for each in sight.parts if element in elements_of(each)), None)
-    state, job = "PENDING", part.job if part else None
-    if part is not None and (part.job is None or sight.after):
-        state = "HELD" if sight.held else "WAITING" if sight.after else state
-    status = sight.alive.get(part.number) if part else None
-    if part is not None and status is not None:
-        alone = status.elements.get(element - part.first + 1)
-        word = alone.state if alone else status.state
-        state = word if word in WAITING else "PENDING"
-    return Open(state, attempt, holder.job if holder else job, None, None, None, None)

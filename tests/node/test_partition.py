@@ -65,9 +65,20 @@ def test_elements_begin_with_blocks_of_their_own(sizes: tuple[int, int]) -> None
     elements = min(workers, partition.count(shared))
     first = [partition.own_block(shared, element, elements) for element in range(1, elements + 1)]
     assert len(set(first)) == elements
-    assert [partition.first_element(shared, block, elements) for block in first] == list(
-        range(1, elements + 1)
-    )
+    assert partition.first_elements(shared, first, elements) == {
+        block: element for element, block in enumerate(first, 1)
+    }
+
+
+@given(SIZES, st.sets(st.integers(1, 400), max_size=20))
+def test_spans_are_the_blocks_of_all_places(sizes: tuple[int, int], at: set[int]) -> None:
+    shared = partition.factored(*sizes)
+    cuts = sorted(place for place in at if place < shared.tasks)
+    found = list(partition.spans(shared, cuts))
+    assert [place for _, start, stop in found for place in range(start, stop)] == list(range(shared.tasks))
+    for block, start, stop in found:
+        assert {partition.block_at(shared, place, cuts) for place in range(start, stop)} == {block}
+        assert partition.end(shared, block, cuts) == stop
 
 
 def test_an_intent_names_rounds_or_the_size_of_equal_blocks() -> None:
