@@ -47,8 +47,12 @@ def followed(manifest: Dict[str, Any], submission: Submission, ended: Dict[int, 
     found = {task for task, each in ended.items() if _may_follow(policy, submission.first, each)}
     if not found:
         return {}
-    known = histories(submission.path, submission.attempt, None, found)
     asked = _asked(manifest, submission)
+    # What was recorded since would say that nothing follows, and the older record be taken for the last.
+    known = {
+        task: [each for each in history if each.number <= ended[task].number]
+        for task, history in histories(submission.path, submission.attempt, None, found).items()
+    }
     wanted = {task: retries.wanted(policy, submission.first, asked, known[task]) for task in known}
     return {task: following.attempt for task, following in wanted.items() if following is not None}
 

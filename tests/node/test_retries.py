@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from cjnode import retries
+from cjnode import due, retries
+from cjnode.progress import look
 from cjnode.retries import Ended
 from cjnode.state import state
 from cjnode.tally import LARGE_TASKS
@@ -264,6 +265,17 @@ def test_a_retry_that_was_cancelled_is_not_made(lab: Lab) -> None:
     bench.work(code=1)
     assert lab.ran() == ["1/1"]
     assert lab.ends() in ([(1, 1, "FAILED"), (1, 2, "CANCELLED")], [(1, 1, "CANCELLED")])
+
+
+def test_a_retry_recorded_while_somebody_looks_makes_no_older_failure_final(root: Root) -> None:
+    manifest = {"tasks": 2, "retry": policy(2), "scheduler": "local", "resources": BASE}
+    (root.folder / "package.json").write_text(json.dumps({"format": 1, **manifest}))
+    root.submit("1-2", block=2)
+    root.claim("1/000001-01", 2)
+    root.append("1/000001-01", [record(1, "FAILED")])
+    seen = look(str(root.path), root.package, lines=True)
+    root.append("1/000001-01", [record(1, "COMPLETED", attempt=2)])
+    assert due.followed(seen.manifest, seen.submissions[0], seen.ended) == {1: 2}
 
 
 @pytest.mark.parametrize("lines", [False, True])
