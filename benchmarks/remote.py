@@ -23,12 +23,15 @@ sys.path.insert(0, str(TOP))
 from tests.clusters.far import Far, far  # noqa: E402
 from tests.clusters.laptops import laptop  # noqa: E402
 from tests.clusters.slurm import Site  # noqa: E402
+from tests.clusters.sshd import alias  # noqa: E402
 from tests.shells import Shell  # noqa: E402
 
 ROUNDS = 9
 FILES = 100
 PACKAGES, TASKS = 10, 1000
 ELEMENTS = 10_000
+DELAY_S = 0.010
+SLOW_LINE = TOP / "benchmarks" / "slow_line.py"
 
 SITE = Site(max_array=20_001, max_jobs=60_000)
 # Counts how often the scheduler is asked.
@@ -161,6 +164,31 @@ def harvests(machine: Far, there: Shell, ssh: tuple[str, ...], folder: Path) -> 
     )
 
 
+def slow_line(machine: Far, there: Shell, folder: Path, outputs: Path) -> None:
+    """The harvest over a line whose answers come 10 ms later, as from a cluster elsewhere in the country."""
+    proxy = f"  ProxyCommand {sys.executable} -I -S {SLOW_LINE} %h %p {DELAY_S / 2}\n"
+    with open(machine.sshd.config, "a") as file:
+        file.write(alias(machine.sshd, "slow") + proxy)
+    table = machine.table.replace(f"[cluster.{machine.name}]", "[cluster.slow]")
+    with open(there.folder / ".cjledger.toml", "a") as file:
+        file.write(table.replace(f'"{machine.sshd.site.alias}"', '"slow"').replace(
+            f'"{machine.root}"', f'"{folder}/slow"'
+        ))  # fmt: skip
+    package = there.lines("run", "write.py", "slow", "--sweep", f"x=1:{TASKS}")[0]["package"]
+    there.cj("state", package, "--watch")
+    mine = timed(lambda: there.cj("harvest", package))
+    words = ("scp", "-F", str(machine.sshd.config), "-qr", f"slow:{outputs}", str(folder / "slow-home"))
+    theirs = timed(lambda: quietly(*words))
+    figure(
+        f"harvest of {TASKS:,} small outputs against scp -r, answers {DELAY_S * 1000:.0f} ms later",
+        theirs / mine,
+        10.0,
+        f"{mine:.2f} s with parsing and shards against {theirs:.1f} s for the files alone",
+        sense="at least",
+    )
+    there.cj("connect", "slow", "--close")
+
+
 def array(machine: Far, there: Shell, root: Path, elements: int) -> None:
     words = ("run", "write.py", machine.name, "--sweep", f"x=1:{elements}", "--json")
     start = time.perf_counter()
@@ -199,6 +227,7 @@ def main(elements: int) -> None:
             launches(machine, there, ssh, folder)
             states(machine, there, ssh, folder, root)
             harvests(machine, there, ssh, folder)
+            slow_line(machine, there, folder, folder / "outputs")
             array(machine, there, root, elements)
             close(machine, there, ssh)
     finally:
