@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cjledger import ledger
+from cjledger.ledger import Entry
 from cjledger.model import Manifest
 from cjledger.project import Project
 
@@ -16,8 +17,15 @@ def senders(project: Project, package_id: str) -> list[str]:
     return [
         name
         for name in ledger.chains(project.repo)
-        if any(e.event in ("submitted", "retried") for e in ledger.of_package(project.repo, name, package_id))
+        if any(map(is_there, ledger.of_package(project.repo, name, package_id)))
     ]
+
+
+def is_there(entry: Entry) -> bool:
+    """Whether the entry says that the cluster knew the package: also one refused, then cancelled, there."""
+    if entry.event == "cancelled":
+        return bool(entry.data.get("cancelled")) and not entry.data.get("tasks") and "why" not in entry.data
+    return entry.event in ("submitted", "retried")
 
 
 def is_elsewhere(project: Project, package_id: str) -> bool:

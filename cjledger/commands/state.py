@@ -229,10 +229,10 @@ def was_submitted(project: Project, package_id: str) -> bool:
 
 
 def is_on_cluster(project: Project, package_id: str) -> bool:
-    """Whether the package's files are on its cluster: submitted, and not cleaned since."""
+    """Whether the package's files are on its cluster: it knew them, and they were not cleaned since."""
     for name in ledger.chains(project.repo):
         for entry in ledger.of_package(project.repo, name, package_id):
-            if entry.event in ("cleaned", "submitted", "retried"):
+            if entry.event == "cleaned" or elsewhere.is_there(entry):
                 return entry.event != "cleaned"
     return False
 

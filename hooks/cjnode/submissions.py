@@ -58,7 +58,7 @@ def read_submission(package_path: str, number: int) -> Submission:
     problem = "" if submitted else "submission %d is not with the scheduler: it has no receipt" % number
     if refused:
         problem = "the scheduler refused submission %d: %s" % (number, refused)
-        if not submitted:
+        if not submitted and not (number == 1 and cancelled_tasks(path).issuperset(tasks)):
             tasks = []  # it answers for no task: what an earlier submission recorded stays true
     asked, slots = intent.get("resources"), int(intent.get("slots") or 1)
     most = dict(intent.get("most") or {})

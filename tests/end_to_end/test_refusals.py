@@ -72,6 +72,24 @@ def test_what_slurm_refuses_is_told_in_its_own_words(
     assert shell.cj("summary", "slurm") == "no jobs\n"
 
 
+def test_what_was_refused_and_cancelled_is_at_its_end_until_it_is_retried(
+    strict: Far, tmp_path: Path
+) -> None:
+    shell = laptop(tmp_path / "work", strict, root=tmp_path / "root")
+    refused(shell, "slurm", "--alloc=--partition=off")
+    assert "1 cancelled" in shell.cj("cancel", "@")
+    state = shell.lines("state")[0]
+    assert (state["counts"], state["final"]) == ({"CANCELLED": 1}, True)
+    assert "was cancelled" in (words := shell.refused("submit", "@"))
+    assert "hint: git cj retry" in words
+    try:
+        strict.slurm.run("scontrol", "update", "PartitionName=off", "State=UP")
+        shell.cj("retry", "@", "--wait")
+        assert shell.lines("state")[0]["counts"] == {"COMPLETED": 1}
+    finally:
+        strict.slurm.run("scontrol", "update", "PartitionName=off", "State=INACTIVE")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -128,6 +128,16 @@ def test_a_refused_submission_leaves_what_was_recorded(root: Root) -> None:
     assert line["problems"] == ["the scheduler refused submission 2: sbatch: error: invalid partition"]
 
 
+def test_a_refused_submission_that_was_cancelled_is_at_its_end(root: Root) -> None:
+    root.submit("1-5", job=None)
+    root.write(1, "refused.json", {"error": "sbatch: error: invalid partition"})
+    root.write(1, "cancel/a.json", {"tasks": "1-4"})
+    assert ask(root)[0]["counts"] == {"PENDING": 5}
+    root.write(1, "cancel/b.json", {"tasks": "5"})
+    (line,) = ask(root)
+    assert (line["counts"], line["final"]) == ({"CANCELLED": 5}, True)
+
+
 def test_cancelled_tasks_without_a_record_are_cancelled_and_final(root: Root) -> None:
     root.submit("1-5")
     root.append("1/000001-01", [record(1)])
