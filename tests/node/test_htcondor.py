@@ -123,6 +123,7 @@ def test_a_refusal_is_told_in_its_own_words(site: Replay, said: str, kind: type[
         htcondor.submit(root(site), site.job())
     assert type(refused.value) is kind
     assert " ".join(said.split()) in refused.value.error
+    assert ("launch it again" in refused.value.hint) == (kind is NodeError)
 
 
 def test_no_id_is_unclear(site: Replay) -> None:
@@ -144,10 +145,10 @@ def test_jobs_are_polled_by_one_query(site: Replay) -> None:
     site.says("condor_q", recording("htcondor_queue.json"))
     jobs = ["5184660", "5184661", "5184663", "5184664", "9"]
     assert htcondor.poll(root(site), jobs) == {
-        "5184660": Status("PENDING", "", "1", {1: Element("PENDING", "")}),
+        "5184660": Status("PENDING", "Idle", "1", {1: Element("PENDING", "")}),
         "5184661": Status(
             "RUNNING",
-            "",
+            "Idle",
             "2-3",
             {1: Element("RUNNING", ""), 2: Element("PENDING", ""), 3: Element("HELD", HELD)},
         ),
@@ -252,4 +253,6 @@ def test_the_site_tells_its_limits(site: Replay) -> None:
 def test_reasons_are_put_plainly() -> None:
     said = "Error from slot1@node7: Job has gone over cgroup memory limit of 128 megabytes."
     assert htcondor.explain(said) == "Job has gone over cgroup memory limit of 128 megabytes."
-    assert htcondor.explain("via condor_hold (by user mia)") == "held by hand"
+    assert htcondor.explain("via condor_hold (by user mia)") == "held by hand: git cj release"
+    idle = htcondor.status([{"ClusterId": 7, "ProcId": 0, "JobStatus": 1}])
+    assert "condor_q -better-analyze" in htcondor.explain(idle.reason)

@@ -105,23 +105,40 @@ def test_a_job_gets_nothing_of_the_secrets_here(site: Replay, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("said", "kind", "hint"),
     [
-        ("normal: No such queue. Job not submitted.\n", NodeError),
-        ("User or one of user's groups does not have enough job slots. Job not submitted.\n", FullError),
-        ("User <mia>: Pending job threshold reached. Retrying in 60 seconds...\n", FullError),
-        ("The destination queue has reached its job limit. Job not submitted.\n", FullError),
-        ("Job array index too large. Job not submitted.\n", NodeError),
-        ("Cannot connect to LSF. Please wait ...\n", UnclearError),
-        ("Contacting batch daemon: Communication timeout.\n", UnclearError),
+        ("normal: No such queue. Job not submitted.\n", NodeError, "bqueues"),
+        ("User or one of user's groups does not have enough job slots. Job not submitted.\n", FullError, ""),
+        ("User <mia>: Pending job threshold reached. Retrying in 60 seconds...\n", FullError, ""),
+        ("The destination queue has reached its job limit. Job not submitted.\n", FullError, ""),
+        ("Job array index too large. Job not submitted.\n", NodeError, "max_jobs"),
+        ("Cannot connect to LSF. Please wait ...\n", UnclearError, ""),
+        ("Contacting batch daemon: Communication timeout.\n", UnclearError, ""),
     ],
 )
-def test_a_refusal_is_told_in_its_own_words(site: Replay, said: str, kind: type[NodeError]) -> None:
+def test_a_refusal_is_told_in_its_own_words(
+    site: Replay, said: str, kind: type[NodeError], hint: str
+) -> None:
     site.says("bsub", err=said, code=255)
     with pytest.raises(NodeError) as refused:
         lsf.submit(root(site), site.job())
     assert type(refused.value) is kind
     assert said.strip() in refused.value.error
+    assert (hint in refused.value.hint) if hint else kind is not NodeError
+
+
+def test_a_bsub_that_would_try_for_ever_is_not_waited_for(
+    site: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wrapped").mkdir()
+    program = tmp_path / "wrapped" / "bsub"
+    said = "User <mia>: Pending job threshold reached. Retrying in 60 seconds..."
+    program.write_text(f"#!/bin/sh\ncat > {tmp_path}/read\necho '{said}' >&2\nexec sleep 1000\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    with pytest.raises(FullError, match="threshold reached"):
+        lsf.submit(root(site), site.job())
+    assert (tmp_path / "read").read_text().startswith("#!/bin/sh\n")
 
 
 def test_no_id_is_unclear(site: Replay) -> None:

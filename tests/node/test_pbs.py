@@ -106,25 +106,26 @@ def test_a_job_gets_nothing_of_the_secrets_here(site: Replay, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "kind"),
+    ("said", "code", "kind", "hint"),
     [
-        ("qsub: would exceed complex's per-user limit of jobs in 'Q' state\n", 169, FullError),
-        ("qsub: Maximum number of jobs for user mia already in queue short\n", 169, FullError),
-        ("qsub: cannot connect to server srv (errno=111)\n", 111, UnclearError),
-        ("qsub: Array job exceeds server or queue size limit\n", 171, NodeError),
-        ("qsub: Unknown queue\n", 170, NodeError),
-        ("qsub: Job violates queue and/or server resource limits\n", 188, NodeError),
-        ("", 1, NodeError),
+        ("qsub: would exceed complex's per-user limit of jobs in 'Q' state\n", 169, FullError, ""),
+        ("qsub: Maximum number of jobs for user mia already in queue short\n", 169, FullError, ""),
+        ("qsub: cannot connect to server srv (errno=111)\n", 111, UnclearError, ""),
+        ("qsub: Array job exceeds server or queue size limit\n", 171, NodeError, "max_jobs"),
+        ("qsub: Unknown queue\n", 170, NodeError, "qstat -Q "),
+        ("qsub: Job violates queue and/or server resource limits\n", 188, NodeError, "ask for less"),
+        ("", 1, NodeError, "launch it again"),
     ],
 )
 def test_a_refusal_is_told_in_its_own_words(
-    site: Replay, said: str, code: int, kind: type[NodeError]
+    site: Replay, said: str, code: int, kind: type[NodeError], hint: str
 ) -> None:
     site.says("qsub", err=said, code=code)
     with pytest.raises(NodeError) as refused:
         pbs.submit(root(site), site.job())
     assert type(refused.value) is kind
     assert refused.value.error == (said.strip() or "qsub failed with exit code 1 and said nothing")
+    assert hint in refused.value.hint
 
 
 def test_no_id_is_unclear(site: Replay) -> None:

@@ -167,6 +167,13 @@ def test_a_parallel_environment_of_the_sites_own_is_taken_as_it_is() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("flag", "each"), [("-pe threaded 8", 2048), ("-pe mpi 4-8", 4096), ("-pe mpi -8", 16384)]
+)
+def test_memory_is_divided_by_the_slots_that_alloc_names(flag: str, each: int) -> None:
+    assert f"#$ -l h_vmem={each}M" in lines(memory_mb=16384, alloc=[flag])
+
+
 def test_a_part_is_an_array_unless_it_has_one_element() -> None:
     job = Job("cj-8ab7a5aa0123-1", PACKAGE, 1, 1, 5, "/r/job-1.sh", "/r/log", {"jobs": 2}, 0, [])
     environment = {

@@ -306,6 +306,13 @@ def test_reasons_are_told_in_plain_words(reason: str, words: str) -> None:
     assert scheduler.explain(reason) == words
 
 
+@pytest.mark.parametrize(
+    "reason", ["PartitionNodeLimit", "PartitionTimeLimit", "PartitionConfig", "BadConstraints", "InvalidQOS"]
+)
+def test_what_never_starts_says_what_to_do(reason: str) -> None:
+    assert "git cj cancel" in scheduler.explain(reason)
+
+
 def test_settings_for_the_persons_own_eyes_hide_no_job(at: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     job = at.submit(at.job())
     for name, value in {

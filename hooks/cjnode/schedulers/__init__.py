@@ -206,7 +206,7 @@ def hint_for(said: str, hints: Iterable[Tuple[str, str]]) -> str:
     for pattern, hint in hints:
         if re.search(pattern, said):
             return hint
-    return "change alloc or the resources, then git cj submit"
+    return "change alloc or the resources, and launch it again"
 
 
 def flag_lines(prefix: str, flags: List[str]) -> List[str]:

@@ -5,8 +5,9 @@ import pwd
 import select
 import signal
 import subprocess
+import tempfile
 import time
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional
 
 from cjnode import gitbare
 from cjnode.errors import NodeError
@@ -106,12 +107,15 @@ def run(
 
     Raises SilentError when it is missing or does not end; it is killed then.
     """
+    given: Any = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    if until and stdin is not None:
+        given, stdin = _file_of(stdin), None  # nobody writes while it is listened to
     try:
         process = subprocess.Popen(
             argv,
             env=environment(root) if environ is None else environ,
             cwd=root,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdin=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             # Sites wrap such programs in scripts: all of a group can be ended.
@@ -128,6 +132,13 @@ def run(
         process.communicate()
         raise SilentError("%s gave no answer in %g s" % (argv[0], timeout_s), "git cj state in a while")
     return Done(process.returncode, out.decode("utf-8", "replace"), (said + err).decode("utf-8", "replace"))
+
+
+def _file_of(content: bytes) -> BinaryIO:
+    file = tempfile.TemporaryFile()
+    file.write(content)
+    file.seek(0)
+    return file
 
 
 def _said(process: "subprocess.Popen[bytes]", until: bytes, timeout_s: float) -> bytes:

@@ -22,6 +22,7 @@ from cjnode.schedulers import (
     UnclearError,
     commands,
     flag_lines,
+    hint_for,
     index_lines,
     job_script,
 )
@@ -39,6 +40,8 @@ _HISTORY = (
 _STATES = {1: "PENDING", 2: "RUNNING", 3: "RUNNING", 5: "HELD", 6: "RUNNING", 7: "RUNNING"}
 # HoldReasonCode, codes-other-values/hold-reason-codes: more time or memory used than was asked for.
 _OUT_OF = {34: "OUT_OF_MEMORY", 46: "TIMEOUT", 47: "TIMEOUT"}
+
+_IDLE = "Idle"  # the queue has no reason for it
 
 # condor_schedd.V6/qmgmt.cpp
 _FULL = re.compile(r"MAX_JOBS_(?:PER_OWNER|SUBMITTED)")
@@ -127,7 +130,9 @@ def submit(root: str, job: Job) -> str:
         raise FullError(said)
     if done.code == 0 or _UNCLEAR.search(said):
         raise UnclearError("condor_submit gave no job ID: %s" % (said or "it said nothing"), "git cj state")
-    raise NodeError(said or "condor_submit failed with exit code %d and said nothing" % done.code)
+    raise NodeError(
+        said or "condor_submit failed with exit code %d and said nothing" % done.code, hint_for(said, ())
+    )
 
 
 def find(root: str, name: str) -> List[str]:
@@ -186,7 +191,7 @@ def status(ads: List[Dict[str, Any]]) -> Status:
     if state == "ENDED" and waiting:
         state = "PENDING"
     reasons = [element.reason for element in elements.values() if element.reason]
-    reason = reasons[0] if reasons and state == "HELD" else ""
+    reason = reasons[0] if reasons and state == "HELD" else _IDLE if "PENDING" in states else ""
     return Status(state, reason, format_tasks(sorted(set(waiting))), elements)
 
 
@@ -219,9 +224,11 @@ def account(ad: Dict[str, Any]) -> Account:
 
 
 def explain(reason: str) -> str:
-    """Why a job is held, without what HTCondor says before its point."""
+    """Why a job waits, or is held, without what HTCondor says before its point."""
+    if reason == _IDLE:
+        return "it waits for a machine that fits: condor_q -better-analyze JOB there says which do"
     bare = re.sub(r"^Error from [^:]+: ", "", reason)
-    return re.sub(r"^via condor_hold \(by user .*\)$", "held by hand", bare)
+    return re.sub(r"^via condor_hold \(by user .*\)$", "held by hand: git cj release", bare)
 
 
 def cancel(root: str, job: str) -> None:

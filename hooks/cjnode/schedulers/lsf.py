@@ -20,6 +20,7 @@ from cjnode.schedulers import (
     UnclearError,
     commands,
     flag_lines,
+    hint_for,
     index_lines,
     job_script,
     lsf_answers,
@@ -34,6 +35,15 @@ _FULL = re.compile(
 )
 _UNCLEAR = re.compile(
     r"LSF is down|Cannot connect to LSF|not responding|[Cc]ommunication|time ?out|retry", re.I
+)
+# bsub says this, and tries again for ever, in which time the person would wait.
+_RETRYING = b"Retrying in"
+_HINTS = (
+    (r"[Aa]rray", "set max_jobs for this cluster to what its arrays take, and launch it again"),
+    (r"[Qq]ueue", "bqueues lists the queues: name one with alloc -q NAME"),
+    (r"[Ll]imit", "ask for less, or for another queue by alloc -q NAME: bqueues -l shows limits"),
+    (r"[Pp]roject", "name one that may run jobs there with alloc -P NAME"),
+    (r"[Oo]ption|[Ss]yntax|requirement", "correct alloc: man bsub on the cluster"),
 )
 _UNKNOWN = re.compile(
     r"is not found|No matching job found|No (?:unfinished|finished|pending|running)? ?job found"
@@ -83,7 +93,7 @@ def submit(root: str, job: Job) -> str:
         script = file.read()
     try:
         words = submit_command(job) + (_user_priority(root, job.priority) if job.priority else [])
-        done = run(root, words, stdin=script, environ=commands.job_environment(root))
+        done = run(root, words, stdin=script, environ=commands.job_environment(root), until=_RETRYING)
     except MissingError:
         raise
     except SilentError as problem:
@@ -96,7 +106,9 @@ def submit(root: str, job: Job) -> str:
         raise FullError(said)
     if done.code == 0 or (_UNCLEAR.search(said) and "Job not submitted" not in said):
         raise UnclearError("bsub gave no job ID: %s" % (said or "it said nothing"), "git cj state in a while")
-    raise NodeError(said or "bsub failed with exit code %d and said nothing" % done.code)
+    raise NodeError(
+        said or "bsub failed with exit code %d and said nothing" % done.code, hint_for(said, _HINTS)
+    )
 
 
 def submit_command(job: Job) -> List[str]:

@@ -19,6 +19,7 @@ from cjnode.schedulers import (
     UnclearError,
     commands,
     flag_lines,
+    hint_for,
     index_lines,
     job_script,
     pbs_answers,
@@ -32,6 +33,16 @@ _FULL = re.compile(r"Maximum number of jobs|would exceed .* limit")
 # The server may have taken the job before the connection broke.
 _UNCLEAR = re.compile(r"cannot connect to server|[Tt]imed? ?out|End of File|[Cc]ommunication|Connection re")
 _UNKNOWN = re.compile(r"Unknown Job Id|has finished|Job has been deleted")
+_HINTS = (
+    (r"[Aa]rray", "set max_jobs for this cluster to what its arrays take, and launch it again"),
+    (
+        r"resource limits|exceed",
+        "ask for less, or for another queue by alloc -q NAME: qstat -Qf shows limits",
+    ),
+    (r"queue", "qstat -Q lists the queues: name one with alloc -q NAME"),
+    (r"[Aa]ccount|[Pp]roject", "name one that may run jobs there with alloc -A NAME or -P NAME"),
+    (r"directive|illegal|option|[Uu]nknown resource", "correct alloc: man qsub on the cluster"),
+)
 _NO_HISTORY = "not configured to maintain job history"
 
 
@@ -96,7 +107,9 @@ def submit(root: str, job: Job) -> str:
         raise UnclearError(said, "git cj state in a while")
     if "%" in " ".join(submit_command(job)) and "illegal -J value" in said:
         raise NodeError(said, "this PBS knows no limit on a running array: leave out --jobs")
-    raise NodeError(said or "qsub failed with exit code %d and said nothing" % done.code)
+    raise NodeError(
+        said or "qsub failed with exit code %d and said nothing" % done.code, hint_for(said, _HINTS)
+    )
 
 
 def submit_command(job: Job) -> List[str]:

@@ -33,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 _NOT_PASSED = re.compile(r"HOME|USER|LOGNAME|SHELL|CJ_|SGE_|SLURM_|SBATCH_|PBS_|LSF_|_?CONDOR_")
 
 REASONS = {
-    "qw": "it waits for free slots",
+    "qw": "it waits for free slots; qalter -w v JOB there says whether it ever gets them",
     "hqw": "held, or it waits for another job: git cj release",
     "suspended": "it is suspended for now",
     "Rq": "it was put back into the queue",
@@ -51,7 +51,7 @@ def batch_script(spec: JobSpec) -> str:
     lines = ["#$ -S /bin/sh", "#$ -r y"]
     if slots > 1 and not _names(alloc, "-pe"):
         lines.append("#$ -pe %s %d" % (PARALLEL, slots))
-    slots *= asked.get("nodes") or 1
+    slots = _slots(alloc) or slots * (asked.get("nodes") or 1)
     if asked.get("memory_mb"):
         # It is asked for each slot; memory_mb is a node's.
         each = -(-asked["memory_mb"] * (asked.get("nodes") or 1) // slots)
@@ -80,6 +80,12 @@ def _refuse(asked: Dict[str, Any], alloc: List[str]) -> None:
             "gpus: Grid Engine has no resource of one name for them",
             'alloc = ["-l gpu=%d"], by the name that qconf -sc shows' % asked["gpus"],
         )
+
+
+def _slots(alloc: List[str]) -> int:
+    """How many slots, at least, a parallel environment in ``alloc`` gives; 0 where it names none."""
+    found = [re.match(r"-pe\s+\S+\s+(\d*)", flag.strip()) for flag in alloc]
+    return max([int(each.group(1) or 1) for each in found if each] or [0])
 
 
 def _names(alloc: List[str], option: str) -> bool:
