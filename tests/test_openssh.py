@@ -25,6 +25,7 @@ from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
 from tests.clusters import laptops
 from tests.clusters.fixtures import place, started
+from tests.clusters.ports import wait_until
 from tests.clusters.sshd import Site, Sshd
 from tests.clusters.sshd import sshd as start
 from tests.test_cluster import new_repo
@@ -132,7 +133,7 @@ def test_a_connection_cut_anywhere_submits_once(
 
 def test_a_connection_that_ends_right_after_its_login_is_worth_another_try(tmp_path: Path) -> None:
     with pytest.raises(LostLineError, match="ended when ssh had logged in"):
-        Master(tmp_path / "socket").open(lambda: None, waits=False)
+        Master(tmp_path / "socket").open(lambda: None, waits=False, say=print)
 
 
 def down_to_state(far: Remote, package_id: str, line: laptops.Line) -> int:
@@ -310,6 +311,24 @@ def test_a_folder_that_others_can_enter_holds_no_socket(
     assert found.path.parent != tmp_path / "run" / "cjledger"
     long = tmp_path / ("x" * 100)
     assert len(str(master(("host",), {"XDG_RUNTIME_DIR": str(long)}).path)) < 87
+
+
+def test_who_waits_for_another_login_is_told(tmp_path: Path) -> None:
+    found = Master(tmp_path / "socket")
+    said: list[str] = []
+    with subprocess.Popen(("flock", f"{found.path}.lock", "cat"), stdin=subprocess.PIPE) as other:
+        wait_until(
+            lambda: subprocess.run(("flock", "-n", f"{found.path}.lock", "true")).returncode == 1, "a lock"
+        )
+
+        def say(words: str) -> None:
+            said.append(words)
+            assert other.stdin
+            other.stdin.close()
+
+        with pytest.raises(LostLineError, match="cannot be kept"):
+            found.open(lambda: None, True, say)
+    assert said == ["another command is logging in there: waiting for it"]
 
 
 def test_places_for_sessions_are_limited(tmp_path: Path) -> None:

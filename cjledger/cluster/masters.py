@@ -25,6 +25,7 @@ SESSIONS = 8
 
 # sun_path has 104 bytes on macOS, and ssh appends 17 of its own while it makes the socket.
 _LONGEST_SOCKET = 104 - 18
+_SILENT_S = 1.0
 _PATIENCE_S = 40.0
 _LOOK_S = 0.05
 
@@ -44,14 +45,14 @@ class Master:
                 return False
         return True
 
-    def open(self, login: Callable[[], None], waits: bool) -> bool:
+    def open(self, login: Callable[[], None], waits: bool, say: Callable[[str], None]) -> bool:
         """Have a master: ``login`` makes it unless there is one. True when it was made now.
 
-        Without ``waits``, who finds another command at the login gives up after a while.
+        Who finds another command at the login is told after a moment, and without ``waits`` gives up later.
         """
         if self.is_alive():
             return False
-        with self._alone(waits):
+        with self._alone(waits, say):
             if self.is_alive():
                 return False
             # What a master left that was killed: ssh would make none where a file lies.
@@ -78,11 +79,15 @@ class Master:
             yield
 
     @contextlib.contextmanager
-    def _alone(self, waits: bool) -> Iterator[None]:
+    def _alone(self, waits: bool, say: Callable[[str], None]) -> Iterator[None]:
         with open(self.path.with_suffix(".lock"), "wb") as lock:
-            deadline = time.monotonic() + _PATIENCE_S
+            began, told = time.monotonic(), False
             while not _took(lock.fileno()):
-                if not waits and time.monotonic() > deadline:
+                waited = time.monotonic() - began
+                if waited > _SILENT_S and not told:
+                    told = True
+                    say("another command is logging in there: waiting for it")
+                if not waits and waited > _PATIENCE_S:
                     raise CjError(
                         "another command waits for a login there", "finish that login, then try again"
                     )

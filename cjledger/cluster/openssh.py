@@ -130,7 +130,9 @@ class OpenSsh:
         """Log in unless a connection is kept; asks the person only if the contact allows it."""
         found = self._master()
         return found.open(
-            lambda: logins.log_in(self.cluster, self._ssh(), self.contact, self.patience), waits
+            lambda: logins.log_in(self.cluster, self._ssh(), self.contact, self.patience),
+            waits,
+            self.contact.say,
         )
 
     def close(self) -> bool:

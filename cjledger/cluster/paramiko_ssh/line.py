@@ -79,7 +79,7 @@ class ParamikoLine:
         return self._open(True)
 
     def _open(self, waits: bool) -> bool:
-        return self._master().open(self._log_in, waits)
+        return self._master().open(self._log_in, waits, self.contact.say)
 
     def close(self) -> bool:
         """End the session. True when there was one."""

@@ -5,9 +5,8 @@ import pwd
 import select
 import signal
 import subprocess
-import tempfile
 import time
-from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional
+from typing import BinaryIO, Dict, List, NamedTuple, Optional, Union
 
 from cjnode import gitbare
 from cjnode.errors import NodeError
@@ -99,17 +98,19 @@ def run(
     root: str,
     argv: List[str],
     timeout_s: float = TIMEOUT_S,
-    stdin: Optional[bytes] = None,
+    stdin: Union[bytes, BinaryIO, None] = None,
     environ: Optional[Dict[str, str]] = None,
     until: bytes = b"",
 ) -> Done:
     """Run a program to its end, or until it says on stderr what it is not waited for.
 
+    With ``until`` its input must be a file: nobody writes while its words are read.
     Raises SilentError when it is missing or does not end; it is killed then.
     """
-    given: Any = subprocess.DEVNULL if stdin is None else subprocess.PIPE
-    if until and stdin is not None:
-        given, stdin = _file_of(stdin), None  # nobody writes while it is listened to
+    text = stdin if isinstance(stdin, bytes) else None
+    given: Union[int, BinaryIO] = subprocess.PIPE
+    if not isinstance(stdin, bytes):
+        given = subprocess.DEVNULL if stdin is None else stdin
     try:
         process = subprocess.Popen(
             argv,
@@ -126,19 +127,12 @@ def run(
     start = time.monotonic()
     said = _said(process, until, timeout_s) if until else b""
     try:
-        out, err = process.communicate(stdin, timeout=max(0.0, start + timeout_s - time.monotonic()))
+        out, err = process.communicate(text, timeout=max(0.0, start + timeout_s - time.monotonic()))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise SilentError("%s gave no answer in %g s" % (argv[0], timeout_s), "git cj state in a while")
     return Done(process.returncode, out.decode("utf-8", "replace"), (said + err).decode("utf-8", "replace"))
-
-
-def _file_of(content: bytes) -> BinaryIO:
-    file = tempfile.TemporaryFile()
-    file.write(content)
-    file.seek(0)
-    return file
 
 
 def _said(process: "subprocess.Popen[bytes]", until: bytes, timeout_s: float) -> bytes:

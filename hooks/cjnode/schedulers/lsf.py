@@ -89,11 +89,11 @@ def _resources(asked: Dict[str, Any]) -> List[str]:
 
 def submit(root: str, job: Job) -> str:
     """Hand the job's script to bsub and return its ID, a number."""
-    with open(job.script, "rb") as file:
-        script = file.read()
     try:
         words = submit_command(job) + (_user_priority(root, job.priority) if job.priority else [])
-        done = run(root, words, stdin=script, environ=commands.job_environment(root), until=_RETRYING)
+        with open(job.script, "rb") as script:
+            environ = commands.job_environment(root)
+            done = run(root, words, stdin=script, environ=environ, until=_RETRYING)
     except MissingError:
         raise
     except SilentError as problem:
