@@ -64,10 +64,16 @@ def started(stack: ExitStack, start: Callable[[Path], AbstractContextManager[_St
 
 
 @pytest.fixture(scope="session")
-def slurm() -> Iterator[Slurm]:
+def real_slurm() -> Iterator[Slurm]:
     """A running Slurm of four nodes of 16 processors."""
     with ExitStack() as stack:
         yield started(stack, start_slurm)
+
+
+@pytest.fixture(scope="session")
+def slurm(real_slurm: Slurm) -> Slurm:
+    """The same, where no folder of tests has another by this name."""
+    return real_slurm
 
 
 @pytest.fixture(scope="session")
@@ -92,8 +98,8 @@ def far(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Far]]:
 
         def by_scheduler(scheduler: str) -> Far:
             if scheduler not in known:
-                shared = scheduler in ("slurm", "sge")
-                backend = request.getfixturevalue(scheduler) if shared else None
+                shared = {"slurm": "real_slurm", "sge": "sge"}.get(scheduler)
+                backend = request.getfixturevalue(shared) if shared else None
                 start = partial(far_away, scheduler, backend=backend)
                 known[scheduler] = started(stack, start)
             return known[scheduler]

@@ -106,7 +106,7 @@ def desk(scheduler: str, root: Path, monkeypatch: pytest.MonkeyPatch, request: p
     if scheduler == "torque":
         variables, path = login(scheduler, request.getfixturevalue("far")(scheduler).backend)
     else:
-        backend = request.getfixturevalue(scheduler)
+        backend = request.getfixturevalue("real_slurm" if scheduler == "slurm" else scheduler)
         variables, path = backend.variables, backend.path
     enter(variables, path, monkeypatch)
     return Desk(scheduler, root)

@@ -327,11 +327,11 @@ def test_settings_for_the_persons_own_eyes_hide_no_job(at: Desk, monkeypatch: py
     at.wait_for_end(job)
 
 
-def test_an_element_that_is_started_again_knows_it(at: Desk, slurm: Slurm) -> None:
+def test_an_element_that_is_started_again_knows_it(at: Desk, real_slurm: Slurm) -> None:
     at.setup = (TELL, '[ "$CJ_RESTARTS" = 0 ] && sleep 1000', "exit 0")
     job = at.submit(at.job(2))
     at.wait(job, lambda now: len(at.told()) == 2, "two elements")
-    slurm.run("scontrol", "requeue", f"{job}_1")
+    real_slurm.run("scontrol", "requeue", f"{job}_1")
     status = at.wait(
         job, lambda now: now is not None and now.elements[1].state == "PENDING", "the queue again"
     )
