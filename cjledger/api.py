@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,31 +86,51 @@ class Package:
 
     def extend(
         self,
-        points: Sequence[Mapping[str, Any]],
+        points: Iterable[Mapping[str, Any]] | None = None,
         *,
+        sweep: Mapping[str, Sequence[Any] | str] | None = None,
         announce: Callable[[str], None] = lambda line: None,
         **options: Any,
     ) -> Package:
-        """Add points, one mapping a task, to this experiment; it may be running.
+        """Add points, one mapping a task, or a sweep to this experiment; it may be running.
 
-        Options are ``repeat``, ``seed``, ``message`` and ``reuse``. The points run as a package of their
-        own, which is returned; ``results`` and ``as_completed`` of this one see them too.
+        Options are ``samples``, ``design``, ``repeat``, ``seed``, ``message`` and ``reuse``. The points run
+        as a package of their own, which is returned; ``results`` and ``as_completed`` of this one see them
+        too.
         """
-        more = extending.More(rows=tuple(dict(point) for point in points), **options)
+        rows = None if points is None else tuple(dict(point) for point in points)
+        block = None if sweep is None else dict(sweep)
+        more = extending.More(rows=rows, block=block, **options)
         done = extending.extend(self.project, Target(self.id), more, announce)
         return Package(self.project, done.package_id, done.tasks)
 
-    def as_completed(self, period_s: float = 0.5) -> Iterator[Result]:
-        """Each task when it has ended, those that were added meanwhile too, until none is left."""
+    def as_completed(
+        self,
+        period_s: float = 0.5,
+        *,
+        file: str | None = None,
+        announce: Callable[[str], None] = warnings.warn,
+    ) -> Iterator[Result]:
+        """Each task when it has ended, those that were added meanwhile too, until none is left.
+
+        ``file`` names the table that the results' rows are of, when tasks leave several.
+        """
         told: set[tuple[str, int]] = set()
+        over: dict[str, PackageState] = {}  # what is final and told need not be listed again
         while True:
-            found = family.members(self.project, [Target(self.id)])
-            final = all(one.final for one in state.states(self.project, found))
+            members = family.members(self.project, [Target(self.id)])
+            found = {one.package_id: one for one in state.states(self.project, members)}
             # Looked at after the states: what ended before them is seen.
-            fresh = [result for member in found for result in following.ended(self.project, member, told)]
+            fresh = [
+                result
+                for member in members
+                if over.get(member.package_id) != found[member.package_id]
+                for result in following.ended(self.project, member, told, file, announce)
+            ]
             told.update((result.package_id, result.task) for result in fresh)
+            over = {package_id: one for package_id, one in found.items() if one.final}
             yield from fresh
-            if final and not fresh:
+            if len(over) == len(found) and not fresh:
                 return
             if not fresh:
                 time.sleep(period_s)
@@ -124,7 +145,7 @@ def launch(
     cluster: str = "local",
     *,
     sweep: Mapping[str, Sequence[Any] | str] | None = None,
-    points: Sequence[Mapping[str, Any]] | None = None,
+    points: Iterable[Mapping[str, Any]] | None = None,
     command: str | None = None,
     directory: str | Path = ".",
     announce: Callable[[str], None] = lambda line: None,

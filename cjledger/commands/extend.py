@@ -24,6 +24,7 @@ class More:
     """The points to add, in one of the ways a launch takes them."""
 
     sweep: tuple[str, ...] = ()
+    block: Mapping[str, Any] | None = None  # values or a specification by name, from Python
     samples: int | None = None
     design: str = "random"
     points: Path | None = None
@@ -76,12 +77,14 @@ def _plan(project: Project, target: Target, parent: Manifest, more: More) -> Pla
             f"{target.short} has the points of its program's loops",
             "edit the loops, then git cj parrun … --reuse: what is done is not run again",
         )
-    if not (more.sweep or more.points or more.rows or more.blocks):
+    ways = (more.sweep, more.block, more.points, more.rows, more.blocks)
+    if all(way in (None, ()) for way in ways):
         raise CjError("which points?", f"git cj extend {target.package_id[:8]} --sweep NAME=SPEC")
     request = LaunchRequest(
         program=parent.program.name,
         cluster=parent.cluster,
         sweep=more.sweep,
+        block=more.block,
         samples=more.samples,
         design=more.design,
         points=more.points,
@@ -116,7 +119,7 @@ def _plan(project: Project, target: Target, parent: Manifest, more: More) -> Pla
 
 def _seed(project: Project, target: Target, parent: Manifest) -> int:
     """Another root for each extension: its tasks are numbered from 1 again, and must not draw the same."""
-    number = len(family.children(project, target.package_id)) + 1
+    number = len(family.children(project).get(target.package_id, ())) + 1
     digest = hashlib.sha256(f"cj-extend-1:{parent.seed}:{number}".encode()).digest()
     return int.from_bytes(digest[:6])
 

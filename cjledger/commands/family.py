@@ -8,32 +8,49 @@ from cjledger import gitrepo, ledger, package
 from cjledger.project import Project, Target
 from cjnode.points import parse_tasks
 
+EXTENDING = ("--fixed-strings", '--grep="extends": "')
 
-def children(project: Project, package_id: str) -> list[str]:
-    """The packages that extend one, oldest first."""
-    pattern = ("--fixed-strings", f'--grep="extends": "{package_id}"')
-    found = [
-        entry
+
+def children(project: Project) -> dict[str, list[str]]:
+    """The packages that extend others, oldest first, by the package that each extends."""
+    entries = [
+        (entry, str(entry.data["extends"]))
         for name in ledger.chains(project.repo)
-        for entry in ledger.entries(project.repo, name, only=pattern)
-        if entry.event == "launched" and gitrepo.ref_value(project.repo, package.ref(entry.package_id))
+        for entry in ledger.entries(project.repo, name, only=EXTENDING)
+        if entry.event == "launched" and "extends" in entry.data
     ]
-    return [entry.package_id for entry in sorted(found, key=lambda entry: (entry.when, entry.sequence))]
+    here = gitrepo.refs(project.repo, package.PACKAGES) if entries else {}
+    found: dict[str, list[str]] = {}
+    for entry, parent in sorted(entries, key=lambda each: (each[0].when, each[0].sequence)):
+        if package.ref(entry.package_id) in here:
+            found.setdefault(parent, []).append(entry.package_id)
+    return found
 
 
 def members(project: Project, targets: Sequence[Target]) -> list[Target]:
     """The targets, each whole package followed by what is linked to it and what extends it."""
+    # In rounds: however many packages there are, each question is asked of git a few times.
     found: dict[str, Target] = {}
+    added = children(project)
     waiting = list(targets)
     while waiting:
-        target = waiting.pop(0)
-        if target.package_id in found:
-            continue
-        found[target.package_id] = target
-        if target.tasks is not None:
-            continue
-        for link in package.read_manifest(project.repo, target.package_id).linked:
-            if gitrepo.ref_value(project.repo, package.ref(link.package)):
-                waiting.append(Target(link.package, tuple(parse_tasks(link.tasks))))
-        waiting += [Target(child) for child in children(project, target.package_id)]
+        fresh: dict[str, Target] = {}
+        for target in waiting:
+            if target.package_id not in found:
+                fresh.setdefault(target.package_id, target)
+        found.update(fresh)
+        whole = [target.package_id for target in fresh.values() if target.tasks is None]
+        waiting = _next(project, whole, added)
     return list(found.values())
+
+
+def _next(project: Project, whole: Sequence[str], added: dict[str, list[str]]) -> list[Target]:
+    """What is linked to packages or extends them."""
+    manifests = package.read_manifests(project.repo, whole) if whole else {}
+    found = []
+    for package_id in whole:
+        for link in manifests[package_id].linked:
+            if gitrepo.ref_value(project.repo, package.ref(link.package)):
+                found.append(Target(link.package, tuple(parse_tasks(link.tasks))))
+        found += [Target(child) for child in added.get(package_id, ())]
+    return found

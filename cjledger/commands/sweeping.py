@@ -35,9 +35,10 @@ def sweep_of(
         raise UsageError(
             "--sweep, --points, --blocks, --commands and parrun exclude one another", "give one of them"
         )
-    sampled = any(sweep.is_sampled(spec) for spec in request.sweep)
-    if request.samples is not None and not sampled:
-        raise UsageError("--samples goes with a distribution", "--sweep 'x=uniform(0,1)' --samples 100")
+    sampled = any(sweep.is_sampled(spec) for spec in (*request.sweep, *_typed(request)))
+    if not sampled and (request.samples is not None or request.design != "random"):
+        word = "--design" if request.samples is None else "--samples"
+        raise UsageError(f"{word} goes with a distribution", "--sweep 'x=uniform(0,1)' --samples 100")
     if request.points is not None:
         return _read_points(project, request)
     if request.commands is not None:
@@ -46,15 +47,20 @@ def sweep_of(
         return sweep.from_rows(request.rows, request.repeat)
     if request.blocks is not None:
         return sweep.from_blocks_file(project.cwd / request.blocks, request.repeat), None
-    if request.block is not None:
-        return sweep.from_block(request.block, request.repeat), None
     if sampled:
         return _sampled(request, seed)
+    if request.block is not None:
+        return sweep.from_block(request.block, request.repeat), None
     if request.sweep:
         return sweep.from_specs(request.sweep, request.repeat), None
     if request.loops:
         return _loops(project, request, program, interpreter, announce)
     return sweep.single(request.repeat), None
+
+
+def _typed(request: LaunchRequest) -> list[str]:
+    """The specifications among the axes that Python gave, as they would be typed."""
+    return [f"{name}={given}" for name, given in (request.block or {}).items() if isinstance(given, str)]
 
 
 def _sampled(request: LaunchRequest, seed: int) -> tuple[Sweep, list[tuple[str, bytes]]]:
@@ -63,7 +69,8 @@ def _sampled(request: LaunchRequest, seed: int) -> tuple[Sweep, list[tuple[str, 
 
     if request.samples is None:
         raise UsageError("a distribution needs a number of samples", EXAMPLE)
-    return from_samples(request.sweep, request.samples, request.design, seed, request.repeat)
+    axes = [*request.sweep, *(request.block or {}).items()]
+    return from_samples(axes, request.samples, request.design, seed, request.repeat)
 
 
 def _read_points(

@@ -48,7 +48,7 @@ def from_blocks(
         where = f"{origin}: block {number}" if len(blocks) > 1 else origin
         if not isinstance(block, Mapping) or not block:
             raise CjError(f"{where} is not a table of names and values", _RIGHT_FILE)
-        named.append([(str(name), _values(given, f"{where}: {name}")) for name, given in block.items()])
+        named.append([(str(name), values_of(given, f"{where}: {name}")) for name, given in block.items()])
     return _grid(named, stop_list, repeat, origin)
 
 
@@ -103,7 +103,8 @@ def _parsed(text: str, origin: str, before: str) -> list[Scalar]:
         raise CjError(f"{origin}: {problem}", f"{before}{problem.right}") from problem
 
 
-def _values(given: Any, origin: str) -> list[Scalar]:
+def values_of(given: Any, origin: str) -> list[Scalar]:
+    """The values of an axis of a table, a specification of them included. Raises CjError."""
     given = _plain(given)
     if isinstance(given, str):
         return _parsed(given, origin, "")

@@ -11,10 +11,11 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cjledger.errors import CjError
 from cjledger.model import Sweep
+from cjledger.sweep.blocks import values_of
 from cjledger.sweep.spec import Scalar, SpecError, check_names, parse_values
 from cjledger.sweep.table import explicit
 
@@ -32,10 +33,11 @@ class _Axis(NamedTuple):
 
 
 def from_samples(
-    specs: Sequence[str], samples: int, design: str, seed: int, repeat: int
+    axes: Sequence[str | tuple[str, Any]], samples: int, design: str, seed: int, repeat: int
 ) -> tuple[Sweep, list[tuple[str, bytes]]]:
     """The product of the axes with values, and at each of its points the same ``samples`` draws.
 
+    An axis is ``NAME=SPEC``, or from Python a name and its specification or values.
     The draws depend on ``seed``, ``samples``, ``design`` and the distributions alone. ``random`` draws
     independently; ``lhs`` is a Latin hypercube, ``sobol`` a scrambled Sobol' sequence, both by
     scipy.stats.qmc. Returns the sweep and its files below ``.cj``.
@@ -44,12 +46,12 @@ def from_samples(
         raise CjError(f"--samples {samples}: there is nothing to run", EXAMPLE)
     if design not in DESIGNS:
         raise CjError(f"there is no design {design}", f"--design {' or '.join(DESIGNS)}")
-    axes = [_axis(spec) for spec in specs]
-    names = [axis.name for axis in axes]
+    listed = [_axis(axis) if isinstance(axis, str) else _given(*axis) for axis in axes]
+    names = [axis.name for axis in listed]
     check_names(names, "--sweep")
-    drawn = [axis for axis in axes if axis.draw]
+    drawn = [axis for axis in listed if axis.draw]
     rows = [_draw(drawn, row) for row in _unit(len(drawn), samples, design, seed)]
-    sweep, files = explicit(names, _rows(axes, rows), repeat)
+    sweep, files = explicit(names, _rows(listed, rows), repeat)
     return sweep, list(files)
 
 
@@ -95,6 +97,12 @@ def _axis(spec: str) -> _Axis:
         return _Axis(name, None, parse_values(text))
     except SpecError as problem:
         raise CjError(f"--sweep {spec}: {problem}", f"--sweep {name}={problem.right}") from problem
+
+
+def _given(name: Any, value: Any) -> _Axis:
+    if isinstance(value, str):
+        return _axis(f"{name}={value}")
+    return _Axis(str(name), None, values_of(value, f"sweep: {name}"))
 
 
 def _two(name: str, given: Sequence[Scalar], right: str) -> tuple[float, float]:

@@ -26,6 +26,12 @@ def test_a_distribution_without_a_number_of_samples_is_refused(shell: Shell) -> 
     assert "--samples 100" in shell.refused("run", "p.py", "local", "--sweep", "x=uniform(0,1)", code=2)
 
 
+def test_a_design_without_a_distribution_is_refused(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    told = shell.refused("run", "p.py", "local", "--sweep", "x=1,2", "--design", "lhs", code=2)
+    assert "--design goes with a distribution" in told
+
+
 @pytest.mark.parametrize(
     "text", ['{"x": 1}\n{"x": 2}\n', "x\n1\n2\n", '[{"x": 1}, {"x": 2}]', "x\ty\n1\t1\n2\t2\n"]
 )
