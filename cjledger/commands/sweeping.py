@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cjledger import sweep
 from cjledger.errors import UsageError
@@ -69,7 +69,7 @@ def _sampled(request: LaunchRequest, seed: int) -> tuple[Sweep, list[tuple[str, 
 
     if request.samples is None:
         raise UsageError("a distribution needs a number of samples", EXAMPLE)
-    axes = [*request.sweep, *(request.block or {}).items()]
+    axes: list[str | tuple[str, Any]] = [*request.sweep, *(request.block or {}).items()]
     return from_samples(axes, request.samples, request.design, seed, request.repeat)
 
 
