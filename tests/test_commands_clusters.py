@@ -140,6 +140,9 @@ def test_doctor_looks_at_this_machine(shell: Shell) -> None:
     assert [check.check for check in found] == ["git", "ssh", "python", "git cj", "space", "configuration"]
     assert {check.where for check in found} == {"here"}
     assert {check.state for check in found} == {"ok"}
+    shell.write(".cjledger.toml", '[cluster.far]\nhost = "far"\nscheduler = "slurm"\n')
+    assert "far: not looked at" in (said := shell.cj("doctor"))
+    assert "git cj doctor CLUSTER" in said
 
 
 def test_doctor_names_faults_of_the_configuration_and_fails(shell: Shell) -> None:

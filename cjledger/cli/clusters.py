@@ -94,6 +94,7 @@ def _checks(name: str | None, submit: bool, timeout: int) -> Iterator[Check]:
     found = problem or (project.config if project else config.load(Path.cwd(), person_file()))
     yield from looking.laptop(Path.cwd(), found)
     if name is None:
+        yield from () if isinstance(found, CjError) else looking.elsewhere(found)
         return
     if problem:
         return  # which was said

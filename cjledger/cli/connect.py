@@ -10,7 +10,7 @@ import typer
 
 from cjledger.cli import output
 from cjledger.cli.options import Json
-from cjledger.errors import UsageError
+from cjledger.errors import CjError, UsageError
 from cjledger.render import plain
 
 _WORDS = {
@@ -37,7 +37,12 @@ def connect(
     if close and no_shell:
         raise UsageError("--close and --no-shell exclude one another", f"git cj connect {name} --close")
     way = connecting.remote(output.project(prompts=True), name)
-    done = connecting.close(way) if close else connecting.connect(way)
+    try:
+        done = connecting.close(way) if close else connecting.connect(way)
+    except CjError as problem:
+        if problem.hint == f"git cj connect {name}":  # which this is
+            raise CjError(problem.message, f"{problem.hint} in a terminal, where ssh can ask") from None
+        raise
     if json:
         output.emit(asdict(done))
         return

@@ -266,6 +266,6 @@ def _failure(failure: Failure, target: Target, width: int) -> str:
     lines += [fit(f"  {params}", width)] if params else []
     for text in (said, failure.variables):
         lines += [fit(f"    {line}", width) for line in plain_lines(text.rstrip("\n")).split("\n") if text]
-    if failure.error or said:
+    if failure.recorded and (failure.error or said):
         lines.append(f"  all it printed: git cj show {target.package_id[:8]}/{failure.example} --err")
     return "\n".join(lines)

@@ -42,7 +42,7 @@ JSON: dict[str, tuple[str, ...]] = {
     "show": ("the manifest; for a task its package, task, seed, last record, earlier attempts and params",),
     "errors": (
         '{"package":…,"state":…,"error":…,"tasks":"3,5-9","count":N,"example":k,"attempt":a,"params":{…},'
-        '"said":"traceback","variables":…} for each group',
+        '"said":"traceback","variables":…,"recorded":bool} for each group',
     ),
     "ls": ('{"package":…,"task":…,"attempt":…,"path":…,"bytes":…,"sha256":…} for each file',),
     "get": ('{"path":…,"written":true} for each file; false where one with other content was kept',),

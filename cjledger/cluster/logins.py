@@ -64,7 +64,10 @@ def log_in(where: Cluster, ssh: tuple[str, ...], contact: Contact, patience: Pat
     argv = (*argv, "--", str(where.host))
     # Its questions go to the terminal, or to SSH_ASKPASS; its words to the person.
     if subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/").returncode:
-        raise CjError(f"the login to {where.name} failed", f"git cj connect {where.name}")
+        raise CjError(
+            f"the login to {where.name} failed",
+            f"ssh -v {where.host} shows what was tried; git cj connect {where.name} tries again",
+        )
 
 
 def _try(where: Cluster, ssh: tuple[str, ...], patience: Patience) -> str | None:

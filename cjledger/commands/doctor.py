@@ -66,6 +66,13 @@ def laptop(folder: Path, found: Config | CjError) -> Iterator[Check]:
         yield Check(HERE, "configuration", OK, ", ".join(found.sources) or "none: the defaults are in force")
 
 
+def elsewhere(found: Config) -> Iterator[Check]:
+    """The clusters that were not looked at, and how they are."""
+    names = ", ".join(name for name in config.known(found) if name != "local")
+    if names:
+        yield Check(HERE, "clusters", OK, f"{names}: not looked at", "git cj doctor CLUSTER looks at one")
+
+
 def _git() -> Check:
     told = _said("git", "--version").removeprefix("git version ")
     numbers = tuple(int(word) for word in re.findall(r"\d+", told)[:2])

@@ -9,7 +9,7 @@ from typing import Any
 
 from cjledger import package
 from cjledger.commands import harvest, state
-from cjledger.commands.told import TaskState
+from cjledger.commands.told import PackageState, TaskState
 from cjledger.model import FINAL_STATES
 from cjledger.project import Project, Target, package_points
 
@@ -22,7 +22,10 @@ _OWN = re.compile(r"0x[0-9a-fA-F]+|/[^\s'\"]*/scratch/[^\s'\"]*|\b[0-9]+(?:\.[0-
 
 @dataclass(frozen=True)
 class Failure:
-    """Tasks that failed alike; the example is the first of them, ``said`` and ``variables`` are its own."""
+    """Tasks that failed alike; the example is the first of them, ``said`` and ``variables`` are its own.
+
+    Where that left no record, ``said`` is what its cluster tells of the job instead.
+    """
 
     state: str
     error: str
@@ -32,6 +35,7 @@ class Failure:
     params: dict[str, Any] = field(default_factory=dict)
     said: str = ""
     variables: str = ""
+    recorded: bool = True
 
 
 def errors(project: Project, target: Target) -> tuple[int, list[Failure]]:
@@ -54,12 +58,18 @@ def errors(project: Project, target: Target) -> tuple[int, list[Failure]]:
             group[0].task,
             group[0].attempt,
             params[group[0].task],
-            _last_traceback(streams.get((group[0].task, "cj:err"), "")),
+            _last_traceback(streams.get((group[0].task, "cj:err"), "")) or _of_job(group[0], found),
             streams.get((group[0].task, "cj:locals"), ""),
+            group[0].ended is not None,
         )
         for group in groups
     ]
     return found.tasks, failures
+
+
+def _of_job(task: TaskState, found: PackageState) -> str:
+    """What its job's elements said, where a task was not begun or left no word of its end."""
+    return "" if task.ended or task.state == "CANCELLED" else "\n".join(found.problems)
 
 
 def _words(task: TaskState) -> str:

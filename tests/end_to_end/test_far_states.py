@@ -159,6 +159,9 @@ def test_elements_that_die_before_any_task_are_told_by_the_first_look_that_sees_
     assert found["final"] is False
     assert "no task was begun; git cj state in 60 s says for good what is lost" in found["problems"][0]
     assert "no module matlab/R1066" in found["problems"][1]
+    told = shell.cj("errors", package)
+    assert "no module matlab/R1066" in told
+    assert "--err" not in told
     assert {line["note"] for line in shell.lines("state", package, "--tasks")} == {
         {"slurm": "the scheduler says FAILED: NonZeroExitCode", "sge": "the scheduler says FAILED"}[scheduler]
     }
