@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from cjledger.cli import main
+from cjledger.cli.app import command
 from cjledger.cli.completion import SHELLS, offers, script
+from cjledger.cli.manual import page
 from cjledger.cli.verbs import VERBS
 
 GIT_COMPLETION = Path("/usr/share/bash-completion/completions/git")
@@ -67,6 +69,21 @@ def test_completion_offers_packages_by_their_first_digits(repository: Path) -> N
     assert _words("state", "zz") == []
     assert "second" in _shown("state", "")
     assert "\x1b" not in _shown("state", "")
+
+
+def test_completion_offers_packages_wherever_one_is_named(repository: Path) -> None:
+    name = _git("commit-tree", _git("mktree"), "-m", "first")
+    _git("update-ref", f"refs/cj/packages/{name}", name)
+    places = [
+        (verb, at)
+        for verb in VERBS
+        for at, word in enumerate(page(command(verb), VERBS[verb]).arguments)
+        if word.spelling[0].startswith(("PID", "[FILE] [PID"))
+    ]
+    assert [place for place in places if _words(place[0], *["x"] * place[1], "") != [name[:12]]] == [
+        ("reduce", 0)
+    ]
+    assert _words("run", "--after", "") == [name[:12]]
 
 
 def test_completion_outside_a_repository_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def _of_verb(verb: str, before: Sequence[str], current: str) -> Iterator[Offer]:
         else:
             positional.append(word)
     if taker:
-        kind = {"--cluster": "cluster", "--state": "state"}.get(taker, "")
+        kind = {"--cluster": "cluster", "--state": "state", "--after": "package"}.get(taker, "")
     else:
         command = verb in LAUNCHES and any(word in ("-c", "--command") for word in before)
         kinds = _POSITIONS.get(verb, ())
@@ -143,7 +143,9 @@ _POSITIONS: dict[str, tuple[str, ...]] = {
         "submit state log show ls get harvest plot cancel retry rerun clean checkout fsck".split(),  # noqa: SIM905
         ("package",),
     ),
-    **dict.fromkeys(("hold", "release"), ("package",)),
+    **dict.fromkeys(
+        ("hold", "release", "pause", "resume", "workers", "recover", "errors", "extend"), ("package",)
+    ),
     **dict.fromkeys(("init", "doctor", "avail", "summary", "connect"), ("cluster",)),
     "sync": ("remote",),
     "config": ("import",),
