@@ -15,7 +15,7 @@ DONE, REFUSED, MISUSED, BUG, INTERRUPTED, UNHEARD = 0, 1, 2, 3, 130, 141
 # What the person's machine can do to any command, and the person can mend.
 _MENDABLE = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EIO)
-)
+) | {errno.ENAMETOOLONG}
 
 
 def main(words: list[str] | None = None) -> int:

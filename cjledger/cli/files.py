@@ -216,6 +216,9 @@ def _fetched(found: Fetched, json: bool, again: tuple[str, ...]) -> None:
             output.emit({"path": str(path), "written": False})
         else:
             output.note(f"kept, it is there with other content: {path}")
+    if found.there:
+        noun = "file was" if found.there == 1 else "files were"
+        output.note(f"{found.there} {noun} there already")
     if found.kept:
         output.note(f"hint: git cj {shlex.join(again)}")
 

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from cjledger.commands import harvest
+from cjledger import package
+from cjledger.commands import harvest, writing
 from cjledger.commands.harvest import Output
 from cjledger.errors import CjError
-from cjledger.project import Project, Target, write_whole
+from cjledger.project import Project, Target
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Files brought home, and those that were there already with other content."""
+    """Files brought home, those that were there with other content, and how many were there as they are."""
 
     written: tuple[Path, ...]
     kept: tuple[Path, ...]
+    there: int
 
 
 def ls(project: Project, target: Target, glob: str | None = None) -> list[Output]:
@@ -44,7 +46,8 @@ def get(project: Project, target: Target, glob: str | None, folder: Path) -> Fet
 def gather(project: Project, target: Target, glob: str, folder: Path) -> Fetched:
     """Bring every task's file home into one folder, the task's number in its name; overwrites nothing."""
     chosen = _some(project, target, glob)
-    digits = len(str(max(output.task for output in chosen)))
+    # By all tasks of the package: the same file has the same name whatever else is asked for.
+    digits = len(str(package.read_manifest(project.repo, target.package_id).tasks))
     places = []
     for output in chosen:
         flat = PurePosixPath(output.path.replace("/", "_"))
@@ -63,6 +66,7 @@ def _some(project: Project, target: Target, glob: str | None) -> list[Output]:
 def _write(project: Project, target: Target, places: Sequence[tuple[Output, Path]]) -> Fetched:
     written: list[Path] = []
     kept: list[Path] = []
+    there = 0
     todo = []
     for output, place in places:
         path = project.cwd / place
@@ -71,13 +75,16 @@ def _write(project: Project, target: Target, places: Sequence[tuple[Output, Path
             raise CjError(f"task {output.task} left a file that would escape: {output.path!r}")
         if path.exists():
             if path.is_file() and harvest.digest(path) == output.sha256:
-                continue
-            kept.append(path)
+                there += 1
+            else:
+                kept.append(path)
         else:
             todo.append((output, path))
     for (_, path), (_, content) in zip(
         todo, harvest.contents(project, target, [output for output, _ in todo]), strict=True
     ):
-        write_whole(path, content)
+        writing.folder(path.parent, "name another folder")
+        with writing.aside(path, "name another folder") as place:
+            place.write_bytes(content)
         written.append(path)
-    return Fetched(tuple(written), tuple(kept))
+    return Fetched(tuple(written), tuple(kept), there)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cjledger import query as questions
-from cjledger.commands import family, state
+from cjledger.commands import family, state, writing
 from cjledger.commands import harvest as harvesting
-from cjledger.errors import CjError
+from cjledger.errors import CjError, UsageError
 from cjledger.harvest import store
 from cjledger.harvest.manifest import RECORDS, ROWS, Results
 from cjledger.harvest.outputs import outputs as read_outputs
@@ -159,18 +159,24 @@ def reduce(
 ) -> Reduced:
     """Write the table to ``out`` (its kind by suffix) or to ``stream`` as CSV, or JSON lines."""
     kind = _kind(out, json)
+    if kind == "txt" and (by or agg or where or columns):
+        words = "a .txt is the files as they are: --by, --agg, --where and --columns are for tables"
+        raise UsageError(words, "git cj reduce -o table.csv")
+    if header and kind != "txt":
+        raise UsageError("--header is for the files as they are, in a .txt", "git cj reduce -o all.txt")
     sources = _sources(project, targets, file, announce)
     if not any(source.table for source in sources) and not (kind == "txt" and file):
         raise _nothing(project, sources, file)
-    path = project.cwd / out if out else None
     if kind == "txt":
-        _concatenate(project, sources, file, path, stream, header, announce)
-        count = 0
-    else:
+        return _concatenate(project, sources, file, out or Path(), header, announce)
+    with nullcontext(stream) if out is None else _at(project, out) as place:
         table = questions.collect(questions.reduce(_joined(sources), by, agg or "", where or "", columns))
-        questions.write(table, path or stream, kind)
-        count = table.height
-    return Reduced(count, tuple(line for source in sources for line in _report(project, source, file)))
+        questions.write(table, place, kind)
+    return Reduced(table.height, tuple(line for one in sources for line in _report(project, one, file)))
+
+
+def _at(project: Project, out: Path) -> AbstractContextManager[Path]:
+    return writing.aside(project.cwd / out, f"-o another/place{out.suffix}")
 
 
 def _kind(out: Path | None, json: bool) -> str:
@@ -196,38 +202,46 @@ def _concatenate(
     project: Project,
     sources: Sequence[_Source],
     file: str | None,
-    path: Path | None,
-    stream: IO[bytes],
+    out: Path,
     header: int,
     announce: Announce,
-) -> None:
+) -> Reduced:
     name = file or next((source.table for source in sources if source.table), None) or ""
-    found = (piece for source in sources for piece in questions.contents(source.records, name))
-    first = next(found, None)
-    if first is None:
-        raise _nothing(project, sources, file)
-    pieces = chain([first], found)
-    if path is None:
-        missing = questions.concatenate(pieces, stream, header)
-    else:
-        with path.open("wb") as opened:
-            missing = questions.concatenate(pieces, opened, header)
+    taken: list[set[int]] = [set() for _ in sources]
+
+    def pieces() -> Iterator[tuple[int, bytes | None]]:
+        for source, tasks in zip(sources, taken, strict=True):
+            for task, content in questions.contents(source.records, source.table or name):
+                if source.target.tasks is None or task in source.target.tasks:
+                    tasks.update(() if content is None else (task,))
+                    yield task, content
+
+    with _at(project, out) as place:
+        with place.open("wb") as opened:
+            missing = questions.concatenate(pieces(), opened, header)
+        if not any(taken) and not missing:
+            raise _nothing(project, sources, file)
     if missing:
         announce(f"too large to be at home, left out: tasks {format_tasks(missing)}; git cj get brings them")
+    report = [_report(project, one, file, tasks) for one, tasks in zip(sources, taken, strict=True)]
+    return Reduced(0, tuple(line for lines in report for line in lines))
 
 
-def _report(project: Project, source: _Source, file: str | None) -> list[str]:
+def _report(project: Project, source: _Source, file: str | None, taken: set[int] | None = None) -> list[str]:
+    """Which tasks are in the table; with ``taken``, whose files as they are were written."""
     target = source.target
     found, _ = state.state(project, Target(target.package_id))
     wanted = set(target.tasks or range(1, found.tasks + 1))
     name = source.table or file or ""
-    present = {task for shard in source.results.of(name) for task in parse_tasks(shard.tasks)} & wanted
+    rows = (task for shard in source.results.of(name) for task in parse_tasks(shard.tasks))
+    present = wanted & (set(rows) if taken is None else taken)
     if present == wanted and found.counts.get("COMPLETED") == found.tasks:
         # The common case: asking for a million tasks one by one would take longer than all else.
         return [f"{target.short}: {len(wanted)} of {len(wanted)} tasks are in"]
     found, listed = state.state(project, Target(target.package_id), tasks=True)
     completed = {task.task for task in listed if task.state == "COMPLETED"}
-    broken = {item.task for item in source.results.broken if item.file == name} & wanted
+    bad = (item.task for item in source.results.broken if item.file == name and taken is None)
+    broken = wanted.intersection(bad)
     unclear = (wanted & completed) - present - broken
     outputs = read_outputs(source.records, unclear) if unclear else ()
     left = {output.task for output in outputs if output.path == name}
@@ -235,6 +249,7 @@ def _report(project: Project, source: _Source, file: str | None) -> list[str]:
     read = {row[:2] for path in source.records * bool(unclear) for row in parquet.read_environments(path)}
     lines = [f"{target.short}: {len(present & completed)} of {len(wanted)} tasks are in"]
     reasons: dict[str, list[int]] = {}
+    empty = "has no rows" if taken is None else "is on the cluster alone"
     for task in listed:
         if task.task not in wanted or (task.task in present and task.task in completed):
             continue
@@ -245,7 +260,7 @@ def _report(project: Project, source: _Source, file: str | None) -> list[str]:
         elif task.task in broken:
             reasons.setdefault(f"COMPLETED, but {name} is not a table like the others'", []).append(task.task)
         elif task.task in left:
-            reasons.setdefault(f"COMPLETED, but {name} has no rows", []).append(task.task)
+            reasons.setdefault(f"COMPLETED, but {name} {empty}", []).append(task.task)
         else:
             reasons.setdefault(f"COMPLETED, but left no {name or 'table'}", []).append(task.task)
     lines += [f"  missing, {why}: {_few(tasks)}" for why, tasks in reasons.items()]
