@@ -19,14 +19,17 @@ _LEAD = (
     "object a line; keys keep their names and meaning, and further keys may be added at the end.",
 )
 
+_LAUNCHED = '{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…],"waiting":"for what, or nothing"}'
+_HERE = '{"path":…,"written":true} for each new file; false where one with other content was kept'
+
 # What --json prints, a line each.
 JSON: dict[str, tuple[str, ...]] = {
     "run": (
-        '{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',
+        _LAUNCHED,
         'with --dry-run {"tasks":N}, then {"task":k,"params":{…}} for each task',
     ),
-    "extend": ('{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',),
-    "submit": ('{"package":…,"ref":…,"tasks":N,"cluster":…,"jobs":[…]}',),
+    "extend": (_LAUNCHED,),
+    "submit": (_LAUNCHED,),
     "state": (
         '{"package":…,"cluster":…,"program":…,"tasks":N,"counts":{"COMPLETED":…},"final":true,'
         '"reasons":{"why tasks wait":N},"problems":[…]}, where a script runs after them "then":{…} of the '
@@ -45,11 +48,13 @@ JSON: dict[str, tuple[str, ...]] = {
         '"said":"traceback","variables":…,"recorded":bool} for each group',
     ),
     "ls": ('{"package":…,"task":…,"attempt":…,"path":…,"bytes":…,"sha256":…} for each file',),
-    "get": ('{"path":…,"written":true} for each file; false where one with other content was kept',),
-    "gather": ('{"path":…,"written":true} for each file; false where one with other content was kept',),
+    "get": (_HERE,),
+    "gather": (_HERE,),
+    "harvest": ('{"package":…,"attempts":N,"rows":N,"tasks_in":N,"tasks":N,"broken":["what and why",…]}',),
     "reduce": ("the table's rows",),
     "query": ("the answer's rows",),
     "plot": ('{"points":N,"path":… or null}',),
+    "sanity": ('{"task":…,"state":…,"lines":N or null,"why":…} for each task that is odd',),
     "cancel": ('{"package":…,"cancelled":N}',),
     "retry": ('{"package":…,"submission":n,"attempt":a,"tasks":"3,5-9","count":N,"job":…}',),
     "rerun": ('{"package":…,"submission":n,"attempt":a,"tasks":"3,5-9","count":N,"job":…}',),
