@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cjledger.sweep import explicit
 from cjnode.loops import Cursor, WrongIterationError, cut, recorded
 from cjnode.points import count, points
 from tests.loop_programs import CERTAIN, REFUSED, RUN
+from tests.node.cluster_kit import wait_for
 from tests.package_kit import OLD_PYTHON
 
 
@@ -187,8 +189,15 @@ def test_slow_preparation_is_ended_with_all_its_processes(
     )
     assert "took longer than 2 s" in refused(tmp_path, source, timeout_s=2)
     for pid in pids.read_text().split():
-        stat = Path("/proc", pid, "stat")
-        assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+        wait_for(partial(has_ended, Path("/proc", pid, "stat")))
+
+
+def has_ended(stat: Path) -> bool:
+    """Whether a process is gone, or waits to be."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_listing_the_loops_changes_no_file(tmp_path: Path) -> None:

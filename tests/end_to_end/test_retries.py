@@ -116,9 +116,7 @@ def _indent(text: str) -> str:
 
 def test_memory_runs_out_on_this_machine_and_grows(lab: Lab) -> None:
     lab.program(
-        "if task == 1:\n"
-        "    kept = bytearray(os.urandom(1 << 20) * 150)\n"
-        "    time.sleep(60 if attempt == 1 else 1)"
+        "if task == 1:\n    kept = os.urandom(1 << 20) * 150\n    time.sleep(60 if attempt == 1 else 1)"
     )
     words = ("--mem", "100M", "--retries", "1", "--grow-mem", "+200M")
     package = lab.launched("--sweep", "x=1:2", "--jobs", "1", *words, "--wait")
@@ -130,9 +128,7 @@ def test_memory_runs_out_on_this_machine_and_grows(lab: Lab) -> None:
 
 def test_who_retries_may_ask_for_more(lab: Lab) -> None:
     lab.program(
-        "if task == 1:\n"
-        "    kept = bytearray(os.urandom(1 << 20) * 150)\n"
-        "    time.sleep(60 if attempt == 1 else 1)"
+        "if task == 1:\n    kept = os.urandom(1 << 20) * 150\n    time.sleep(60 if attempt == 1 else 1)"
     )
     package = lab.launched("--sweep", "x=1:2", "--mem", "100M", "--wait")
     assert lab.tasks(package) == [(1, "OUT_OF_MEMORY"), (1, "COMPLETED")]

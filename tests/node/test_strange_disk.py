@@ -19,18 +19,20 @@ from cjnode.schedulers import JobSpec, slurm
 from tests.clusters.fixtures import or_skip
 from tests.strange_disk import strange
 
-from .cluster_kit import Site, resources, wait_for
+from .cluster_kit import Site, new_site, resources, wait_for
 from .conftest import HOOKS, PYTHONS
 from .fake_slurm import FakeSlurm
 
 MAIN = "import os\nopen({tally!r}, 'a').write(os.environ['CJ_TASK'] + '\\n')\nprint('done')\n"
 
-# Under the oldest Python too.
-pytestmark = pytest.mark.parametrize(
-    "site", PYTHONS, ids=["this python", "python 3.6"][: len(PYTHONS)], indirect=True
-)
-
 Habits = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(params=PYTHONS, ids=["this python", "python 3.6"][: len(PYTHONS)])
+def site(request: pytest.FixtureRequest, tmp_path: Path, slurm: FakeSlurm) -> Site:
+    made = new_site(tmp_path / "site", request.param)
+    assert "error" not in made.init(scheduler="slurm")
+    return made
 
 
 @pytest.fixture
@@ -127,7 +129,7 @@ def test_f23_a_claim_that_another_made_is_theirs_whatever_error_says_so(
     site: Site, habits: Habits, tmp_path: Path
 ) -> None:
     code = (
-        "import sys; from cjnode.blocks import Claim, create_claim\n"
+        "import sys; from cjnode.claims import Claim, create_claim\n"
         "ours = [create_claim(sys.argv[1], Claim('7', k, 1, 'n1', k)) for k in (1, 2)]\n"
         "print([one is not None for one in ours])"
     )
