@@ -15,7 +15,7 @@ from cjledger.model import Cluster, Data, Program
 from cjledger.schema import is_inside
 
 # A comment of Python, R or shell, or of MATLAB and Octave, as CJ has it.
-_DIRECTIVE = re.compile(rb"^[ \t]*[#%]CJ[ \t]+-s[ \t]+(.*)$", re.MULTILINE)
+_DIRECTIVE = re.compile(rb"^[ \t]*[#%]CJ[ \t]+-(\w*)[ \t]*(.*)$", re.MULTILINE)
 
 
 def choose(repo: Repo, config: Config, where: Cluster, program: Program) -> tuple[Data, ...]:
@@ -37,7 +37,11 @@ def directives(source: bytes, path: str, workdir: str) -> Iterator[Data]:
     """The data that a program's text names; local paths are relative to the folder it is launched in."""
     for match in _DIRECTIVE.finditer(source):
         line = source.count(b"\n", 0, match.start()) + 1
-        text = match[1].decode(errors="replace").strip()
+        option, text = match[1].decode(), match[2].decode(errors="replace").strip()
+        if option != "s":
+            raise CjError(
+                f"{path}, line {line}: #CJ knows no -{option}", "#CJ -s 'local-path' 'cluster-path'"
+            )
         try:
             words = shlex.split(text)
         except ValueError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cjledger.errors import CjError, nearest
@@ -143,6 +143,27 @@ SCHEMA: Schema = {
 }
 
 
+def _meant_key(path: Key, schema: Schema) -> str:
+    """What to add about an unknown key: the same word in another table, or one like it, here at best."""
+    key = path[-1]
+    everywhere = dict(reversed([*_places(SCHEMA, (), path[1] if len(path) > 2 else "NAME")]))
+    close = None if key in everywhere else nearest(key, schema)
+    other = nearest(key, everywhere)
+    if close is None and other is not None:
+        close = everywhere[other]
+    return f" (did you mean {close}?)" if close else ""
+
+
+def _places(schema: Schema, at: Key, cluster: str) -> Iterator[tuple[str, str]]:
+    """Every key that there is, with its full name."""
+    for key, reader in schema.items():
+        path = (*at, cluster if key == "*" else key)
+        if not key.startswith("*"):
+            yield key, ".".join(path)
+        if isinstance(reader, dict):
+            yield from _places(reader, path, cluster)
+
+
 def flatten(
     raw: dict[str, Any], file: str, faults: list[str], schema: Schema = SCHEMA, at: Key = ()
 ) -> dict[Key, Any]:
@@ -164,7 +185,7 @@ def flatten(
                 faults.append(f"{file}: {name!r} is not a path inside the repository")
                 continue
         if reader is None:
-            faults.append(f"{file}: unknown key {name}{meant(key, schema)}")
+            faults.append(f"{file}: unknown key {name}{_meant_key(path, schema)}")
         elif isinstance(reader, dict) and not isinstance(value, dict):
             faults.append(f"{file}: {name} must be a table: [{name}]")
         elif isinstance(reader, dict):
