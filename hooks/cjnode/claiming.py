@@ -137,10 +137,9 @@ class Claims:
         return [Turn(task, submission.attempt) for task in submission.tasks[places.start : places.stop]]
 
     def _open(self, chosen: Free) -> Tuple[Optional[Current], List[Turn]]:
-        turns = self._whole(chosen)
-        if chosen.generation == 1:
-            return None, turns
-        died, left = what_is_open(self._submission, chosen.block, chosen.generation - 1, turns)
+        died, left = None, self._whole(chosen)
+        if chosen.generation > 1:
+            died, left = what_is_open(self._submission, chosen.block, chosen.generation - 1, left)
         taken = taken_by_later(self._submission)
         if died is not None and died.task in taken:
             died = None

@@ -103,6 +103,15 @@ def test_a_later_start_leaves_blocks_of_others_alone(bench: Bench) -> None:
     assert bench.work(element=2, incarnation=2) == {}
 
 
+def test_a_worker_that_comes_late_leaves_what_a_further_submission_runs(bench: Bench) -> None:
+    bench.package({"main.py": marking(bench, "None")}, tasks=6, block=2)
+    further = bench.folder / "submissions" / "2"
+    further.mkdir()
+    intent = json.loads((bench.submission / "intent.json").read_text())
+    (further / "intent.json").write_text(json.dumps({**intent, "tasks": "2-4", "attempt": 2}))
+    assert sorted(bench.work()) == [1, 5, 6]
+
+
 def test_sigterm_ends_the_task_records_it_and_leaves_the_rest(bench: Bench) -> None:
     bench.package({"main.py": marking(bench, "time.sleep(60)")}, tasks=3)
     worker = bench.start()
