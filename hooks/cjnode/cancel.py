@@ -3,7 +3,7 @@
 import importlib
 import os
 import re
-from typing import Any, BinaryIO, Dict, List, Set
+from typing import Any, BinaryIO, Dict, List, Set, Tuple
 
 from cjnode import asked, blocks, layout, schedulers
 from cjnode.attempts import Attempt, read_attempts
@@ -29,30 +29,38 @@ def cancel(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         except (ValueError, AttributeError) as problem:
             raise NodeError("cancel: %s" % problem)
     folder = layout.present_package(root, request["package"])
-    cancelled = 0
+    found: Dict[int, Tuple[Set[int], Set[int]]] = {}
     seen: List[int] = []
     while seen != blocks.list_submissions(folder):
         # Further submissions may be made meanwhile; one that comes after this looks at what is cancelled.
         new = [number for number in blocks.list_submissions(folder) if number not in seen]
         seen = sorted(seen + new)
         for number in new:
-            cancelled += _cancel_submission(root, request["package"], number, named, token)
+            found[number] = _cancel_submission(root, request["package"], number, named, token)
+    cancelled = 0
+    later: Set[int] = set()
+    for number in sorted(found, reverse=True):
+        tasks, open_tasks = found[number]
+        cancelled += len(open_tasks - later)  # of a task the last submission tells
+        later |= tasks
     out.write(blocks.canonical({"package": request["package"], "cancelled": cancelled}) + b"\n")
 
 
-def _cancel_submission(root: str, package: str, number: int, named: Set[int], token: str) -> int:
-    """Cancel tasks (none named: all) of one submission; return how many had no record yet."""
+def _cancel_submission(
+    root: str, package: str, number: int, named: Set[int], token: str
+) -> Tuple[Set[int], Set[int]]:
+    """Cancel tasks (none named: all) of one submission; return them, and those that had no record yet."""
     path = layout.submission_path(root, package, number)
     intent = read_json(os.path.join(path, "intent.json"))
     if intent is None:
-        return 0
-    tasks = [task for task in parse_tasks(intent["tasks"]) if not named or task in named]
-    open_tasks = sorted(set(tasks) - _recorded(root, package, path, number))
+        return set(), set()
+    tasks = {task for task in parse_tasks(intent["tasks"]) if not named or task in named}
+    open_tasks = tasks - _recorded(root, package, path, number)
     if not open_tasks:
-        return 0
+        return tasks, open_tasks
     os.makedirs(blocks.cancel_folder(path), 0o700, exist_ok=True)
     create_json(
-        os.path.join(blocks.cancel_folder(path), token + ".json"), {"tasks": format_tasks(open_tasks)}
+        os.path.join(blocks.cancel_folder(path), token + ".json"), {"tasks": format_tasks(sorted(open_tasks))}
     )
     if not named:
         forget(layout.mark_path(root, package, number))
@@ -60,7 +68,7 @@ def _cancel_submission(root: str, package: str, number: int, named: Set[int], to
         for job in all_jobs(root, scheduler, path, package, intent):
             schedulers.cancel(scheduler, root, job)
         asked.outdate(root)
-    return len(open_tasks)
+    return tasks, open_tasks
 
 
 def all_jobs(root: str, scheduler: str, path: str, package: str, intent: Dict[str, Any]) -> List[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cjnode.cancel import cancel
 from cjnode.errors import NodeError
 from cjnode.files import now
 from cjnode.state import state
@@ -148,6 +149,16 @@ def test_cancelled_tasks_without_a_record_are_cancelled_and_final(root: Root) ->
     assert ask(root)[0]["final"]
     assert ask(root)[0]["problems"] == []
     assert not (root.submission(1) / "gone.json").exists()
+
+
+def test_a_cancellation_counts_each_task_once_by_its_last_submission(root: Root) -> None:
+    root.submit("1-5")
+    root.append("1/000001-01", [record(1), record(2, "FAILED")])
+    root.submit("2-5", number=2, attempt=2)
+    root.append("2/000001-01", [record(2, attempt=2)])
+    out = io.BytesIO()
+    cancel(str(root.path), {"package": root.package, "tasks": None, "token": "t"}, out)
+    assert json.loads(out.getvalue())["cancelled"] == 3
 
 
 def test_a_cancelled_task_runs_until_its_record_says_how_it_ended(root: Root) -> None:
