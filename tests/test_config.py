@@ -90,6 +90,19 @@ def test_every_unknown_key_of_both_files_is_named_with_the_nearest(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("[cluster.a]\ndefault_cluster = 'a'", "default_cluster"),
+        ("[cluster.a]\nwalltime = '1h'", "cluster.a.resources.walltime"),
+        ("[cluster.a.resources]\nmax_job = 2", "cluster.a.max_jobs"),
+        ("host = 'x'", "cluster.NAME.host"),
+    ],
+)
+def test_a_key_in_another_table_is_told_where_it_belongs(tmp_path: Path, text: str, meant: str) -> None:
+    assert f"(did you mean {meant}?)" in _refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("limits.max_tasks = 0", "limits.max_tasks must be a whole number, 1 or more"),
