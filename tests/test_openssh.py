@@ -30,6 +30,7 @@ from tests.clusters.sshd import Site, Sshd
 from tests.clusters.sshd import sshd as start
 from tests.test_cluster import new_repo
 from tests.test_transports import package, state
+from tests.typist import at_terminal
 
 
 @pytest.fixture
@@ -209,6 +210,20 @@ def test_two_factor_is_asked_once_and_never_by_who_may_not(
         assert state(silent, package_id)["tasks"] == 1
         assert (server.folder / "asked").read_text().count("\n") == 1
         assert silent.line.close()
+
+
+def test_a_shell_there_is_joined_with_the_terminal(tmp_path: Path, line: laptops.Line) -> None:
+    (tmp_path / ".cjledger.toml").write_text('[cluster.far]\nhost = "loop"\nscheduler = "slurm"\n')
+    subprocess.run(("git", "init", "-q", str(tmp_path)), check=True)
+    program = (
+        f"import os, sys; os.chdir({str(tmp_path)!r}); sys.argv[1:] = ['connect', 'far']\n"
+        "from cjledger.start import main\nmain()\n"
+    )
+    answers = ("[$#] ", "stty size; echo $((6 * 7)) $(tty)"), ("[$#] ", "exit 3")
+    code, shown = at_terminal(program, *answers)
+    assert (code, line.connections()) == (3, 1)
+    assert "far  connected (loop)" in shown
+    assert "42 /dev/pts/" in shown
 
 
 def test_more_sessions_than_a_host_allows_wait(

@@ -157,9 +157,11 @@ def test_a_held_package_waits_until_released(there: Shell, cluster: Far, go: Pat
     wait_until(lambda: len(started(go)) == 1, "a running task")
     there.cj("hold", package)
     held = [state for state in states(there, package).values() if state != "RUNNING"]
+    reasons = there.lines("state", package)[0]["reasons"]
     go.touch()
     wait_until(lambda: there.lines("state", package)[0]["counts"].get("COMPLETED") == 1, "its end", 60)
     assert held == ["HELD", "HELD"]
+    assert ["git cj release" in words for words in reasons] == [True]
     assert len(started(go)) == 1
     there.cj("release", package)
     there.cj("state", package, "--watch")

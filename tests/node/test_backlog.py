@@ -198,7 +198,7 @@ def test_what_is_held_is_not_submitted_before_its_release(site: Site, slurm: Fak
     assert line["reasons"]["not submitted yet: it is held"] == 4
     assert site.verb("release", {"package": sent}) == {"package": sent, "jobs": ["7"]}
     assert [call[-2:] for call in slurm.calls("scontrol") if "show" not in call] == [
-        ["hold", "7"],
+        ["uhold", "7"],
         ["release", "7"],
     ]
     assert state(site, sent)["jobs"] == ["7", "8", "9"]

@@ -28,8 +28,8 @@ def test_what_is_queued_is_held_and_released(site: Site, slurm: FakeSlurm) -> No
     words = f"paused: git cj resume {package[:8]}"
     assert (line["counts"], line["reasons"], line["final"]) == ({"HELD": 2}, {words: 2}, False)
     assert site.verb("resume", {"package": package})["jobs"] == ["7"]
-    assert [words for words in slurm.calls("scontrol") if words[0] in ("hold", "release")] == [
-        ["hold", "7"],
+    assert [words for words in slurm.calls("scontrol") if words[0] in ("uhold", "release")] == [
+        ["uhold", "7"],
         ["release", "7"],
     ]
     assert not site.verb("resume", {"package": package})["changed"]

@@ -181,7 +181,8 @@ def cancel(root: str, job: str) -> None:
 
 def hold(root: str, job: str) -> None:
     """Keep the elements that have not started from starting."""
-    _control(root, "hold", job)
+    # As a user's: an operator's own hold would be shown as the administrators'.
+    _control(root, "uhold", job)
 
 
 def release(root: str, job: str) -> None:
