@@ -8,7 +8,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -206,17 +206,23 @@ def same(left: Any, right: Any) -> bool:
 def test_a_union_of_products_without_its_stop_list(
     blocks: list[dict[str, list[Any]]], repeat: int, data: st.DataObject
 ) -> None:
-    product = [
-        dict(zip(block, row, strict=True)) for block in blocks for row in itertools.product(*block.values())
+    products = [
+        [dict(zip(block, row, strict=True)) for row in itertools.product(*block.values())] for block in blocks
     ]
-    stopped = data.draw(st.lists(st.sampled_from(product), max_size=3))
+    stopped = data.draw(st.lists(st.sampled_from(list(itertools.chain(*products))), max_size=3))
 
-    def is_left_out(one: dict[str, Any]) -> bool:
+    def is_among(one: dict[str, Any], others: Iterable[dict[str, Any]]) -> bool:
         return any(
-            one.keys() == stop.keys() and all(same(one[name], stop[name]) for name in one) for stop in stopped
+            one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+            for other in others
         )
 
-    kept = [one for one in product if not is_left_out(one)]
+    kept = [
+        one
+        for number, product in enumerate(products)
+        for one in product
+        if not is_among(one, (*stopped, *itertools.chain(*products[:number])))
+    ]
     if not kept:
         with pytest.raises(CjError, match="the sweep is empty"):
             sweep.from_blocks(blocks, stopped, repeat, "blocks")
@@ -232,6 +238,13 @@ def test_a_union_of_products_without_its_stop_list(
     for task in (0, -1, count(made) + 1):
         with pytest.raises(IndexError):
             point(made, task, "")
+
+
+def test_a_point_of_two_blocks_is_one_task() -> None:
+    made = sweep.from_blocks([{"x": [1, 2], "y": [0]}, {"y": [0, 5], "x": [2.0, 3]}], [], 1, "blocks")
+    assert enumerated(made) == [{"x": x, "y": y} for x, y in ((1, 0), (2, 0), (3, 0), (2, 5), (3, 5))]
+    huge = dict.fromkeys("abc", "1:10000")
+    assert sweep.from_blocks([huge, huge], [], 1, "blocks").removed == ()  # refused by its tasks' number
 
 
 def test_a_stop_list_of_a_million_points_grid_is_found_by_arithmetic() -> None:

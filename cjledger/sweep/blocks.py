@@ -12,7 +12,7 @@ from typing import Any
 from cjledger.errors import CjError, nearest
 from cjledger.model import Axis, Block, Sweep
 from cjledger.sweep.spec import EXAMPLE, Scalar, SpecError, check_names, parse_values
-from cjnode.points import block_size
+from cjnode.points import LARGEST_TASK, block_size
 
 _KEYS = ("blocks", "stop_list")
 _RIGHT_FILE = 'a file like: [[blocks]] newline delta = "0.1:0.1:0.9" newline method = ["a", "b"]'
@@ -42,7 +42,7 @@ def from_block(block: Mapping[str, Any], repeat: int) -> Sweep:
 def from_blocks(
     blocks: Sequence[Mapping[str, Any]], stop_list: Sequence[Mapping[str, Any]], repeat: int, origin: str
 ) -> Sweep:
-    """The union of blocks without the exact points of the stop list."""
+    """The union of blocks, a point of two of them once, without the exact points of the stop list."""
     named = []
     for number, block in enumerate(blocks, 1):
         where = f"{origin}: block {number}" if len(blocks) > 1 else origin
@@ -158,7 +158,7 @@ def _grid(
         for block in blocks
     )
     names = tuple(dict.fromkeys(name for block in blocks for name, _ in block))
-    removed = _removed(made, stop_list, origin)
+    removed = tuple(sorted({*_removed(made, stop_list, origin), *_overlaps(made)}))
     if sum(map(block_size, made)) == len(removed):
         raise CjError(f"{origin}: the sweep is empty", EXAMPLE)
     return Sweep("grid", made, removed, names, 0, _repeat(repeat), None)
@@ -169,10 +169,10 @@ def _key(value: Any) -> tuple[bool, Any]:
     return isinstance(value, bool), value
 
 
-def _removed(blocks: Sequence[Block], stop_list: Sequence[Mapping[str, Any]], origin: str) -> tuple[int, ...]:
+def _removed(blocks: Sequence[Block], stop_list: Sequence[Mapping[str, Any]], origin: str) -> set[int]:
     """The positions of exact points in the union of blocks, by arithmetic on the axes."""
     if not stop_list:
-        return ()
+        return set()
     places = [[_places(axis) for axis in block.axes] for block in blocks]
     removed: set[int] = set()
     for number, point in enumerate(stop_list, 1):
@@ -192,7 +192,27 @@ def _removed(blocks: Sequence[Block], stop_list: Sequence[Mapping[str, Any]], or
             raise CjError(
                 f"{where} is no point of the blocks: {dict(point)}", "write every parameter exactly"
             )
-    return tuple(sorted(removed))
+    return removed
+
+
+def _overlaps(blocks: Sequence[Block]) -> set[int]:
+    """The positions of points that an earlier block has, by arithmetic on the axes."""
+    places = [{axis.names[0]: _places(axis) for axis in block.axes} for block in blocks]
+    overlaps: set[int] = set()
+    start = 0
+    for number, block in enumerate(blocks):
+        for earlier in places[:number]:
+            if earlier.keys() != places[number].keys():
+                continue
+            here = [
+                [at for at, (value,) in enumerate(axis.values) if _key(value) in earlier[axis.names[0]]]
+                for axis in block.axes
+            ]
+            # A block with more points than any package has is refused for that, without listing them.
+            if math.prod(map(len, here)) <= LARGEST_TASK:
+                overlaps.update(start + position for position in _grid_positions(block, here))
+        start += block_size(block)
+    return overlaps
 
 
 def _places(axis: Axis) -> dict[tuple[bool, Any], list[int]]:
@@ -208,6 +228,11 @@ def _positions(
     wanted: Mapping[str, tuple[bool, Any]],
 ) -> list[int]:
     here = [at.get(wanted[axis.names[0]], []) for axis, at in zip(block.axes, places, strict=True)]
+    return _grid_positions(block, here)
+
+
+def _grid_positions(block: Block, here: Sequence[Sequence[int]]) -> list[int]:
+    """Where the product of some places on each axis lies in a block."""
     positions = []
     for indices in itertools.product(*here):
         position = 0
