@@ -472,9 +472,13 @@ def test_dirty_submodules_are_said_and_moved_ones_taken(tmp_path: Path) -> None:
     top = submodules(tmp_path)
     taken = take(top)
     assert taken.tree == git_add_all(top)
-    assert taken.report == tuple(
-        f"submodule lib/{name} has changes that are not in the package: commit them there"
-        for name in ("both", "dirty", "untracked")
+    assert taken.report == (
+        *(
+            f"submodule lib/{name} has changes that are not in the package: commit them there"
+            for name in ("both", "dirty", "untracked")
+        ),
+        "lib/clean, lib/moved: submodules, in the package as links without files "
+        "(--dep FOLDER takes the files)",
     )
     assert taken.changes == (Change("lib/both", "modified"), Change("lib/moved", "modified"))
 

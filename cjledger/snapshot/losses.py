@@ -38,13 +38,15 @@ def missing(shop: Workshop, seen: Seen, links: Links) -> tuple[Change, ...]:
     )
 
 
-def report(shop: Workshop, seen: Seen, links: Links) -> tuple[str, ...]:
-    """Everything a person must know that the tree does not hold."""
+def report(shop: Workshop, seen: Seen, links: Links, listing: bytes) -> tuple[str, ...]:
+    """Everything a person must know that the tree, which is listed as by ``ls-tree -r -z``, does not hold."""
+    changed = tuple(_submodules(shop, seen, links))
     return (
         *(
             f"submodule {_name(path)} has changes that are not in the package: commit them there"
-            for path in _submodules(shop, seen, links)
+            for path in changed
         ),
+        *_bare(shop, listing, (*changed, *links.nested)),
         *_nested(links),
         *_hidden_edits(shop, seen),
         *_sparse(shop, seen),
@@ -83,6 +85,20 @@ def _submodules(shop: Workshop, seen: Seen, links: Links) -> Iterable[bytes]:
         is_changed = len(fields) == 9 and fields[2][:1] == b"S" and fields[2][2:] != b".."
         if is_changed and links.lacks(fields[8]):
             yield fields[8]
+
+
+def _bare(shop: Workshop, listing: bytes, said: Sequence[bytes]) -> Iterable[str]:
+    """Submodules as they are committed: their files are here, and not where tasks run."""
+    mark = GITLINK.encode() + b" commit "
+    if mark not in listing:
+        return
+    lines = [line for line in listing.split(b"\0") if line.startswith(mark)]
+    paths = [line.partition(b"\t")[2] for line in lines]
+    top = os.fsencode(shop.repo.top)
+    here = [path for path in paths if path not in said and _scan(top + b"/" + path)]
+    if here:
+        noun, link = ("submodule", "a link") if len(here) == 1 else ("submodules", "links")
+        yield f"{_list(here)}: {noun}, in the package as {link} without files (--dep FOLDER takes the files)"
 
 
 def _nested(links: Links) -> Iterable[str]:

@@ -74,7 +74,8 @@ def take(
                     changes = _changes(shop, seen, tree, frozenset(outside.forced))
                 touched = still(repo, seen)
                 if not touched:
-                    report, missing = losses.report(shop, seen, links), losses.missing(shop, seen, links)
+                    missing = losses.missing(shop, seen, links)
+                    report = losses.report(shop, seen, links, listing.result())
                     return Snapshot(tree, listing.result(), changes, report, missing)
             except (UnstableError, FileNotFoundError) as problem:
                 words = str(problem)

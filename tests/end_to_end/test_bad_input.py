@@ -323,7 +323,9 @@ def test_a_submodule_with_changes_stops_a_launch_until_they_are_taken_or_committ
     shell.launch("run", "ok.py", "local", "--dep", "lib")
     assert shell.cj("show", "@/1", "--out") == "2\n\n"
     follow(shell, hint.partition(", or ")[2] + " -qm two")
-    shell.cj("run", "ok.py", "local", "--no-submit")
+    told = shell.run("git", "cj", "run", "ok.py", "local", "--no-submit").stderr
+    assert "lib: submodule, in the package as a link without files (--dep FOLDER takes the files)\n" in told
+    assert "submodule" not in shell.run("git", "cj", "run", "ok.py", "local", "--dep", "lib").stderr
 
 
 def test_programs_of_any_name_run_and_are_found_again(shell: Shell) -> None:
