@@ -75,6 +75,8 @@ def test_syntax_errors_name_line_and_text() -> None:
 
 def test_templates_may_name_parameters_only() -> None:
     check_template("echo {x} {{y}} ${HOME} {cj_repeat}", ["x", "cj_repeat"])
+    with pytest.raises(CjError, match="the command is empty"):
+        check_template(" ", ["x"])
     with pytest.raises(CjError, match=r"names \{z\}, which is no parameter \(there are: x, y\)"):
         check_template("echo {z}", ["x", "y"])
     with pytest.raises(CjError, match="a single } in the command"):

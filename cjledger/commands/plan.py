@@ -115,6 +115,12 @@ class Plan(NamedTuple):
         return tuple(sorted(left | (self.written & set(untracked))))
 
 
+def _outputs(project: Project, request: LaunchRequest) -> tuple[str, ...]:
+    if not all(request.out):
+        raise CjError("--out '': a pattern without a character fits no file", "--out 'results*.csv'")
+    return tuple(request.out or project.config.outputs)
+
+
 def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Begun | None = None) -> Plan:
     """Decide program, sweep, resources and cluster. Raises CjError for what cannot be launched."""
     _check_preload(request)
@@ -135,7 +141,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Be
             "raise max_tasks under [limits] in .cjledger.toml, or sweep fewer values",
         )
     _check_program(project, program, swept)
-    outputs = request.out or project.config.outputs
+    outputs = _outputs(project, request)
     resources = _resources(request, where)
     resources = resources._replace(workers=_workers(project, program, tasks, resources, where, announce))
     return Plan(
@@ -144,7 +150,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Be
         tasks=tasks,
         points=files,
         grafts=grafts,
-        outputs=tuple(outputs or ("**",)),
+        outputs=outputs or ("**",),
         written=_written(project, program),
         given_outputs=bool(outputs),
         resources=resources,

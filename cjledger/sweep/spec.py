@@ -17,6 +17,7 @@ Scalar = bool | int | float | str | None
 LONGEST_AXIS = 2_000_000  # its values are written out in the manifest; two axes make the same grid in a line
 
 EXAMPLE = "--sweep delta=0.1:0.1:0.9"
+_NAMES = "name each column, such as delta; in a .csv commas part them"
 
 # Patterns are compiled when they are used: a launch without a sweep waits for none of them.
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*\Z"
@@ -58,7 +59,7 @@ def check_name(name: str, origin: str) -> None:
     if not re.match(_NAME, name):
         raise CjError(
             f"{origin}: {name!r} is not a parameter name: letters, digits and _ only, no digit first",
-            EXAMPLE,
+            EXAMPLE if origin.startswith("--sweep") else _NAMES,
         )
     if name.startswith("cj_"):
         raise CjError(

@@ -89,6 +89,9 @@ def commit(shell: Shell, **files: str) -> None:
         (("run", "ok.py", "local", "--repeat", "1000001"), "1000001 tasks are more than", "max_tasks"),
         (("run", "-c", "echo {cj_repeat}", "local"), "{cj_repeat}, which is no parameter", "--sweep"),
         (("run", "-c", "awk '{print $1}'", "local"), "{print $1}, which is no", "{{print $1}} means the"),
+        (("run", "-c", "", "local"), "the command is empty", "git cj run -c 'echo {x}' local"),
+        (("run", "ok.py", "local", "--out", ""), "--out '': a pattern without", "--out 'results*.csv'"),
+        (("run", "ok.py", "local", "--points", "other.csv"), "'x;y' is not a parameter name", "commas"),
         (("run", "ok.py:f", "local"), "no function f at module level", "ok.py:FUNCTION"),
         (("run", "ok.py", "local", "--mem", "lots"), "'lots' is not an amount of memory", "4G"),
         (("run", "ok.py", "local", "--retries", "101"), "101 retries: 0 to 100 can be", "--retries 3"),
@@ -163,6 +166,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     found.write(".gitignore", "ignored.py\n")
     found.write("broken.py", "x = 1\nfor i in range(:\n")
     found.write("rows.csv", "x\n")
+    found.write("other.csv", "x;y\n1;2\n")
     found.write("blocks.json", "[]")
     return found
 

@@ -94,7 +94,9 @@ def _check_arguments(function: ast.FunctionDef, shown: str, names: Sequence[str]
 
 
 def check_template(command: str, names: Sequence[str]) -> None:
-    """Raise CjError for a command template that names what the sweep does not give."""
+    """Raise CjError for a command template that is empty, or names what the sweep does not give."""
+    if not command.strip():
+        raise CjError("-c: the command is empty", "git cj run -c 'echo {x}' local --sweep x=1,2")
     try:
         parts = template_parts(command)
     except ValueError as problem:
