@@ -43,7 +43,7 @@ def extend(project: Project, target: Target, more: More, announce: Callable[[str
     wanted = reuse.Wanted(parent.code, parent.environment, more.seed, False)
     linked = parent.linked[:0]
     if more.reuse:
-        smaller, linked = reuse.narrow(project, planned, wanted)
+        smaller, linked = reuse.narrow(project, planned, wanted, announce)
         if smaller is None:
             return launch.nothing_to_run(project, planned, linked)
         planned = smaller

@@ -123,7 +123,7 @@ def _make(
     wanted = reuse.Wanted(taken.tree, environment, request.seed, request.skip_done)
     asked, linked = planned, tuple[Linked, ...]()
     if request.reuse or request.skip_done:
-        smaller, linked = reuse.narrow(project, planned, wanted)
+        smaller, linked = reuse.narrow(project, planned, wanted, announce)
         if smaller is None:
             return nothing_to_run(project, planned, linked)
         planned = smaller

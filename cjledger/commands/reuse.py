@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from cjledger import gitrepo, ledger, package
 from cjledger.commands.plan import Plan, tasks_of
+from cjledger.errors import CjError
 from cjledger.model import Environment, Linked, Manifest, Sweep, plain
-from cjledger.project import Project, package_points
+from cjledger.project import Project, Target, package_points
 from cjnode import points as numbering
 from cjnode.points import POINTS_PER_FILE, block_size, format_tasks
 from cjnode.seeds import task_seed
@@ -32,9 +33,11 @@ class Wanted(NamedTuple):
     by_point: bool
 
 
-def narrow(project: Project, planned: Plan, wanted: Wanted) -> tuple[Plan | None, tuple[Linked, ...]]:
+def narrow(
+    project: Project, planned: Plan, wanted: Wanted, announce: Announce
+) -> tuple[Plan | None, tuple[Linked, ...]]:
     """The plan without the points that are done (None: all of them), and where those are."""
-    done = _done(project, planned, wanted)
+    done = _done(project, planned, wanted, announce)
     found: dict[int, tuple[str, int]] = {}
     if done:
         for point in tasks_of(planned, range(1, planned.tasks + 1)):
@@ -61,11 +64,15 @@ def narrow(project: Project, planned: Plan, wanted: Wanted) -> tuple[Plan | None
     return _without(planned, frozenset(whole)), linked
 
 
-def _done(project: Project, planned: Plan, wanted: Wanted) -> dict[str, tuple[str, int]]:
+def _done(
+    project: Project, planned: Plan, wanted: Wanted, announce: Announce
+) -> dict[str, tuple[str, int]]:
     """Completed tasks by their key; of several the one launched last."""
     done: dict[str, tuple[str, int]] = {}
     for package_id, manifest in _candidates(project, planned, wanted):
         tasks = _completed(project, package_id)
+        if len(tasks) < manifest.tasks and _harvest(project, package_id, announce):
+            tasks = _completed(project, package_id)
         for point in package_points(project.repo, package_id, manifest.sweep, tasks):
             seed = None if wanted.seed is None or wanted.by_point else task_seed(manifest.seed, point.task)
             done.setdefault(_key(point.params, seed), (package_id, point.task))
@@ -87,6 +94,17 @@ def _candidates(project: Project, planned: Plan, wanted: Wanted) -> Iterator[tup
         same = manifest.program == planned.program and manifest.environment == wanted.environment
         if same or wanted.by_point:
             yield entry.package_id, manifest
+
+
+def _harvest(project: Project, package_id: str, announce: Announce) -> bool:
+    """Bring home what completed since; whether anything came."""
+    from cjledger.commands import harvest
+
+    try:
+        return harvest.harvest(project, Target(package_id)).attempts > 0
+    except CjError as problem:
+        announce(f"of {package_id[:12]} only what was harvested before is reused: {problem}")
+        return False
 
 
 def _completed(project: Project, package_id: str) -> list[int]:

@@ -22,7 +22,6 @@ def rows(shell: Shell, *words: str) -> list[dict[str, Any]]:
 def test_what_ran_already_is_linked_and_not_run_again(shell: Shell) -> None:
     shell.write("p.py", PROGRAM)
     first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2,3")
-    shell.cj("harvest")
     second = shell.lines("run", "p.py", "local", "--sweep", "x=2,3,4,5", "--reuse", "--wait")[0]
     assert second["tasks"] == 2
     table = rows(shell, second["package"])
