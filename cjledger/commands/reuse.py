@@ -64,9 +64,7 @@ def narrow(
     return _without(planned, frozenset(whole)), linked
 
 
-def _done(
-    project: Project, planned: Plan, wanted: Wanted, announce: Announce
-) -> dict[str, tuple[str, int]]:
+def _done(project: Project, planned: Plan, wanted: Wanted, announce: Announce) -> dict[str, tuple[str, int]]:
     """Completed tasks by their key; of several the one launched last."""
     done: dict[str, tuple[str, int]] = {}
     for package_id, manifest in _candidates(project, planned, wanted):
