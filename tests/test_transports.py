@@ -8,12 +8,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cjledger import cluster
 from cjledger.cluster import Contact, Transport, bring, ensure_ready, node_zip
+from cjledger.cluster.remote import Remote
 from cjledger.cluster.transport import Frame, Json
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
@@ -287,3 +289,15 @@ def test_a_root_that_cannot_be_made_is_named(way: Transport, repo: Repo, root: P
     with pytest.raises(CjError, match="root") as caught:
         ensure_ready(way, repo)
     assert "root" in caught.value.hint
+
+
+@far_only
+def test_an_answer_that_takes_long_is_waited_for_with_a_word(
+    ready: Transport, login: Sshd, said: list[str]
+) -> None:
+    assert isinstance(ready, Remote)
+    login.at_login("sleep 0.5")
+    replace(ready, late_s=0.1).call("state", {"packages": []})
+    assert said == ["waiting for mine, which has not answered for 0.1 s"]
+    replace(ready, late_s=60).call("state", {"packages": []})
+    assert len(said) == 1

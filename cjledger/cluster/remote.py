@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cjledger.cluster import bring, replies
+from cjledger.cluster import bring, late, replies
 from cjledger.cluster.line import BusyLineError, Ended, Line, LostLineError
 from cjledger.cluster.node import hooks, node_zip
 from cjledger.cluster.notes import Notes, address, noise_path, notes_path, read_notes, write_notes
@@ -58,6 +58,7 @@ class Remote:
     notes: Path
     contact: Contact = field(default_factory=Contact)
     pauses_s: tuple[float, ...] = PAUSES_S
+    late_s: float = late.LATE_S
 
     def call(self, verb: str, request: Mapping[str, Any]) -> list[Json]:
         """Ask and return the reply's lines. Raises CjError with the cluster's own words."""
@@ -148,7 +149,11 @@ class Remote:
         command = f"{python} -I -S {root}/cjnode.pyz {verb} --root {root} --nonce {nonce}"
         with self.line.run(command, json.dumps(request).encode()) as running:
             try:
-                yield from frames(running.stdout, nonce, self._greeted, most_bytes(verb, request))
+                found = frames(running.stdout, nonce, self._greeted, most_bytes(verb, request))
+                with late.told(self.contact.say, self.cluster.name, self.late_s):
+                    first = [frame for _, frame in zip(range(1), found, strict=False)]
+                yield from first
+                yield from found
             except LostReplyError as problem:
                 ended = running.ended()
                 if ended.returncode in _NOT_THERE:

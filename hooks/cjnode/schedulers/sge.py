@@ -33,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 _NOT_PASSED = re.compile(r"HOME|USER|LOGNAME|SHELL|CJ_|SGE_|SLURM_|SBATCH_|PBS_|LSF_|_?CONDOR_")
 
 REASONS = {
-    "qw": "it waits for free slots; qalter -w v JOB there says whether it ever gets them",
+    "qw": "it waits for free slots, or as --jobs lets: qalter -w v JOB there says if it ever starts",
     "hqw": "held, or it waits for another job: git cj release",
     "suspended": "it is suspended for now",
     "Rq": "it was put back into the queue",
