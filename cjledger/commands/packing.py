@@ -27,8 +27,9 @@ def manifest_of(
     locks: tuple[Lock, ...],
     environment: Environment,
     data: tuple[Data, ...],
+    agent: str | None = None,
 ) -> Manifest:
-    """The manifest of what was planned and taken."""
+    """The manifest of what was planned and taken, by this installation unless ``agent`` says otherwise."""
     unlinked = planned.unlinked(taken)
     report = list(taken.report)
     if unlinked:
@@ -50,7 +51,7 @@ def manifest_of(
         message=request.message,
         created=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         author=f"{author.name} <{author.address}>",
-        agent=ledger.agent(project.repo),
+        agent=ledger.agent(project.repo) if agent is None else agent,
         head=head,
         branch=planned.branch,
         dirty=taken.changes,
@@ -72,8 +73,9 @@ def manifest_of(
 def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
     """The reproduction script a launch would generate, for ``--dry-run``."""
     author = package.identity(project.repo)
+    nothing = Snapshot("", b"", (), ())
     return script.script(
-        manifest_of(project, request, planned, Snapshot("", b"", (), ()), author, (), Environment(), ())
+        manifest_of(project, request, planned, nothing, author, (), Environment(), (), agent="")
     )
 
 

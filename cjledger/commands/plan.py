@@ -250,7 +250,7 @@ def _resources(request: LaunchRequest, where: Cluster) -> Resources:
         ("--nodes", request.nodes),
         ("--ntasks-per-node", request.tasks_per_node),
         ("--cpus", request.cpus),
-        ("--gpus", request.gpus),
+        ("--gpus", request.gpus or None),  # 0: none, whatever the configuration says
         ("--jobs", request.jobs),
         ("--workers", request.workers),
     ):
@@ -261,7 +261,7 @@ def _resources(request: LaunchRequest, where: Cluster) -> Resources:
         nodes=request.nodes or own.nodes,
         tasks_per_node=request.tasks_per_node or own.tasks_per_node,
         cpus=request.cpus or own.cpus,
-        gpus=request.gpus or own.gpus,
+        gpus=(own.gpus if request.gpus is None else request.gpus) or None,
         memory_mb=config.parse_memory(request.memory) if request.memory else own.memory_mb,
         walltime_s=config.parse_walltime(request.walltime) if request.walltime else own.walltime_s,
         alloc=own.alloc + request.alloc,

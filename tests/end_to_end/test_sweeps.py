@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.shells import Shell
 
 FUNCTION = "def fit(a, b=2):\n    return {'sum': a + b, 'half': a / 2}\n"
@@ -71,6 +73,18 @@ def test_a_dry_run_shows_all_and_writes_nothing(shell: Shell) -> None:
     assert lines[1:] == [{"task": k, "params": {"a": k}} for k in (1, 2, 3)]
     assert "reproduce" in shell.cj("run", "model.py:fit", "local", "--sweep", "a=1:3", "--dry-run")
     assert shell.git("for-each-ref", "refs/cj") == ""
+    assert [path for path in (shell.folder / ".git/cj").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(("configured", "words"), [(2, ("--gpus", "0")), (0, ())])
+def test_no_graphics_processor_can_be_asked_for(
+    shell: Shell, configured: int, words: tuple[str, ...]
+) -> None:
+    shell.write("model.py", FUNCTION)
+    shell.write(".cjledger.toml", f"[cluster.local.resources]\ngpus = {configured}\ncpus = 2\n")
+    shell.launch("run", "model.py:fit", "local", "--sweep", "a=1", *words)
+    found = shell.lines("show")[0]["resources"]
+    assert (found["gpus"], found["cpus"]) == (None, 2)
 
 
 def test_a_deployed_package_is_sent_later(shell: Shell) -> None:
