@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from cjledger.commands.errors import Failure
     from cjledger.commands.files import Fetched
 
+# What a pattern of files has and the name of a package, or of its tasks, has not.
+_PATTERN = re.compile(r"(?!(@|[0-9a-fA-F]{4,64})/).*[*?\[.]")
+
 Folder = Annotated[str | None, typer.Option("-o", "--output", metavar="DIR", help="Where to put them.")]
 
 
@@ -137,6 +140,14 @@ def _field(name: str, value: Any) -> None:
     output.say(fit(f"{name:<16} {text}", output.width()).rstrip())
 
 
+def _chosen(project: Project, pid: str | None, glob: str | None) -> tuple[Target, str | None, str | None]:
+    """A package and a pattern; of a pattern alone, the last package; of ``PID/7/FILE``, that file."""
+    if glob is None and pid and _PATTERN.match(pid):
+        pid, glob = None, pid
+    target = resolve(project, pid)
+    return target, pid, glob or target.file
+
+
 def ls(
     pid: PidTasks = None,
     glob: Annotated[str | None, typer.Argument(metavar="GLOB", help="Only such files.")] = None,
@@ -146,7 +157,7 @@ def ls(
     from cjledger.commands import files
 
     project = output.project()
-    target = resolve(project, pid)
+    target, _, glob = _chosen(project, pid, glob)
     found = files.ls(project, target, glob)
     if json:
         for item in found:
@@ -181,7 +192,7 @@ def get(
     from cjledger.commands import files
 
     project = output.project()
-    target = resolve(project, pid)
+    target, pid, glob = _chosen(project, pid, glob)
     place = folder or target.package_id[:8]
     beside = f"{place}-{target.tasks[0] if target.tasks and len(target.tasks) == 1 else 'new'}"
     again = ("get", pid or "@", *((glob,) if glob else ()), "-o", beside)

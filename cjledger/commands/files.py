@@ -30,7 +30,9 @@ def ls(project: Project, target: Target, glob: str | None = None) -> list[Output
 
 
 def _matches(path: str, glob: str | None) -> bool:
-    return not glob or fnmatchcase(path, glob) or fnmatchcase(PurePosixPath(path).name, glob)
+    if not glob or path == glob:
+        return True
+    return fnmatchcase(path, glob) or fnmatchcase(PurePosixPath(path).name, glob)
 
 
 def get(project: Project, target: Target, glob: str | None, folder: Path) -> Fetched:

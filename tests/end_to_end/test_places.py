@@ -86,6 +86,17 @@ def test_files_that_come_home_are_read_by_whom_the_umask_lets(done: Shell) -> No
         assert (done.folder / name).stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+def test_files_are_chosen_by_a_pattern_alone_and_by_their_whole_name(mixed: Shell) -> None:
+    package = mixed.lines("log")[0]["package"]
+    assert {one["path"] for one in mixed.lines("ls", "*.csv")} == {"results.csv"}
+    assert [one["path"] for one in mixed.lines("ls", f"{package[:4]}/2/picture.bin")] == ["picture.bin"]
+    assert len(mixed.lines("ls", "@/2")) == 2
+    assert len(mixed.lines("get", "results.csv", "-o", "all")) == 11
+    assert len(mixed.lines("get", "@/2/results.csv", "-o", "one")) == 1
+    assert os.listdir(mixed.folder / "one") == ["results.csv"]
+    assert "is not a package ID" in mixed.refused("get", "resultscsv")
+
+
 def test_a_gathered_file_has_one_name_whatever_else_is_asked_for(done: Shell) -> None:
     done.cj("gather", "results.txt", "all", "@/2-4")
     assert sorted(os.listdir(done.folder / "all")) == [f"results_{k:02d}.txt" for k in (2, 3, 4)]
