@@ -10,7 +10,7 @@ import typer
 
 from cjledger.cli import output
 from cjledger.cli.options import Json, Pid, PidTasks
-from cjledger.errors import UsageError
+from cjledger.errors import CjError, UsageError
 from cjledger.project import Project, Target, resolve
 from cjledger.render import (
     counts_words,
@@ -60,13 +60,16 @@ def state(
     if every and not targets and not json:
         output.note("every package launched here is final: git cj log")
     if every and not (tasks or wanted or watch):
-        for found in states.states(project, targets, fresh=fresh):
+        silent: list[CjError] = []
+        for found in states.states(project, targets, fresh=fresh, failed=silent.append):
             then = _then_of(project, found)
             if json:
                 output.emit(_package(found, then))
             else:
                 _say(found)
                 _say_then(then)
+        if silent:
+            raise silent[0]
         return
     for target in targets:
         # What was not sent does not end: it is shown once, with the command that sends it.

@@ -160,7 +160,8 @@ def round_trip(project: Project, name: str, limit_s: float) -> Iterator[Check]:
             yield Check(name, "submit", FAILURE, problem.message, problem.hint)
             return
         target = Target(sent.package_id)
-        yield Check(name, "submit", OK, f"{', '.join(sent.jobs)} in {time.monotonic() - started:.1f} s")
+        words = f"{', '.join(sent.jobs)} in {time.monotonic() - started:.1f} s; its end is waited for"
+        yield Check(name, "submit", OK, words)
         try:
             yield from _finished(own, target, name, started, limit_s)
         except CjError as problem:

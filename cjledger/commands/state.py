@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +134,17 @@ def _ask(
     return found, listed
 
 
-def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) -> list[PackageState]:
-    """The states of several packages, each cluster asked once for all of its own."""
+def states(
+    project: Project,
+    targets: Sequence[Target],
+    *,
+    fresh: bool = False,
+    failed: Callable[[CjError], None] | None = None,
+) -> list[PackageState]:
+    """The states of several packages, each cluster asked once for all of its own.
+
+    With ``failed`` one that cannot be asked is told to it, and its packages are as they were seen last.
+    """
     found: dict[str, PackageState] = {}
     asked: dict[str, list[tuple[Target, Manifest]]] = {}
     for target in targets:
@@ -150,22 +159,45 @@ def states(project: Project, targets: Sequence[Target], *, fresh: bool = False) 
         else:
             asked.setdefault(manifest.cluster, []).append((target, manifest))
     for pairs in asked.values():
-        request = {"packages": [target.package_id for target, _ in pairs], "tasks": False, "fresh": fresh}
         manifests = {target.package_id: manifest for target, manifest in pairs}
-        for line in transport(project, pairs[0][1]).call("state", request):
-            package_id = replies.text(line, "package")
-            if package_id not in manifests:
-                continue
-            told = _package(project, manifests[package_id], package_id, line)
-            instead = _instead(project, Target(package_id), manifests[package_id], told, line)
-            found[package_id] = instead[0] if instead else told
-            if not instead:
-                keep(project, told, [])
-        for package_id in manifests.keys() - found.keys():
-            raise CjError(
-                f"the cluster says nothing of {package_id[:12]}", f"git cj doctor {pairs[0][1].cluster}"
+        try:
+            found.update(_of_one_cluster(project, manifests, fresh))
+        except CjError as problem:
+            if failed is None:
+                raise
+            failed(problem)
+            found.update(
+                (package_id, _as_seen(project, package_id, manifest, problem))
+                for package_id, manifest in manifests.items()
             )
     return [found[target.package_id] for target in targets]
+
+
+def _of_one_cluster(project: Project, manifests: dict[str, Manifest], fresh: bool) -> dict[str, PackageState]:
+    """What a cluster says of packages that are on it."""
+    found: dict[str, PackageState] = {}
+    request = {"packages": list(manifests), "tasks": False, "fresh": fresh}
+    manifest = next(iter(manifests.values()))
+    for line in transport(project, manifest).call("state", request):
+        package_id = replies.text(line, "package")
+        if package_id not in manifests:
+            continue
+        told = _package(project, manifests[package_id], package_id, line)
+        instead = _instead(project, Target(package_id), manifests[package_id], told, line)
+        found[package_id] = instead[0] if instead else told
+        if not instead:
+            keep(project, told, [])
+    for package_id in manifests.keys() - found.keys():
+        raise CjError(f"the cluster says nothing of {package_id[:12]}", f"git cj doctor {manifest.cluster}")
+    return found
+
+
+def _as_seen(project: Project, package_id: str, manifest: Manifest, problem: CjError) -> PackageState:
+    seen = last_known(project, package_id) or PackageState(
+        package_id, manifest.cluster, manifest.program.name, manifest.tasks, {}, False
+    )
+    when = "as seen last" if seen.counts else "not seen yet"
+    return replace(seen, reasons={}, then=None, problems=(f"{when}: {problem.message}",))
 
 
 def _package(project: Project, manifest: Manifest, package_id: str, line: dict[str, Any]) -> PackageState:

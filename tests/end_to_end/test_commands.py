@@ -232,3 +232,29 @@ def test_all_unfinished_packages_are_asked_for_at_once(shell: Shell) -> None:
         (first, {"COMPLETED": 1}),
     ]
     assert shell.cj("state", "--all").splitlines()[0].startswith(waiting[:12])
+
+
+def test_a_cluster_that_cannot_be_asked_hides_no_other_one(shell: Shell) -> None:
+    shell.write("p.py", "import os, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.02)\n")
+    shell.environment["GO"] = str(shell.folder.parent / "go")
+    shell.write(".cjledger.toml", '[cluster.other]\nscheduler = "local"\n')
+    here, there, unseen = (
+        shell.lines("run", "p.py", where, "-m", word)[0]["package"]
+        for where, word in (("local", "a"), ("other", "b"), ("other", "c"))
+    )
+    shell.lines("state", there)
+    shell.write(".cjledger.toml", "")
+    done = shell.run("git", "cj", "state", "--all", "--json", code=1)
+    found = {line["package"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert set(found) == {here, there, unseen}
+    assert found[here]["problems"] == []
+    assert found[there]["problems"] == ["as seen last: there is no cluster other"]
+    assert (found[unseen]["counts"], found[unseen]["problems"]) == (
+        {},
+        ["not seen yet: there is no cluster other"],
+    )
+    assert "error: there is no cluster other" in done.stderr
+    shell.write("../go", "")
+    shell.write(".cjledger.toml", '[cluster.other]\nscheduler = "local"\n')
+    for package in (here, there, unseen):
+        shell.cj("state", package, "--watch")
