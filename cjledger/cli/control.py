@@ -191,8 +191,7 @@ def _told(target: Target, jobs: tuple[str, ...], what: str, json: bool) -> None:
 def clean(
     pid: Pid = None,
     forget: Annotated[
-        bool,
-        typer.Option("--forget", help="Drop the package and its shards too; asks, and says what is lost."),
+        bool, typer.Option("--forget", help="Drop the package and its shards too; says what is lost.")
     ] = False,
     yes: Yes = False,
     json: Json = False,
@@ -205,10 +204,10 @@ def clean(
 
     project = output.project(prompts=True)
     target = resolve(project, pid)
-    if forget:
-        # By its ID: once the last package is forgotten, @ is another one.
-        again = f"git cj clean {target.package_id[:8]} --forget --yes"
-        _ask(f"Forget {target.short}, its code and its rows?", yes, again)
+    if forget and sys.stdin.isatty():
+        _ask(
+            f"Forget {target.short}, its code and its rows?", yes, f"git cj clean {pid or '@'} --forget --yes"
+        )
     done = control.clean(project, target, forget=forget, announce=output.note)
     if json:
         output.emit({"package": done.package_id, "freed": done.freed, "lost": list(done.lost)})

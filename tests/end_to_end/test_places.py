@@ -123,11 +123,3 @@ def test_files_as_they_are_of_the_tasks_that_are_named(mixed: Shell) -> None:
 def test_what_a_kind_of_file_cannot_do_is_refused(done: Shell) -> None:
     assert "--header is for" in done.refused("reduce", "-o", "t.csv", "--header", "1", code=2)
     assert "are for tables" in done.refused("reduce", "-o", "t.txt", "--where", "delta > 0", code=2)
-
-
-def test_forgetting_asks_and_nobody_answers(done: Shell) -> None:
-    package = done.lines("log")[0]["package"]
-    said = done.refused("clean", "--forget")
-    assert f"error: nobody answered\nhint: git cj clean {package[:8]} --forget --yes\n" in said
-    assert done.lines("log")[0]["forgotten"] is False
-    assert done.lines("state")[0]["package"] == package
