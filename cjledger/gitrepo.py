@@ -82,10 +82,11 @@ def discover(start: Path) -> Repo:
     answers = found.stdout.removesuffix("\n").split("\n")
     if len(answers) < 5:
         if "work tree" in found.stderr:
-            raise CjError(f"{start} has no working copy: it is a bare repository or a git folder")
+            words = f"{start} has no working copy: it is a bare repository or a git folder"
+            raise CjError(words, "cd to a working copy of it: git worktree list")
         if "not a git repository" in found.stderr:
             raise CjError(f"{start} is not in a git repository", "git init, then run it again")
-        raise CjError(found.stderr.strip())
+        raise CjError(found.stderr.strip(), "git status")
     is_unborn = found.returncode != 0
     head, branch = (None, None) if is_unborn else (answers[-2], answers[-1])
     answers = answers[: -1 if is_unborn else -2]

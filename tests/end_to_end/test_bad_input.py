@@ -201,7 +201,10 @@ def test_outside_a_repository_there_is_nothing_to_launch(crowd: Shell) -> None:
     assert sorted(path.name for path in outside.folder.iterdir()) == ["out.py", "work"]
     bare = crowd.folder.parent / "bare.git"
     crowd.git("init", "-q", "--bare", str(bare))
-    assert "bare repository" in Shell(bare).refused("run", "x.py", "local")
+    for folder in (bare, crowd.folder / ".git"):
+        said = Shell(folder).refused("run", "ok.py", "local")
+        assert "has no working copy: it is a bare repository" in said
+        assert "hint: cd to a working copy of it: git worktree list\n" in said
     shutil.rmtree(bare)
 
 
