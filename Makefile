@@ -40,6 +40,7 @@ $(VENV)/dev-installed: requirements-dev.txt pyproject.toml | $(BIN)/python
 	@echo "$(VENV): installing cjledger and what its tests need"
 	@$(PIP) install -r requirements-dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@mkdir -p $(VENV)/share/man/man1 && ln -sf ../../../../docs/git-cj.1 $(VENV)/share/man/man1/git-cj.1
 	@touch $@
 
 $(VENV)/demo-installed: requirements-dev.txt pyproject.toml $(SOURCES) | $(BIN)/python
