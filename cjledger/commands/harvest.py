@@ -55,6 +55,21 @@ def harvest(project: Project, target: Target, announce: Announce = lambda line: 
     return _report(target, manifest, before, results)
 
 
+def what_is_home(project: Project, target: Target, announce: Announce = lambda line: None) -> Harvested:
+    """As ``harvest``; where the cluster cannot be asked, all that came home of a package at its end."""
+    try:
+        return harvest(project, target, announce)
+    except CjError as problem:
+        seen = state.last_known(project, target.package_id)
+        manifest = package.read_manifest(project.repo, target.package_id)
+        _, results = store.load(project.repo, target.package_id)
+        kept = _report(target, manifest, results, results)
+        if not (seen and seen.final and kept.tasks_in == kept.tasks):
+            raise
+        announce(f"as harvested before: {problem.message}")
+        return kept
+
+
 def _has_way(project: Project, target: Target, manifest: Manifest) -> bool:
     """Whether the package's cluster can be asked from here; else others harvest it, and sync."""
     theirs = elsewhere.is_elsewhere(project, target.package_id)
@@ -151,7 +166,7 @@ def _report(target: Target, manifest: Manifest, before: Results, after: Results)
 
 def outputs(project: Project, target: Target) -> list[Output]:
     """What the last attempt of each task (or of those named) left; harvests first."""
-    harvest(project, target)
+    what_is_home(project, target)
     tip, results = store.load(project.repo, target.package_id)
     shards, problems = store.readable(project.repo, target.package_id, tip, results.of(RECORDS))
     if problems:

@@ -78,7 +78,7 @@ def _source(project: Project, target: Target, file: str | None, announce: Announ
 
 def _harvested(project: Project, target: Target, announce: Announce) -> tuple[str | None, Results]:
     """The package's results with what is new, saying what was broken."""
-    for line in harvesting.harvest(project, target, announce).broken:
+    for line in harvesting.what_is_home(project, target, announce).broken:
         announce(f"left out: {line}")
     return store.load(project.repo, target.package_id)
 

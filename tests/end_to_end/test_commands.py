@@ -258,3 +258,25 @@ def test_a_cluster_that_cannot_be_asked_hides_no_other_one(shell: Shell) -> None
     shell.write(".cjledger.toml", '[cluster.other]\nscheduler = "local"\n')
     for package in (here, there, unseen):
         shell.cj("state", package, "--watch")
+
+
+def test_what_came_home_is_read_when_its_cluster_cannot_be_asked(shell: Shell) -> None:
+    table = '[cluster.other]\nscheduler = "local"\n'
+    shell.write(".cjledger.toml", table)
+    command = "printf 'x\\n{x}\\n' > rows.csv; test {x} -lt 3 || test -e " + str(shell.folder / "go")
+    package = shell.launch("run", "-c", command, "other", "--sweep", "x=1:3")
+    rows = shell.cj("reduce", package)
+    shell.cj("state", package)
+    shell.write(".cjledger.toml", "")
+    done = shell.run("git", "cj", "reduce", package)
+    assert done.stdout == rows
+    assert "as harvested before: there is no cluster other" in done.stderr
+    assert shell.cj("show", f"{package}/1", "--out") == ""
+    assert "there is no cluster other" in shell.refused("harvest", package)
+    shell.write(".cjledger.toml", table)
+    shell.write("go", "")
+    shell.cj("retry", package)
+    shell.write(".cjledger.toml", "")
+    assert "there is no cluster other" in shell.refused("reduce", package)
+    shell.write(".cjledger.toml", table)
+    shell.cj("state", package, "--watch")
