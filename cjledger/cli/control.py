@@ -204,6 +204,7 @@ def clean(
 
     project = output.project(prompts=True)
     target = resolve(project, pid)
+    control.check_whole(target, "clean")
     if forget and sys.stdin.isatty():
         _ask(
             f"Forget {target.short}, its code and its rows?", yes, f"git cj clean {pid or '@'} --forget --yes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -123,3 +124,14 @@ def test_files_as_they_are_of_the_tasks_that_are_named(mixed: Shell) -> None:
 def test_what_a_kind_of_file_cannot_do_is_refused(done: Shell) -> None:
     assert "--header is for" in done.refused("reduce", "-o", "t.csv", "--header", "1", code=2)
     assert "are for tables" in done.refused("reduce", "-o", "t.txt", "--where", "delta > 0", code=2)
+
+
+def test_tasks_of_a_package_are_reduced_and_never_taken_for_all_when_it_is_cleaned(done: Shell) -> None:
+    package = done.lines("log")[0]["package"]
+    for words in (("@/3,5-6",), ("results.txt", "@/3,5-6"), (f"{package[:4]}/3,5-6",)):
+        rows = [json.loads(line) for line in done.cj("reduce", *words, "--json").splitlines()]
+        assert [row["cj_task"] for row in rows] == [3, 5, 6]
+    for options in ("", "--forget", "--forget --yes"):
+        said = done.refused("clean", "@/3", *options.split())
+        assert said == f"error: clean takes a whole package\nhint: git cj clean {package[:8]}\n"
+    assert (done.folder / f".git/cj/local/packages/{package}").is_dir()
