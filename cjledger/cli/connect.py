@@ -40,8 +40,8 @@ def connect(
     try:
         done = connecting.close(way) if close else connecting.connect(way)
     except CjError as problem:
-        if problem.hint == f"git cj connect {name}":  # which this is
-            raise CjError(problem.message, f"{problem.hint} in a terminal, where ssh can ask") from None
+        if problem.hint.startswith(f"git cj connect {name}") and not way.contact.prompts:
+            raise CjError(problem.message, f"in a terminal, where you can be asked: {problem.hint}") from None
         raise
     if json:
         output.emit(asdict(done))

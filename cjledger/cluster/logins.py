@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -113,10 +114,13 @@ def refusal(where: Cluster, words: str) -> CjError:
     last = words.splitlines()[-1] if words else ""
     if _is_changed_key(words):
         offending = re.search(r"Offending .* in (\S+)", words)
-        file = f" -f {offending[1].rpartition(':')[0]}" if offending else ""
+        file = f" -f {shlex.quote(offending[1].rpartition(':')[0])}" if offending else ""
+        # Under the host's own name and port, which an alias of the configuration hides.
+        known = re.search(r"Host key for (\S+) has changed", words)
+        entry = shlex.quote(known[1]) if known else host
         return CjError(
             f"the host key of {name} ({host}) has changed: someone may be in between\n{_offence(words)}",
-            f"ask its administrators; if they changed it: ssh-keygen{file} -R {host}",
+            f"ask its administrators; if they changed it: ssh-keygen{file} -R {entry}",
         )
     if _is_unknown_key(words):
         return CjError(f"the host key of {name} ({host}) is not known here", connect)

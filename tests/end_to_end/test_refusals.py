@@ -144,7 +144,9 @@ def test_a_login_that_is_refused_is_told_by_the_name_of_the_host(
     error, hint = refused(shell, "far")
     assert "Permission denied" in error
     assert "git cj connect far" in hint
-    assert "hint: git cj connect far in a terminal" in shell.refused("connect", "far")
+    assert "hint: in a terminal, where you can be asked: git cj connect far" in shell.refused(
+        "connect", "far"
+    )
     config.write_text(right)
     shell.cj("submit", "@", "--wait")
     assert shell.lines("state")[0]["counts"] == {"COMPLETED": 1}
