@@ -157,6 +157,9 @@ def plot(
     """
     if x is None or y is None:
         raise UsageError("which columns?", "git cj plot --x NAME --y NAME")
+    if color and by:
+        words = "--color draws a map and --by lines: they exclude one another"
+        raise UsageError(words, f"git cj plot --x {x} --y {y} --by {by}")
     from cjledger.commands import plot as plotting
 
     project = output.project()

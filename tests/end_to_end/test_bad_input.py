@@ -184,6 +184,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Shell:
         ("run", "ok.py", "local", "--sweep", "x=1", "--points", "rows.csv"),
         ("parrun", "ok.py:f", "local"),
         ("show", "--out", "--err"),
+        ("plot", "--x", "a", "--y", "b", "--by", "c", "--color", "d"),
         ("completion", "csh"),
     ],
 )
