@@ -2,11 +2,20 @@
 
 import os
 from types import FrameType, TracebackType
-from typing import Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 MOST_FRAMES = 20
 MOST_NAMES = 30
 LONGEST_VALUE = 300
+DEEPEST = 10
+
+_AROUND: Dict[type, Tuple[str, str]] = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    dict: ("{", "}"),
+    set: ("{", "}"),
+    frozenset: ("frozenset({", "})"),
+}
 
 
 def lines(trace: Optional[TracebackType], tops: Sequence[str]) -> List[str]:
@@ -47,9 +56,35 @@ def _tells(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
+    text, is_whole = "", True
     try:
-        text = repr(value)
+        for piece in _pieces(value, DEEPEST):
+            text += piece
+            if len(text) > LONGEST_VALUE:
+                is_whole = False  # of millions of elements the rest is not looked at
+                break
     except BaseException as problem:  # a repr may raise anything, and the failure has been reported
         return "<repr failed: %s>" % type(problem).__name__
     text = " ".join(text.split())
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+    return text if is_whole and len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def _pieces(value: Any, depth: int) -> Iterator[str]:
+    """What ``repr`` says of a value, of the large built-in ones piece by piece."""
+    kind = type(value)
+    if kind in (str, bytes, bytearray):
+        yield repr(value[:LONGEST_VALUE])
+    elif kind not in _AROUND or not value:
+        yield repr(value)
+    elif depth == 0:
+        yield "…"
+    else:
+        before, after = _AROUND[kind]
+        yield before
+        for number, item in enumerate(value):
+            yield ", " if number else ""
+            yield from _pieces(item, depth - 1)
+            if kind is dict:
+                yield ": "
+                yield from _pieces(value[item], depth - 1)
+        yield "," + after if kind is tuple and len(value) == 1 else after
