@@ -72,8 +72,8 @@ def _open_again(
     holder, end = turn.holder, turn.end
     attempt = retried.get(task, submission.attempt)
     is_at_it = holder is not None and holder.now.task == task and holder.now.attempt >= attempt
-    goes_on = is_at_it and progress.manifest.get("retry")  # after an attempt that was cut off
-    if task in retried and not turn.is_free and not goes_on and (end is not None or not sight.alive):
+    # One that was at a further attempt lost that one: its number is not for another to have.
+    if task in retried and not turn.is_free and not is_at_it and (end is not None or not sight.alive):
         if holder is not None and end is not None and _outranks(progress, submission, task, end):
             return _ending(_at_rest(sight, turn.element, attempt - 1, holder), end)
         return None

@@ -185,8 +185,10 @@ def test_a_task_whose_worker_died_is_open_while_the_job_may_run_it_again(root: R
     assert ask(root, tasks=True)[2]["attempt"] == 2
     assert states(root)[1] == "RUNNING"
     root.end_job()
-    (line,) = ask(root)
-    assert (line["counts"], line["final"]) == ({"COMPLETED": 4, "NODE_FAIL": 1}, True)
+    root.write(1, "gone.json", {"first": LONG_AGO, "second": LONG_AGO})
+    line, _, second, *_ = ask(root, tasks=True)
+    assert (line["counts"], line["final"]) == ({"COMPLETED": 4, "LOST": 1}, True)
+    assert (second["state"], second["attempt"]) == ("LOST", 2)  # who retries it makes the third
 
 
 def test_a_task_that_took_three_workers_down_is_at_its_end(root: Root) -> None:
