@@ -181,7 +181,7 @@ def _common(first: int, second: int) -> int:
     return first
 
 
-def in_order(tasks: List[int], order: Optional[Sequence[int]]) -> List[int]:
+def in_order(tasks: Sequence[int], order: Optional[Sequence[int]]) -> Sequence[int]:
     """The tasks, ascending, as an intent's ``order`` has them run."""
     if not order:
         return tasks

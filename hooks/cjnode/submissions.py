@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
 from cjnode import blocks, layout, partition
 from cjnode.blocks import canonical
@@ -23,7 +23,7 @@ Submission = NamedTuple(
     [
         ("number", int),
         ("path", str),
-        ("tasks", List[int]),
+        ("tasks", Sequence[int]),
         ("attempt", int),  # of its tasks when they run first
         ("partition", Partition),
         ("elements", int),

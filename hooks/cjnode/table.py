@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import os
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from cjnode import blocks, layout, reproduce, then
 from cjnode.files import read_json
@@ -36,7 +36,7 @@ def write(root: str, then_of: Dict[str, Any], path: str) -> None:
     os.rename(aside, path)
 
 
-def _rows_of(root: str, package: str, tasks: Optional[List[int]], table: Optional[str]) -> Iterator[Row]:
+def _rows_of(root: str, package: str, tasks: Optional[Sequence[int]], table: Optional[str]) -> Iterator[Row]:
     fields = read_json(layout.manifest_path(root, package))
     if fields is None:
         return  # removed from this cluster

@@ -243,7 +243,9 @@ def test_a_disk_that_stays_full_leaves_the_task_without_a_record(bench: Bench, k
 
 
 def test_two_elements_share_the_blocks(bench: Bench) -> None:
-    bench.package({"main.py": SCRIPT}, tasks=12, block=2, elements=2)
+    both = f"all(os.path.exists({str(bench.root)!r} + '/at-' + x) for x in '17')"
+    wait = f"while sys.argv[2] in ('1', '7') and not {both}:\n    time.sleep(0.01)"
+    bench.package({"main.py": marking(bench, wait)}, tasks=12, block=2, elements=2)
     workers = [bench.start(element=element) for element in (1, 2)]
     assert [worker.wait(timeout=30) for worker in workers] == [0, 0]
     records = bench.records()
