@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -151,7 +152,7 @@ class Remote:
             try:
                 found = frames(running.stdout, nonce, self._greeted, most_bytes(verb, request))
                 with late.told(self.contact.say, self.cluster.name, self.late_s):
-                    first = [frame for _, frame in zip(range(1), found, strict=False)]
+                    first = list(islice(found, 1))
                 yield from first
                 yield from found
             except LostReplyError as problem:
@@ -251,7 +252,7 @@ class Remote:
 
 def _started(source: Generator[Frame, None, None]) -> tuple[Generator[Frame, None, None], list[Frame]]:
     """A reply of which the first frame has come."""
-    return source, [frame for _, frame in zip(range(1), source, strict=False)]
+    return source, list(islice(source, 1))
 
 
 def _was_cut(words: str) -> bool:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from cjledger import cluster, config, environments, ledger, package
 from cjledger.cluster import replies
-from cjledger.cluster.transport import Json
 from cjledger.commands import waiting
 from cjledger.commands.plan import check_priority
 from cjledger.errors import CjError
@@ -124,8 +123,14 @@ def send(
     entry: Entry | None,
 ) -> tuple[str, ...]:
     """Push a package and have it submitted; ``entry`` is that of its launch, if that was just now."""
-    reply = _pushed(project, package_id, manifest, where, announce, entry)
-    job = replies.text(reply, "job")
+    way = cluster.transport(where, project.repo.cj_dir, project.contact)
+    try:
+        if cluster.ensure_ready(way, project.repo):
+            announce(f"cluster {where.name}: set up in {where.root}")
+        reply = environments.push(way, project.repo, package_id, manifest, announce, ask=entry is None)
+        job = replies.text(reply, "job")
+    except CjError as problem:
+        raise _refused(project, package_id, where, problem) from problem
     # Sending twice submits once, and is noted once.
     if entry or not _is_there(project, package_id):
         data = {"job": job, "submission": 1, "tasks": manifest.tasks}
@@ -144,27 +149,12 @@ def send(
     return (job,)
 
 
-def _pushed(
-    project: Project,
-    package_id: str,
-    manifest: Manifest,
-    where: Cluster,
-    announce: Announce,
-    entry: Entry | None,
-) -> Json:
-    """The cluster's reply; a refusal is noted."""
-    way = cluster.transport(where, project.repo.cj_dir, project.contact)
-    try:
-        if cluster.ensure_ready(way, project.repo):
-            announce(f"cluster {where.name}: set up in {where.root}")
-        reply = environments.push(way, project.repo, package_id, manifest, announce, ask=entry is None)
-        replies.text(reply, "job")
-        return reply
-    except CjError as problem:
-        words = f"refused {package_id[:12]} by {where.name}"
-        data = {"error": problem.message, "submission": 1}
-        ledger.append(project.repo, "refused", package_id, words, data)
-        raise CjError(
-            f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
-            problem.hint or f"git cj submit {package_id[:8]}",
-        ) from problem
+def _refused(project: Project, package_id: str, where: Cluster, problem: CjError) -> CjError:
+    """Note that a cluster did not take a package; what to say of it."""
+    words = f"refused {package_id[:12]} by {where.name}"
+    data = {"error": problem.message, "submission": 1}
+    ledger.append(project.repo, "refused", package_id, words, data)
+    return CjError(
+        f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
+        problem.hint or f"git cj submit {package_id[:8]}",
+    )

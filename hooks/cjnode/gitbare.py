@@ -46,16 +46,15 @@ def start(repo: str, *arguments: str, stdin: Optional[int] = None) -> "subproces
     )
 
 
-def run(repo: str, *arguments: str, stdin: bytes = b"") -> bytes:
+def run(repo: str, *arguments: str, stdin: bytes = b"", again: int = 2) -> bytes:
     """Run git and return what it printed. Raises NodeError with git's own words."""
-    for is_last in (False, False, True):
-        process = start(repo, *arguments, stdin=subprocess.PIPE)
-        out, err = process.communicate(stdin)
-        if not process.returncode:
-            return out
-        if is_last or not _freed(repo, err):
-            raise _refused(repo, arguments[0], process.returncode, err)
-    raise AssertionError
+    process = start(repo, *arguments, stdin=subprocess.PIPE)
+    out, err = process.communicate(stdin)
+    if not process.returncode:
+        return out
+    if again and _freed(repo, err):
+        return run(repo, *arguments, stdin=stdin, again=again - 1)
+    raise _refused(repo, arguments[0], process.returncode, err)
 
 
 def _freed(repo: str, err: bytes) -> bool:
