@@ -6,7 +6,8 @@ import json
 from typing import Any, NamedTuple
 
 from cjledger.errors import CjError
-from cjnode.points import Axis, Block, Point, Sweep, sweep_from_json, sweep_to_json
+from cjnode.axes import Axis, Block
+from cjnode.points import Point, Sweep, sweep_from_json, sweep_to_json
 
 __all__ = ["Axis", "Block", "Point", "Sweep"]
 

@@ -9,7 +9,6 @@ from typing import Any
 from cjledger import gitrepo, package
 from cjledger.model import Manifest, Retry, plain
 from cjledger.project import Project, Target
-from cjnode.points import sweep_to_json
 
 _CODE = ("--", ".", ":(exclude).cj")
 
@@ -76,12 +75,12 @@ def _manifests(before: Manifest, after: Manifest) -> Iterator[Difference]:
 
 
 def _parameters(manifest: Manifest) -> dict[str, Any]:
-    raw = sweep_to_json(manifest.sweep)
     axes: dict[str, Any] = {}
-    for number, block in enumerate(raw["blocks"], 1):
-        for axis in block["axes"]:
-            name = ",".join(axis["names"]) + (f" (block {number})" if len(raw["blocks"]) > 1 else "")
-            axes[name] = [value[0] if len(value) == 1 else value for value in axis["values"]]
+    blocks = manifest.sweep.blocks
+    for number, block in enumerate(blocks, 1):
+        for axis in block.axes:
+            name = ",".join(axis.names) + (f" (block {number})" if len(blocks) > 1 else "")
+            axes[name] = [row[0] if len(row) == 1 else list(row) for row in axis.values]
     if manifest.sweep.explicit:
         axes["points"] = manifest.sweep.explicit
     program = manifest.program

@@ -12,7 +12,18 @@ from cjledger.model import Manifest, Point, Program, manifest_to_bytes
 from cjnode.seeds import task_seed
 
 # In the order of their imports.
-_MODULES = ("points", "seeds", "templates", "loops", "rows", "seeding", "reproduce", "running", "byhand")
+_MODULES = (
+    "axes",
+    "points",
+    "seeds",
+    "templates",
+    "loops",
+    "rows",
+    "seeding",
+    "reproduce",
+    "running",
+    "byhand",
+)
 _IMPORT = re.compile(r"^(?:from|import) ([\w.]+)(?: import (\([^)]*\)|[^\n]*))?\n", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"^BAKED: .*\n", re.MULTILINE)
 

@@ -12,7 +12,8 @@ from typing import Any
 from cjledger.errors import CjError, nearest
 from cjledger.model import Axis, Block, Sweep
 from cjledger.sweep.spec import EXAMPLE, Scalar, SpecError, check_names, parse_values
-from cjnode.points import LARGEST_TASK, block_size
+from cjnode.axes import LARGEST_TASK, plain_axis
+from cjnode.points import block_size
 
 _KEYS = ("blocks", "stop_list")
 _RIGHT_FILE = 'a file like: [[blocks]] newline delta = "0.1:0.1:0.9" newline method = ["a", "b"]'
@@ -96,18 +97,20 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parsed(text: str, origin: str, before: str) -> list[Scalar]:
+def _parsed(text: str, origin: str, before: str) -> Sequence[Scalar]:
     try:
         return parse_values(text)
     except SpecError as problem:
         raise CjError(f"{origin}: {problem}", f"{before}{problem.right}") from problem
 
 
-def values_of(given: Any, origin: str) -> list[Scalar]:
+def values_of(given: Any, origin: str) -> Sequence[Scalar]:
     """The values of an axis of a table, a specification of them included. Raises CjError."""
     given = _plain(given)
     if isinstance(given, str):
         return _parsed(given, origin, "")
+    if isinstance(given, range) and given:
+        return given
     values = list(given) if isinstance(given, list | tuple | range) else [given]
     if not values:
         raise CjError(f"{origin} has no values", EXAMPLE)
@@ -153,10 +156,7 @@ def _grid(
 ) -> Sweep:
     for block in blocks:
         check_names([name for name, _ in block], origin)
-    made = tuple(
-        Block(tuple(Axis((name,), tuple((value,) for value in values)) for name, values in block))
-        for block in blocks
-    )
+    made = tuple(Block(tuple(plain_axis(name, values) for name, values in block)) for block in blocks)
     names = tuple(dict.fromkeys(name for block in blocks for name, _ in block))
     removed = tuple(sorted({*_removed(made, stop_list, origin), *_overlaps(made)}))
     if sum(map(block_size, made)) == len(removed):
@@ -197,6 +197,8 @@ def _removed(blocks: Sequence[Block], stop_list: Sequence[Mapping[str, Any]], or
 
 def _overlaps(blocks: Sequence[Block]) -> set[int]:
     """The positions of points that an earlier block has, by arithmetic on the axes."""
+    if len(blocks) < 2:
+        return set()
     places = [{axis.names[0]: _places(axis) for axis in block.axes} for block in blocks]
     overlaps: set[int] = set()
     start = 0

@@ -29,7 +29,7 @@ _INSIDE = 2.0**-53  # a normal variable has no value at 0 or 1
 class _Axis(NamedTuple):
     name: str
     draw: Callable[[float], Scalar] | None  # from [0, 1); None for an axis of values
-    values: list[Scalar]
+    values: Sequence[Scalar]
 
 
 def from_samples(

@@ -100,16 +100,20 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def parse_values(text: str) -> list[Scalar]:
-    """All values of a specification, in order. Raises SpecError."""
+def parse_values(text: str) -> Sequence[Scalar]:
+    """All values of a specification, in order; a range alone stays one. Raises SpecError."""
     text = text.strip()
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1].strip()
     if not text:
         raise SpecError("there is no value", "0.1,0.2")
     values: list[Scalar] = []
-    for item, quoted in _items(text):
-        values.extend([item] if quoted else _expand(item))
+    items = list(_items(text))
+    for item, quoted in items:
+        expanded = [item] if quoted else _expand(item)
+        if len(items) == 1:
+            return expanded
+        values.extend(expanded)
         _check_length(len(values))
     return values
 
@@ -167,7 +171,7 @@ def _plain_end(text: str, start: int) -> int:
     return len(text)
 
 
-def _expand(item: str) -> list[Scalar]:
+def _expand(item: str) -> Sequence[Scalar]:
     call = re.match(_CALL, item)
     if call:
         return _called(call.group(1), call.group(2))
@@ -182,7 +186,7 @@ def _expand(item: str) -> list[Scalar]:
     return [scalar(item)]
 
 
-def _colon_range(parts: list[str]) -> list[Scalar]:
+def _colon_range(parts: list[str]) -> Sequence[Scalar]:
     """``start:stop`` or ``start:step:stop``, both ends included, in exact arithmetic."""
     start, stop = _exact(parts[0]), _exact(parts[-1])
     step = _exact(parts[1] if len(parts) == 3 else "1")
@@ -196,7 +200,7 @@ def _colon_range(parts: list[str]) -> list[Scalar]:
     _check_length(steps + 1)
     if all(re.match(_INTEGER, part) for part in parts):  # a million fractions would take five seconds
         first, pace = int(start), int(step)
-        return list(range(first, first + steps * pace + (1 if pace > 0 else -1), pace))
+        return range(first, first + steps * pace + (1 if pace > 0 else -1), pace)
     # Exact sums, rounded once: 0.1:0.1:0.9 has the 0.3 that a program spells 0.3.
     return [float(start + k * step) for k in range(steps + 1)]
 
@@ -211,14 +215,14 @@ def _exact(text: str) -> Fraction:
     return Fraction(text)
 
 
-def _called(name: str, arguments: str) -> list[Scalar]:
+def _called(name: str, arguments: str) -> Sequence[Scalar]:
     if name not in _FUNCTIONS:
         known = ", ".join(_FUNCTIONS)
         raise SpecError(f"there is no function {name} here, only {known}; quote text", "linspace(0,1,11)")
     numbers = [part.strip() for part in arguments.split(",")]
     if not all(re.match(_NUMBER, part) for part in numbers):
         raise SpecError(f"the arguments of {name} are numbers", _RIGHT[name])
-    return list(_FUNCTIONS[name](numbers))
+    return _FUNCTIONS[name](numbers)
 
 
 def linspace(start: float, stop: float, number: int) -> list[float]:

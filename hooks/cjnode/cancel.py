@@ -7,10 +7,11 @@ from typing import Any, BinaryIO, Dict, List, Set, Tuple
 
 from cjnode import asked, blocks, layout, schedulers
 from cjnode.attempts import Attempt, read_attempts
+from cjnode.axes import LARGEST_TASK
 from cjnode.errors import NodeError
 from cjnode.files import create_json, forget, read_json
 from cjnode.parts import read_parts
-from cjnode.points import LARGEST_TASK, format_tasks, parse_tasks
+from cjnode.points import format_tasks, parse_tasks
 from cjnode.submissions import read_submission
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\Z")

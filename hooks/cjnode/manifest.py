@@ -6,6 +6,7 @@ import re
 from typing import Any, Callable, Dict, List
 
 from cjnode import points
+from cjnode.axes import LARGEST_TASK
 from cjnode.blocks import is_package_id
 from cjnode.environment import KINDS
 from cjnode.errors import NodeError
@@ -94,8 +95,8 @@ def _sweep_problems(fields: Dict[str, Any]) -> List[str]:
         return ["sweep"]
     if counted != fields["tasks"]:
         return ["tasks (%s, the sweep has %s)" % (fields["tasks"], counted)]
-    if counted > points.LARGEST_TASK:
-        return ["tasks (%s, at most %d are accepted)" % (counted, points.LARGEST_TASK)]
+    if counted > LARGEST_TASK:
+        return ["tasks (%s, at most %d are accepted)" % (counted, LARGEST_TASK)]
     return []
 
 

@@ -4,18 +4,13 @@ import bisect
 import json
 import os
 import re
-from array import array
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from cjnode.axes import LARGEST_TASK, Block, axis_from_json, axis_to_json
+
 POINTS_PER_FILE = 10000
-LONG_AXIS = 1000
-LARGEST_TASK = 1 << 24  # a typing error in a range must not fill the memory
 
 _TASKS = re.compile(r"([0-9]{1,18})(?:\s*-\s*([0-9]{1,18}))?\Z")
-
-Axis = NamedTuple("Axis", [("names", Tuple[str, ...]), ("values", Tuple[Tuple[Any, ...], ...])])
-
-Block = NamedTuple("Block", [("axes", Tuple[Axis, ...])])
 
 Sweep = NamedTuple(
     "Sweep",
@@ -40,15 +35,7 @@ _last: Optional[_Layout] = None
 
 def sweep_from_json(data: Dict[str, Any]) -> Sweep:
     """Read the manifest's ``sweep``."""
-    blocks = tuple(
-        Block(
-            tuple(
-                Axis(tuple(axis["names"]), tuple(tuple(row) for row in axis["values"]))
-                for axis in block["axes"]
-            )
-        )
-        for block in data["blocks"]
-    )
+    blocks = tuple(Block(tuple(map(axis_from_json, block["axes"]))) for block in data["blocks"])
     return Sweep(
         data["kind"],
         blocks,
@@ -60,54 +47,11 @@ def sweep_from_json(data: Dict[str, Any]) -> Sweep:
     )
 
 
-class Column(Sequence[Tuple[Any, ...]]):
-    """The values of a long axis, in the memory of their plain numbers alone."""
-
-    def __init__(self, numbers: Sequence[Any]) -> None:
-        self._numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: Any) -> Any:
-        found = self._numbers[index]
-        return Column(found) if isinstance(index, slice) else (found,)
-
-
-def compact(sweep: Sweep) -> Sweep:
-    """The same sweep, its long axes of plain numbers as columns.
-
-    A worker is forked for every block, and a fork takes as long as the memory is large: of a million values
-    in an axis a tuple each is 200 MB and 6 ms.
-    """
-    blocks = tuple(
-        Block(tuple(axis._replace(values=_compacted(axis)) for axis in block.axes)) for block in sweep.blocks
-    )
-    return sweep._replace(blocks=blocks)
-
-
-def _compacted(axis: Axis) -> Any:
-    if len(axis.names) != 1 or len(axis.values) < LONG_AXIS:
-        return axis.values
-    kinds = {type(value) for (value,) in axis.values}
-    if kinds == {float}:
-        return Column(array("d", (value for (value,) in axis.values)))
-    (first,), (second,) = axis.values[:2]
-    if kinds == {int} and first != second:
-        steps = range(first, first + (second - first) * len(axis.values), second - first)
-        if all(step == value for step, (value,) in zip(steps, axis.values)):
-            return Column(steps)
-    return axis.values
-
-
 def sweep_to_json(sweep: Sweep) -> Dict[str, Any]:
     """The manifest's ``sweep``."""
     return {
         "kind": sweep.kind,
-        "blocks": [
-            {"axes": [{"names": list(a.names), "values": [list(v) for v in a.values]} for a in b.axes]}
-            for b in sweep.blocks
-        ],
+        "blocks": [{"axes": list(map(axis_to_json, block.axes))} for block in sweep.blocks],
         "removed": list(sweep.removed),
         "names": list(sweep.names),
         "explicit": sweep.explicit,

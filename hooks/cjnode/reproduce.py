@@ -6,7 +6,7 @@ import shlex
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from cjnode.points import Sweep, compact, count, point, sweep_from_json
+from cjnode.points import Sweep, count, point, sweep_from_json
 from cjnode.seeds import hash_seed, task_seed
 from cjnode.templates import fill, text_form
 
@@ -46,7 +46,7 @@ def load(cj_folder: str, package_id: str = "") -> Package:
         raise ValueError(
             "the package has format %s, newer than this script's %d" % (manifest["format"], FORMAT)
         )
-    sweep = compact(sweep_from_json(manifest.pop("sweep")))
+    sweep = sweep_from_json(manifest.pop("sweep"))
     return Package(folder, os.path.dirname(folder), package_id, manifest, sweep, count(sweep))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cjnode.points import (
-    compact,
     count,
     format_tasks,
     parse_tasks,
@@ -86,13 +86,25 @@ VALUES = st.one_of(
 def test_long_axes_in_little_memory_have_the_same_values(values: list[object], paired: bool) -> None:
     names = ["x", "y"] if paired else ["x"]
     axis = {"names": names, "values": [[value] * len(names) for value in values]}
-    data = {"kind": "grid", "blocks": [{"axes": [axis]}], "removed": [], "names": names}
-    sweep = sweep_from_json({**data, "explicit": 0, "repeat": 1, "loops": None})
+    data: dict[str, Any] = {"kind": "grid", "blocks": [{"axes": [axis]}], "removed": [], "names": names}
+    data |= {"explicit": 0, "repeat": 1, "loops": None}
+    sweep = sweep_from_json(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cjnode.points.LONG_AXIS", 2)
-        small = compact(sweep)
+        patch.setattr("cjnode.axes.LONG_AXIS", 2)
+        small = sweep_from_json(data)
+        again = sweep_from_json(json.loads(json.dumps(sweep_to_json(small))))
     tasks = range(1, count(sweep) + 1)
     assert repr([point.params for point in points(small, tasks, "")]) == repr(
         [point.params for point in points(sweep, tasks, "")]
     )
-    assert sweep_to_json(small) == sweep_to_json(sweep) or "nan" in repr(values)
+    assert again == small or "nan" in repr(values)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[0, 0, 1000], [0, 1, 0], [0, 1, -1], [0, 1, 10**30], [0.5, 1, 1000], [True, 1, 1000], [0, 1], None],
+)
+def test_a_range_made_by_hand_is_refused(given: object) -> None:
+    data = {"kind": "grid", "blocks": [{"axes": [{"names": ["x"], "range": given}]}], "removed": []}
+    with pytest.raises((TypeError, ValueError)):
+        sweep_from_json({**data, "names": ["x"], "explicit": 0, "repeat": 1, "loops": None})

@@ -12,7 +12,8 @@ from cjledger.languages.python.evaluate import Evaluation, evaluate
 from cjledger.languages.python.literal import static_growth
 from cjledger.languages.python.names import UncertainError
 from cjledger.languages.python.nests import Nest, check_nest, choose_nest, mentioned, parse
-from cjledger.model import Axis, Block, Sweep
+from cjledger.model import Block, Sweep
+from cjnode.axes import axis_of
 from cjnode.loops import nest_loops
 from cjnode.survey import TooManyError, kept_names
 
@@ -130,7 +131,7 @@ def _sweep(nest: Nest, loops: list[ast.For], branches: list[Any], tasks: int) ->
     levels = [[rows for level, rows in branches if level == wanted] for wanted in range(nest.depth)]
     if all(len(kinds) == 1 for kinds in levels):
         axes = tuple(
-            Axis(tuple(own), tuple(tuple(values) for values, _ in rows))
+            axis_of(tuple(own), [tuple(values) for values, _ in rows])
             for own, (rows,) in zip(names, levels, strict=True)
         )
         return Sweep("loops", (Block(axes),), (), flat, 0, 1, where), None
