@@ -15,7 +15,7 @@ FIRST_PAUSE_S = 0.05
 LONG_LOOKS = 4  # pauses between two looks at all blocks
 FRESH_S = 0.5
 LOOKERS = 8  # so many of those that are idle look at all blocks and claims at a time
-CLAIMS_A_LOOK = 200
+LOOK_S = 0.25  # so long claims are read before the worker pauses
 
 
 def longest_s() -> float:
@@ -40,6 +40,7 @@ class Idle:
         asks.look()
         # Whether all blocks were looked at just now, and are to be judged.
         self._is_fresh = self._news - self._looked < FRESH_S and self._is_chosen()
+        self._is_judging = False  # whether the time was too short to read all claims
 
     def _is_chosen(self) -> bool:
         """Whether this worker is one of those that look at everything: not all list thousands of files."""
@@ -65,7 +66,7 @@ class Idle:
             self._files, self._news = self._board.files, time.monotonic()
         if os.path.exists(blocks.exhausted_path(self._submission.path)):
             return False
-        if self._is_fresh and not self._may_get():
+        if (self._is_fresh or self._is_judging) and not self._may_get():
             return False
         deadline = time.monotonic() + self._pause_s * random.uniform(0.5, 1.0)
         while time.monotonic() < deadline and not stopping():
@@ -80,12 +81,13 @@ class Idle:
 
     def _may_get(self) -> bool:
         """Whether somebody may still give; when all is done that is noted, for those that come later."""
-        looked, is_done = 0, True
+        deadline, is_done = time.monotonic() + LOOK_S, True
+        self._is_judging = False
         for held in reversed(self._board.held):  # the latest are those at work
             if held in self._closed:
                 continue
-            looked += 1
-            if looked > CLAIMS_A_LOOK:
+            if time.monotonic() > deadline:
+                self._is_judging = True
                 return True
             last = self._submission.tasks[self._board.places(held.block).stop - 1]
             path = blocks.block_path(self._submission.path, held.block, held.generation, "claim")
@@ -97,9 +99,16 @@ class Idle:
                 return True
             else:
                 is_done = False
-        if is_done:
-            try:
-                create_once(blocks.exhausted_path(self._submission.path), b"")
-            except OSError:
-                pass  # those that come later look for themselves
+        return is_done and self._has_more()
+
+    def _has_more(self) -> bool:
+        """Look again: a holder may have let go of something before it was done. If not, note the end."""
+        self._board.look()
+        if self._board.free or not self._closed.issuperset(self._board.held):
+            self._looked = 0.0
+            return True
+        try:
+            create_once(blocks.exhausted_path(self._submission.path), b"")
+        except OSError:
+            pass  # those that come later look for themselves
         return False

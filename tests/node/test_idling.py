@@ -1,0 +1,73 @@
+"""How a worker without work finds that there will be none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cjnode import blocks, claims, idling
+from cjnode.asks import Asks
+from cjnode.board import Board, Free
+from cjnode.idling import Idle
+from cjnode.submissions import read_submission
+
+from .work_kit import Bench
+
+BLOCKS = 300
+
+
+@pytest.fixture
+def done(tmp_path: Path) -> Bench:
+    """A package of many blocks that were all run, without the note that they were."""
+    bench = Bench(tmp_path / "root")
+    bench.package({"main.py": "def f(x):\n    return {'y': x}\n"}, kind="function", tasks=BLOCKS, block=1)
+    bench.work()
+    (bench.submission / "exhausted").unlink(missing_ok=True)
+    return bench
+
+
+def look_until_the_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The claims that were read until the worker gave up."""
+    read: list[str] = []
+
+    def read_claim(path: str) -> object:
+        read.append(path)
+        return original(path)
+
+    original = claims.read_claim
+    monkeypatch.setattr(claims, "read_claim", read_claim)
+    submission = read_submission(str(bench.folder), 1)
+    board = Board(submission.path, submission.partition)
+    board.look()
+    idle = Idle(submission, board, Asks(submission.path, 2, "2-1-1", 2), 2)
+    while idle.wait(lambda: False):
+        idle.look()
+        assert len(read) <= 2 * BLOCKS
+    idle.end()
+    return read
+
+
+@pytest.mark.parametrize("look_s", [0.002, 60.0])
+def test_every_claim_is_read_once_however_long_that_takes(
+    done: Bench, monkeypatch: pytest.MonkeyPatch, look_s: float
+) -> None:
+    monkeypatch.setattr(idling, "LOOK_S", look_s)
+    read = look_until_the_end(done, monkeypatch)
+    assert len(read) == len(set(read)) == BLOCKS
+    assert (done.submission / "exhausted").exists()
+
+
+def test_what_was_let_go_while_the_claims_were_read_is_not_overlooked(
+    done: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission = read_submission(str(done.folder), 1)
+    board = Board(submission.path, submission.partition)
+    board.look()
+    idle = Idle(submission, board, Asks(submission.path, 2, "2-1-1", 2), 2)
+    Path(blocks.block_path(submission.path, 7, 2, "given")).touch()
+    assert idle.wait(lambda: False)
+    assert not (done.submission / "exhausted").exists()
+    found = idle.look()
+    assert found is not None
+    assert Free(found.block, found.generation) == Free(7, 2)
