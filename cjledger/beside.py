@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Generic, ParamSpec, Self, TypeVar
 
 _Result = TypeVar("_Result")
+_Item = TypeVar("_Item")
 _Given = ParamSpec("_Given")
 
 
@@ -37,6 +38,10 @@ class Beside(Generic[_Result]):
             raise self._raised
         return self._returned[0]
 
+    def leave(self) -> None:
+        """Wait for the end of what computes, but not of what waits for bytes over a slow line."""
+        self._thread.join(1.0)
+
     def __enter__(self) -> Self:
         return self
 
@@ -44,3 +49,14 @@ class Beside(Generic[_Result]):
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.join()
+
+
+def ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The items, each made in a thread of its own while the one before is used. None is no item."""
+    coming = Beside(next, items, None)
+    try:
+        while (item := coming.result()) is not None:
+            coming = Beside(next, items, None)
+            yield item
+    finally:
+        coming.leave()

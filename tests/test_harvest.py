@@ -172,10 +172,28 @@ def test_small_batches_give_the_same_table(tmp_path: Path) -> None:
     frames = [
         frame((record(task), {"r.csv": b"%d\n" % task}), block=f"1/00000{task}-01") for task in range(1, 10)
     ]
-    _, whole = harvest(*frames)
-    _, pieces = harvest(*frames, batch_bytes=1)
-    assert (len(whole), len(pieces)) == (2, 18)
+    results, whole = harvest(*frames)
+    in_pieces, pieces = harvest(*frames, batch_bytes=1)
+    assert [(shard.table, shard.rows, shard.tasks) for shard in in_pieces.shards] == [
+        (shard.table, shard.rows, shard.tasks) for shard in results.shards
+    ]
     assert rows(tmp_path, whole, "r.csv").equals(rows(tmp_path, pieces, "r.csv"))
+
+
+def test_a_batch_with_other_columns_has_a_shard_of_its_own(tmp_path: Path) -> None:
+    contents = (b'{"a": 1}\n', b'{"a": 2}\n', b'{"a": 3, "b": "x"}\n', b'{"a": 4}\n')
+    frames = [
+        frame((record(task), {"r.jsonl": content}), block=f"1/00000{task}-01")
+        for task, content in enumerate(contents, 1)
+    ]
+    results, shards = harvest(*frames, batch_bytes=1)
+    assert [(shard.table, shard.tasks) for shard in results.shards] == [
+        (RECORDS, "1-4"),
+        ("r.jsonl", "1-2,4"),
+        ("r.jsonl", "3"),
+    ]
+    found = rows(tmp_path, shards, "r.jsonl").sort("cj_task")
+    assert found.select("a", "b").rows() == [(1, None), (2, None), (3, "x"), (4, None)]
 
 
 @pytest.mark.parametrize("size", [1, 1500, 4000])

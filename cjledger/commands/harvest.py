@@ -20,7 +20,6 @@ from cjledger.harvest.outputs import outputs as read_outputs
 from cjledger.harvest.tables import large_tables
 from cjledger.model import Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport
-from cjnode.points import parse_tasks
 
 __all__ = ["Harvested", "Output", "alone", "contents", "digest", "harvest", "outputs"]
 
@@ -153,12 +152,11 @@ def _with_large_tables(way: Transport, package_id: str, pulled: Frame) -> Frame:
 
 def _report(target: Target, manifest: Manifest, before: Results, after: Results) -> Harvested:
     new = after.shards[len(before.shards) :]
-    tasks_in = {task for shard in after.of(RECORDS) for task in parse_tasks(shard.tasks)}
     return Harvested(
         target.package_id,
         sum(shard.rows for shard in new if shard.table == RECORDS),
         sum(shard.rows for shard in new if shard.table != RECORDS),
-        len(tasks_in),
+        after.count(RECORDS),
         manifest.tasks,
         tuple(f"task {b.task}, attempt {b.attempt}: {b.file}: {b.why}" for b in after.broken),
     )

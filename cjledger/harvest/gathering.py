@@ -8,17 +8,16 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from cjledger.beside import Beside
+from cjledger.beside import ahead
 from cjledger.harvest.manifest import RECORDS, Broken, Frame, Results, Shard
-from cjledger.harvest.params import Points
+from cjledger.harvest.params import Parameters, Points
 from cjledger.harvest.records import Batch, fresh, further, read_batch
 from cjledger.harvest.tables import Table, read_tables
 from cjledger.model import Manifest
 from cjledger.shards import parquet
-from cjledger.shards.frames import pl
-from cjnode.points import format_tasks
+from cjledger.shards.frames import pl, spans, tasks_of
 
-BATCH_BYTES = 256 * 1024 * 1024
+BATCH_BYTES = 64 * 1024 * 1024
 
 
 def gather(
@@ -38,18 +37,26 @@ def gather(
     positions = dict(before.positions)
     rules: dict[str, Any] = {name: dict(rule) for name, rule in before.tables.items()}
     broken: list[Broken] = list(before.broken)
-    shards: list[tuple[Shard, bytes]] = []
-    seen: list[pl.Series] = []
-    for batch in _batches(fresh(frames, before.positions), batch_bytes):
-        read = read_batch(batch, manifest.tasks, seen)
-        positions = further(positions, read.positions)
-        broken += read.broken
-        # Compressing holds no lock: tables are parsed meanwhile.
-        with Beside(_records_shard, batch, read, package_id, harvest) as records:
-            tables = read_tables(manifest, package_id, points, read.outputs, rules, broken)
-            shards += [*records.result(), *(_table_shard(table, harvest) for table in tables)]
+    writing = _Writing(harvest)
+    batches = ahead(_batches(fresh(frames, before.positions), batch_bytes))
+
+    def read() -> Iterator[tuple[list[Frame], Batch, list[Table]]]:
+        parameters = Parameters(manifest.sweep, points)
+        seen: list[pl.Series] = []
+        for frames_here in batches:
+            here = read_batch(frames_here, manifest.tasks, seen)
+            broken.extend(here.broken)
+            yield frames_here, here, read_tables(package_id, parameters, here.outputs, rules, broken)
+
+    # Waiting for bytes and compressing hold no lock: a batch comes, one is read and one is written at a time.
+    for batch, here, tables in ahead(read()):
+        positions = further(positions, here.positions)
+        writing.records(batch, here, package_id)
+        for table in tables:
+            writing.table(table)
     if positions == before.positions:
         return before, []
+    shards = writing.end()
     results = replace(
         before,
         harvest=harvest,
@@ -74,24 +81,42 @@ def _batches(frames: Iterable[Frame], batch_bytes: int) -> Iterator[list[Frame]]
         yield batch
 
 
-def _records_shard(
-    frames: list[Frame], read: Batch, package_id: str, harvest: int
-) -> list[tuple[Shard, bytes]]:
-    if not read.records.num_rows:
-        return []
-    blocks = [frame.block for frame in frames]
-    table = parquet.records_table(read.records, package_id, blocks, read.numbers, read.outputs.kept())
-    return [_shard(RECORDS, harvest, table, read.records.column("task").to_pylist(), {})]
+class _Writing:
+    """The shards of a harvest: one a table, and another where its columns change."""
 
+    def __init__(self, harvest: int) -> None:
+        self._harvest = harvest
+        self._files: list[parquet.Writer] = []
+        self._tasks: dict[parquet.Writer, list[pl.Series]] = {}
 
-def _table_shard(table: Table, harvest: int) -> tuple[Shard, bytes]:
-    notes = {"dropped": json.dumps(table.dropped)} if table.dropped else {}
-    return _shard(table.name, harvest, table.rows.to_arrow(), table.tasks, notes)
+    def records(self, frames: list[Frame], read: Batch, package_id: str) -> None:
+        """Write the records of a batch, with their outputs' contents."""
+        if not read.records.num_rows:
+            return
+        blocks = [frame.block for frame in frames]
+        table = parquet.records_table(read.records, package_id, blocks, read.numbers, read.outputs.kept())
+        self._add(RECORDS, table, {})
 
+    def table(self, table: Table) -> None:
+        """Write a table's rows of a batch."""
+        notes = {"dropped": json.dumps(table.dropped)} if table.dropped else {}
+        self._add(table.name, table.rows.to_arrow(), notes)
 
-def _shard(
-    name: str, harvest: int, table: Any, tasks: list[int], notes: dict[str, str]
-) -> tuple[Shard, bytes]:
-    data = parquet.to_bytes(table, {"table": name, **notes})
-    file = f"{sha256(data).hexdigest()}.parquet"
-    return Shard(file, name, harvest, table.num_rows, len(data), format_tasks(sorted(set(tasks)))), data
+    def _add(self, name: str, rows: Any, notes: dict[str, str]) -> None:
+        named = {"table": name, **notes}
+        file = next((file for file in self._files if file.takes(rows, named)), None)
+        if file is None:
+            file = parquet.Writer(rows.schema, named)
+            self._files.append(file)
+        file.write(rows)
+        self._tasks.setdefault(file, []).append(tasks_of(rows))
+
+    def end(self) -> list[tuple[Shard, bytes]]:
+        """The shards with their bytes."""
+        return [self._shard(file, self._tasks[file]) for file in self._files]
+
+    def _shard(self, file: parquet.Writer, tasks: list[pl.Series]) -> tuple[Shard, bytes]:
+        data = file.end()
+        name = f"{sha256(data).hexdigest()}.parquet"
+        text = ",".join(f"{low}-{high}" if high > low else f"{low}" for low, high in spans(pl.concat(tasks)))
+        return Shard(name, file.notes["table"], self._harvest, file.rows, len(data), text), data

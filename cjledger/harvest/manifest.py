@@ -66,6 +66,15 @@ class Results:
         """The shards of one table, oldest first."""
         return tuple(shard for shard in self.shards if shard.table == table)
 
+    def count(self, table: str) -> int:
+        """How many tasks have rows in a table."""
+        spans = (span.partition("-") for shard in self.of(table) for span in shard.tasks.split(",") if span)
+        tasks = end = 0
+        for low, high in sorted((int(low), int(high or low)) for low, _, high in spans):
+            tasks += max(0, high - max(low - 1, end))
+            end = max(end, high)
+        return tasks
+
     @property
     def names(self) -> tuple[str, ...]:
         """The tables that have rows, the records left out, by name."""

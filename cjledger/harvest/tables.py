@@ -11,10 +11,9 @@ from typing import Any, cast
 
 from cjledger.harvest import delimited, jsonrows, rule
 from cjledger.harvest.manifest import INLINE_BYTES, ROWS, Broken, Frame
-from cjledger.harvest.params import Points, parameters
+from cjledger.harvest.params import Parameters
 from cjledger.harvest.parsed import Parsed
 from cjledger.harvest.records import Outputs
-from cjledger.model import Manifest
 from cjledger.shards.frames import pl, spread
 
 _DELIMITED = (".csv", ".tsv", ".txt", ".dat")
@@ -28,7 +27,6 @@ class Table:
 
     name: str
     rows: pl.DataFrame
-    tasks: list[int]
     dropped: tuple[str, ...]
 
 
@@ -72,9 +70,8 @@ def large_tables(frame: Frame) -> list[tuple[int, int]]:
 
 
 def read_tables(
-    manifest: Manifest,
     package_id: str,
-    points: Points,
+    parameters: Parameters,
     outputs: Outputs,
     rules: dict[str, Any],
     broken: list[Broken],
@@ -87,7 +84,7 @@ def read_tables(
             continue
         broken += [Broken(files.tasks[i], files.attempts[i], name, why) for i, why in parsed.bad]
         if parsed.rows.height:
-            params = parameters(manifest.sweep, files.tasks, points)
+            params = parameters.of(files.tasks)
             tables.append(_join(name, package_id, files, params, parsed))
     return tables
 
@@ -181,9 +178,7 @@ def _join(name: str, package_id: str, files: _Files, params: pl.DataFrame, parse
         else:
             columns[_free(f"{column.name}_output", (*parsed.rows.columns, *joined.columns))] = column
     rows = pl.DataFrame([column.alias(key) for key, column in columns.items()])
-    return Table(
-        name, rows, [t for t, n in zip(files.tasks, parsed.counts, strict=True) if n], tuple(dropped)
-    )
+    return Table(name, rows, tuple(dropped))
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

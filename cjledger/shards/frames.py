@@ -9,7 +9,7 @@ floating numbers; a cell that is empty, `NA`, `N/A`, `null`, `NULL` or `None` is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ __all__ = [
     "from_values",
     "pl",
     "scan",
+    "spans",
     "spread",
     "supertype",
+    "tasks_of",
     "typed",
     "union_schema",
     "unite",
@@ -167,3 +169,18 @@ def unite_lazily(tables: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
         )
         for table, schema in zip(tables, schemas, strict=True)
     )
+
+
+def tasks_of(table: Any) -> pl.Series:
+    """The tasks that an Arrow table has rows of, each once, ascending."""
+    column = pl.from_arrow(table.column("cj_task"))
+    assert isinstance(column, pl.Series)
+    return column.unique().sort()
+
+
+def spans(tasks: pl.Series) -> Iterator[tuple[int, int]]:
+    """The first and the last task of each run of consecutive ones."""
+    ordered = tasks.unique().sort()
+    begins = ordered.diff().fill_null(2) > 1
+    ends = begins.shift(-1, fill_value=True)
+    return zip(ordered.filter(begins).to_list(), ordered.filter(ends).to_list(), strict=True)

@@ -76,14 +76,15 @@ def parse_json(data: bytes, schema: Any = None) -> Any:
 
 def _read_json(data: bytes, schema: Any) -> Any:
     reading = pj.ReadOptions(block_size=_BLOCK)
+    pool = pa.system_memory_pool()  # the others give each part's memory back, and have it cleared again
     if schema is not None:
         parsing = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-        return pj.read_json(pa.BufferReader(data), reading, parsing).select(schema.names)
-    table = pj.read_json(pa.BufferReader(data), reading)
+        return pj.read_json(pa.BufferReader(data), reading, parsing, pool).select(schema.names)
+    table = pj.read_json(pa.BufferReader(data), reading, memory_pool=pool)
     moments = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     if moments:  # text that looks like a time stays text
         texts = pa.schema([(name, pa.string()) for name in moments])
-        table = pj.read_json(pa.BufferReader(data), reading, pj.ParseOptions(explicit_schema=texts))
+        table = pj.read_json(pa.BufferReader(data), reading, pj.ParseOptions(explicit_schema=texts), pool)
     return table
 
 
@@ -156,19 +157,37 @@ def records_table(
     return pa.table(columns)
 
 
-def to_bytes(table: Any, notes: Mapping[str, str]) -> bytes:
-    """The Parquet file of a table: the same table and notes give the same bytes."""
-    own = {f"cj_{key}": notes[key] for key in sorted(notes)}
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.replace_schema_metadata(own),
-        sink,
-        compression="zstd",
-        write_page_checksum=True,
-        use_dictionary=[name for name in table.schema.names if name in _REPEATING] or False,
-        write_statistics=True,
-    )
-    return bytes(sink.getvalue())
+class Writer:
+    """A Parquet file in memory: the same tables and notes give the same bytes."""
+
+    def __init__(self, schema: Any, notes: Mapping[str, str]) -> None:
+        self.notes = dict(notes)
+        self.rows = 0
+        self._schema = schema
+        self._own = {f"cj_{key}": notes[key] for key in sorted(notes)}
+        self._sink = pa.BufferOutputStream()
+        self._writer = pq.ParquetWriter(
+            self._sink,
+            schema.with_metadata(self._own),
+            compression="zstd",
+            write_page_checksum=True,
+            use_dictionary=[name for name in schema.names if name in _REPEATING] or False,
+            write_statistics=True,
+        )
+
+    def takes(self, table: Any, notes: Mapping[str, str]) -> bool:
+        """Whether a table has the columns and the notes of this file."""
+        return self.notes == notes and bool(self._schema.equals(table.schema))
+
+    def write(self, table: Any) -> None:
+        """Append a table's rows."""
+        self._writer.write_table(table.replace_schema_metadata(self._own))
+        self.rows += table.num_rows
+
+    def end(self) -> bytes:
+        """The whole file."""
+        self._writer.close()
+        return bytes(self._sink.getvalue())
 
 
 # Columns that hold few values over and over; a dictionary costs more than it saves on the others.
@@ -266,5 +285,4 @@ __all__ = [
     "records_table",
     "select",
     "split_outputs",
-    "to_bytes",
 ]
