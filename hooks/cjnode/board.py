@@ -2,20 +2,20 @@
 
 A generation of a block is free when its ``given`` file is there and its claim is not: who held the one before
 let go of it. The partition's own blocks need no such file. One listing says all, whatever the number of
-workers; no file is opened.
+workers; no file is opened. A cut stays for ever: its block's first claim is never removed.
 """
 
 import bisect
 import os
-import re
+import random
 import time
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional
 
 from cjnode import asks, blocks, partition
 from cjnode.asks import Offer
 from cjnode.partition import Partition
 
-_FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|given)\Z")
+MOST_MISSED = 50
 
 # A block and the generation of it that can be claimed.
 Free = NamedTuple("Free", [("block", int), ("generation", int)])
@@ -29,30 +29,38 @@ class Board:
         self._partition = shared
         self.cuts: List[int] = []
         self.free: List[Free] = []
-        self.held: List[Free] = []  # the newest claims
+        self.held: List[Free] = []  # the newest claims, of blocks that were not let go since
+        self.claimed: Dict[int, int] = {}  # every block that was claimed, to its newest claim's generation
         self.files = 0
         self.looked = 0.0
 
-    def look(self) -> None:
-        """List the folder."""
-        names = os.listdir(blocks.blocks_folder(self._path))
-        newest: Dict[
-            int, Tuple[int, bool]
-        ] = {}  # a block to its newest generation, and whether it is claimed
+    def look(self, surely: bool = False) -> None:
+        """List the folder; ``surely``: so that nothing is missing that was there before.
+
+        A block that is claimed while a listing goes on may be in it by neither name: the claim's place was
+        passed before it was there, and ``given`` is gone when its own place comes. The next listing has it.
+        """
+        names = set(os.listdir(blocks.blocks_folder(self._path)))
+        if surely:
+            names.update(os.listdir(blocks.blocks_folder(self._path)))
+        claimed: Dict[int, int] = {}
+        given: Dict[int, int] = {}
         for name in names:
-            if not name.endswith((".claim", ".given")):
+            if name.endswith(".claim"):
+                kind = claimed
+            elif name.endswith(".given"):
+                kind = given
+            else:
                 continue
-            match = _FILE.match(name)
-            if match is None:
-                continue
-            block, claimed = int(match.group(1)), match.group(3) == "claim"
-            newest[block] = max(newest.get(block, (0, False)), (int(match.group(2)), claimed))
-        self.files, self.looked = len(names), time.monotonic()
-        self.cuts = partition.cuts_of(self._partition, list(newest))
+            block, _, generation = name[:-6].partition("-")
+            if block.isdigit() and generation.isdigit() and int(generation) > kind.get(int(block), 0):
+                kind[int(block)] = int(generation)
+        self.files, self.looked, self.claimed = len(names), time.monotonic(), claimed
+        self.cuts = sorted({*self.cuts, *partition.cuts_of(self._partition, [*claimed, *given])})
         whole = range(1, partition.count(self._partition) + 1)
-        self.free = [Free(block, 1) for block in whole if block not in newest]
-        self.free += [Free(block, last) for block, (last, claimed) in sorted(newest.items()) if not claimed]
-        self.held = [Free(block, last) for block, (last, claimed) in sorted(newest.items()) if claimed]
+        self.free = [Free(block, 1) for block in whole if block not in claimed and block not in given]
+        self.free += [Free(*each) for each in sorted(given.items()) if each[1] > claimed.get(each[0], 0)]
+        self.held = [Free(*each) for each in sorted(claimed.items()) if each[1] >= given.get(each[0], 0)]
 
     def places(self, block: int) -> range:
         """The places of a block's tasks, by the cuts that are known."""
@@ -99,17 +107,20 @@ class Queue:
         self._rank = rank  # of this worker, from 0
         self._ranks = ranks
         self._next: List[Free] = []
+        self._missed = 0  # since the last look
 
     def pop(self) -> Optional[Free]:
         """What to try next; None when a look showed nothing."""
         if not self._next:
             self._board.look()
-            self._next = self._ahead(self._board.free)
+            self._next, self._missed = self._ahead(self._board.free), 0
         return self._next.pop() if self._next else None
 
-    def outdated(self) -> None:
-        """Another was faster: what was seen is old."""
-        self._next = []
+    def missed(self) -> None:
+        """Another was faster: go on elsewhere. To list thousands of names costs more than a few tries."""
+        self._missed += 1
+        at = random.randrange(len(self._next) + 1)
+        self._next = self._next[at:] + self._next[:at] if self._missed < MOST_MISSED else []
 
     def _ahead(self, free: List[Free]) -> List[Free]:
         """The largest of the partition's blocks from this worker's own place on, else all; the last first."""

@@ -1,9 +1,7 @@
 """Which block a worker runs next, and what of it is its own to run."""
 
 import os
-import random
-import time
-from typing import Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from cjnode import blocks, claims, cutoff, partition
 from cjnode.asks import Asks, Offer
@@ -54,6 +52,7 @@ class Claims:
         self._queue = Queue(self.board, submission.partition, claimant.rank % claimant.ranks, claimant.ranks)
         self._first = self._begin()
         self._is_dry = False  # whether nothing but what others give is to be had
+        self._closed: Set[Free] = set()  # claims whose holders are known to be done with them
         mark = "%d-%d-%d" % (claimant.claim.element, claimant.claim.incarnation, claimant.claim.pid)
         self.ending = Ending(Asks(submission.path, claimant.claim.element, mark, claimant.ranks), life)
 
@@ -75,8 +74,7 @@ class Claims:
                 if held is not None:
                     return held
                 if found is not None:
-                    self._queue.outdated()
-                    time.sleep(random.uniform(0.0, 0.01))
+                    self._queue.missed()
                     continue
                 self._is_dry, idle = True, idle or self._idle()
                 if not idle.wait(self._stopping):
@@ -87,7 +85,7 @@ class Claims:
                 idle.end()
 
     def _idle(self) -> Idle:
-        return Idle(self._submission, self.board, self.ending.asks, self._claimant.ranks)
+        return Idle(self._submission, self.board, self.ending.asks, self._claimant.ranks, self._closed)
 
     def _begin(self) -> Iterator[Free]:
         """What earlier starts of the element left, then the block that it begins with."""
@@ -121,7 +119,7 @@ class Claims:
         elif is_cut or chosen.generation > 1:
             # Only after the claim: its creation has a network file system forget what it knew of the folder,
             # and a cut that was not seen would have tasks run twice.
-            self.board.look()
+            self.board.look(surely=True)
         if is_cut or chosen.generation > 1:
             self.board.taken(chosen, self.board.places(chosen.block).stop if is_cut else 0)
         died, turns = self._open(chosen)
@@ -150,7 +148,7 @@ def inherited(
     board: Board, submission: Submission, claim: Claim, dead: FrozenSet[int] = frozenset()
 ) -> List[Free]:
     """The generations after the newest claims of this element's earlier starts, or of its dead slots."""
-    board.look()
+    board.look(surely=True)
     found = []
     let_go = [Free(each.block, each.generation - 1) for each in board.free if each.generation > 1]
     for block, generation in sorted(board.held + let_go):

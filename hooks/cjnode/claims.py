@@ -44,6 +44,8 @@ def claim_content(claim: Claim) -> bytes:
 
 def create_claim(path: str, claim: Claim) -> Optional[int]:
     """Claim a block: the open claim file, or None when another has it. Never a claim half written."""
+    if os.path.lexists(path):
+        return None
     content = claim_content(claim)
     folder = os.path.dirname(path)
     aside = os.path.join(folder, ".%s-%d-%d.tmp" % (claim.host.replace("/", "_"), claim.pid, claim.element))

@@ -15,7 +15,7 @@ FIRST_PAUSE_S = 0.05
 LONG_LOOKS = 4  # pauses between two looks at all blocks
 FRESH_S = 0.5
 LOOKERS = 8  # so many of those that are idle look at all blocks and claims at a time
-LOOK_S = 0.25  # so long claims are read before the worker pauses
+CLAIMS_A_LOOK = 200
 
 
 def longest_s() -> float:
@@ -26,7 +26,10 @@ def longest_s() -> float:
 class Idle:
     """The time from when a worker found nothing to when it finds something, or ends."""
 
-    def __init__(self, submission: Submission, board: Board, asks: Asks, workers: int) -> None:
+    def __init__(
+        self, submission: Submission, board: Board, asks: Asks, workers: int, closed: Set[Free]
+    ) -> None:
+        """``closed`` are claims that are known to be done with; what is learned is added."""
         self._submission = submission
         self._board = board
         self._asks = asks
@@ -35,12 +38,12 @@ class Idle:
         self._files = board.files
         self._news, self._looked = time.monotonic(), board.looked
         self._offered: Set[Offer] = set()  # at the last look
-        self._closed: Set[Free] = set()  # claims whose holders are done with them
+        self._closed = closed
         asks.say_idle()
         asks.look()
         # Whether all blocks were looked at just now, and are to be judged.
         self._is_fresh = self._news - self._looked < FRESH_S and self._is_chosen()
-        self._is_judging = False  # whether the time was too short to read all claims
+        self._is_judging = False  # whether there were too many claims to read at a time
 
     def _is_chosen(self) -> bool:
         """Whether this worker is one of those that look at everything: not all list thousands of files."""
@@ -81,12 +84,13 @@ class Idle:
 
     def _may_get(self) -> bool:
         """Whether somebody may still give; when all is done that is noted, for those that come later."""
-        deadline, is_done = time.monotonic() + LOOK_S, True
+        looked, is_done = 0, True
         self._is_judging = False
         for held in reversed(self._board.held):  # the latest are those at work
             if held in self._closed:
                 continue
-            if time.monotonic() > deadline:
+            looked += 1
+            if looked > CLAIMS_A_LOOK:
                 self._is_judging = True
                 return True
             last = self._submission.tasks[self._board.places(held.block).stop - 1]
@@ -103,7 +107,7 @@ class Idle:
 
     def _has_more(self) -> bool:
         """Look again: a holder may have let go of something before it was done. If not, note the end."""
-        self._board.look()
+        self._board.look(surely=True)
         if self._board.free or not self._closed.issuperset(self._board.held):
             self._looked = 0.0
             return True

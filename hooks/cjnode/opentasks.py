@@ -2,16 +2,22 @@
 
 import os
 from itertools import groupby
-from typing import Dict, NamedTuple, Optional, Set, Tuple
+from typing import Dict, NamedTuple, Optional, Set
 
 from cjnode.blocks import stopped_path
 from cjnode.ends import End
-from cjnode.progress import Holder, Open, Progress, board_of, recorded
+from cjnode.progress import Holder, Open, Progress, recorded
 from cjnode.sight import WAITING, Sight, elements_of
 from cjnode.submissions import Submission
 
-# Where open tasks are: each task's block, in the order of places, and who comes to a block first.
-Where = NamedTuple("Where", [("blocks", Dict[int, int]), ("elements", Dict[int, int])])
+Where = NamedTuple(
+    "Where",
+    [
+        ("blocks", Dict[int, int]),  # each open task's block, in the order of places
+        ("elements", Dict[int, int]),  # who comes to a block first
+        ("free", Set[int]),  # blocks that their last holder let go
+    ],
+)
 
 # Who runs the tasks of a block that are open.
 Turn = NamedTuple(
@@ -41,9 +47,9 @@ def open_tasks(
     number = submission.number
     cancelled, retried = progress.cancelled[number], progress.retried[number]
     opened: Dict[int, Open] = {}
-    free, may_come = free_blocks(submission, sight, where)
-    if not (sight.alive or may_come):
-        free = set()  # nobody comes: who held a block last says how it ended
+    may_come = sight.lost and os.path.exists(stopped_path(submission.path))
+    # Where nobody comes, who held a block last says how it ended.
+    free = where.free if sight.alive or may_come else set()
     for block, tasks in groupby(where.blocks, where.blocks.get):
         assert block is not None
         holder = None if block in free else held.get(block)
@@ -99,14 +105,6 @@ def _at_work(holder: Holder, end: Optional[End], sight: Sight) -> Open:
     if end is not None:
         return _ending(known, end)
     return known._replace(state="LOST") if sight.lost else known
-
-
-def free_blocks(submission: Submission, sight: Sight, where: Where) -> Tuple[Set[int], bool]:
-    """Blocks that no worker holds, and whether what is open waits for workers when all have ended."""
-    if not where.blocks:
-        return set(), False
-    waits_for_workers = sight.lost and os.path.exists(stopped_path(submission.path))
-    return {each.block for each in board_of(submission).free if each.generation > 1}, waits_for_workers
 
 
 def _outranks(progress: Progress, submission: Submission, task: int, end: End) -> bool:

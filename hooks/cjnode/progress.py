@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from cjnode import attempts, blocks, claims, files, layout, partition, parts, tally
 from cjnode.attempts import Attempt
@@ -237,14 +237,14 @@ def began(submission: Submission) -> bool:
     return bool(blocks.list_blocks(submission.path, submission.number))
 
 
-def positions(progress: Progress, submission: Submission) -> Dict[int, int]:
-    """The tasks that the submission may still change, each with its block."""
+def positions(progress: Progress, submission: Submission, cuts: Sequence[int]) -> Dict[int, int]:
+    """The tasks that the submission may still change, each with its block, as the board's cuts tell."""
     missing, retried = progress.missing[submission.number], progress.retried[submission.number]
     if not missing and not retried:
         return {}
     found, tasks = {}, submission.tasks
     open_tasks = missing.union(retried) if retried else missing
-    for block, start, stop in partition.spans(submission.partition, board_of(submission).cuts):
+    for block, start, stop in partition.spans(submission.partition, cuts):
         for task in tasks[start:stop]:
             if task in open_tasks:
                 found[task] = block
@@ -255,19 +255,18 @@ def board_of(submission: Submission) -> Board:
     """Which blocks are held and which are free, as of now."""
     board = Board(submission.path, submission.partition)
     try:
-        board.look()
+        board.look(surely=True)
     except OSError:
         pass  # nothing was claimed yet
     return board
 
 
-def holders(submission: Submission, wanted: Set[int]) -> Dict[int, Holder]:
-    """Who has each of these blocks."""
-    listed = blocks.list_blocks(submission.path, submission.number)
-    newest = {part.id.block: part for part in listed if part.claim and part.id.block in wanted}
+def holders(submission: Submission, board: Board, wanted: Set[int]) -> Dict[int, Holder]:
+    """Who has each of these blocks, or had it last."""
     found = {}
-    for block, part in newest.items():
-        claim = _claim(submission, part)
+    for block in sorted(wanted.intersection(board.claimed)):
+        path = blocks.block_path(submission.path, block, board.claimed[block], "claim")
+        claim = claims.read_claim(path)
         if claim is not None:
             holder, now = claim
             found[block] = Holder(holder.element, holder.job, holder.host, now)
@@ -278,7 +277,9 @@ def running(progress: Progress, submission: Submission) -> Dict[int, Open]:
     """The tasks without a record of the attempt that the newest claims of their blocks name."""
     missing, retried = progress.missing[submission.number], progress.retried[submission.number]
     found = {}
-    for holder in holders(submission, set(positions(progress, submission).values())).values():
+    board = board_of(submission)
+    wanted = set(positions(progress, submission, board.cuts).values())
+    for holder in holders(submission, board, wanted).values():
         now = holder.now
         if now.task in missing or now.attempt >= retried.get(now.task, now.attempt + 1):
             started = now.started or None

@@ -8,7 +8,7 @@ from cjnode import ends
 from cjnode.asked import Answer, between_s
 from cjnode.blocks import stopped_path
 from cjnode.ends import End, Memory
-from cjnode.opentasks import Where, free_blocks, lost, open_tasks
+from cjnode.opentasks import Where, lost, open_tasks
 from cjnode.partition import first_elements
 from cjnode.parts import Part
 from cjnode.progress import (
@@ -16,6 +16,7 @@ from cjnode.progress import (
     Open,
     Progress,
     began,
+    board_of,
     holders,
     jobs_of,
     positions,
@@ -74,10 +75,12 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
         progress.problems.extend(log_tails(submission))
     if answer.trouble and jobs_of(submission) and not sight.lost:
         progress.problems.append(answer.trouble)
-    placed = positions(progress, submission)
+    board = board_of(submission)
+    placed = positions(progress, submission, board.cuts)
     blocks = set(placed.values())
-    where = Where(placed, first_elements(submission.partition, blocks, submission.elements))
-    held = holders(submission, blocks)
+    free = {each.block for each in board.free if each.generation > 1}
+    where = Where(placed, first_elements(submission.partition, blocks, submission.elements), free)
+    held = holders(submission, board, blocks)
     memory = _learn(root, scheduler, submission, sight, answer, held, where, stillborn)
     ended = _ended(memory, answer, scheduler)
     opened = open_tasks(progress, submission, sight, held, where, ended)
@@ -89,7 +92,6 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
     due = []
     if progress.manifest.get("retry"):
         again = importlib.import_module("cjnode.due")
-        free = free_blocks(submission, sight, where)[0]
         mine = {block: holder for block, holder in held.items() if block not in free}
         due = again.take_up(again.View(progress, submission, sight, mine, placed, ended), opened)
     left = sum(1 for known in opened.values() if known.state == "PENDING") - len(due) if stopped else 0

@@ -234,7 +234,7 @@ def _hand_on(worker: Worker, claims: Claims, states: List[str]) -> None:
 
     A successor is submitted where that was asked for and the time came; not by who got nothing done.
     """
-    claims.board.look()
+    claims.board.look(surely=True)
     asks = claims.ending.asks
     if not claims.board.free or not (worker.claimant.takes_any or asks.is_paused):
         return

@@ -151,6 +151,29 @@ def test_a_board_tells_what_is_free_by_names_alone(tmp_path: Path) -> None:
     assert Free(5, 1) not in board.free
 
 
+def test_no_cut_is_overlooked_while_its_block_is_being_claimed(tmp_path: Path) -> None:
+    folder = tmp_path / "blocks"
+    folder.mkdir()
+    for number in range(4000):  # so many that a listing takes a while
+        (folder / f"{number:06d}-01.records").touch()
+    shared = Partition(20_000, ((20_000, 1),))
+    claimer = os.fork()
+    if not claimer:
+        for place in range(1, 10_000):
+            (folder / f"{place + 1:06d}-01.given").touch()
+            if place > 20:
+                (folder / f"{place - 19:06d}-01.claim").touch()
+                (folder / f"{place - 19:06d}-01.given").unlink()
+        os._exit(0)
+    known: set[int] = set()
+    while os.waitpid(claimer, os.WNOHANG) == (0, 0):
+        board = Board(str(tmp_path), shared)
+        board.look(surely=True)
+        assert known <= set(board.cuts)
+        known.update(board.cuts)
+    assert known
+
+
 @pytest.mark.parametrize("kind", ["script", "function"])
 def test_workers_killed_at_random_lose_and_double_nothing(bench: Bench, kind: str) -> None:
     slow(bench, kind, 40, 0.1, elements=4, block=20)

@@ -40,7 +40,7 @@ def look_until_the_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[st
     submission = read_submission(str(bench.folder), 1)
     board = Board(submission.path, submission.partition)
     board.look()
-    idle = Idle(submission, board, Asks(submission.path, 2, "2-1-1", 2), 2)
+    idle = Idle(submission, board, Asks(submission.path, 2, "2-1-1", 2), 2, set())
     while idle.wait(lambda: False):
         idle.look()
         assert len(read) <= 2 * BLOCKS
@@ -48,11 +48,11 @@ def look_until_the_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[st
     return read
 
 
-@pytest.mark.parametrize("look_s", [0.002, 60.0])
-def test_every_claim_is_read_once_however_long_that_takes(
-    done: Bench, monkeypatch: pytest.MonkeyPatch, look_s: float
+@pytest.mark.parametrize("at_a_time", [50, 1000])
+def test_every_claim_is_read_once_however_many_at_a_time(
+    done: Bench, monkeypatch: pytest.MonkeyPatch, at_a_time: int
 ) -> None:
-    monkeypatch.setattr(idling, "LOOK_S", look_s)
+    monkeypatch.setattr(idling, "CLAIMS_A_LOOK", at_a_time)
     read = look_until_the_end(done, monkeypatch)
     assert len(read) == len(set(read)) == BLOCKS
     assert (done.submission / "exhausted").exists()
@@ -61,10 +61,11 @@ def test_every_claim_is_read_once_however_long_that_takes(
 def test_what_was_let_go_while_the_claims_were_read_is_not_overlooked(
     done: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(idling, "CLAIMS_A_LOOK", BLOCKS)
     submission = read_submission(str(done.folder), 1)
     board = Board(submission.path, submission.partition)
     board.look()
-    idle = Idle(submission, board, Asks(submission.path, 2, "2-1-1", 2), 2)
+    idle = Idle(submission, board, Asks(submission.path, 2, "2-1-1", 2), 2, set())
     Path(blocks.block_path(submission.path, 7, 2, "given")).touch()
     assert idle.wait(lambda: False)
     assert not (done.submission / "exhausted").exists()
