@@ -1,10 +1,10 @@
 """A simulated cluster: workers as processes over one folder, claiming, giving and recording as real ones do.
 
-`python benchmarks/workers.py [--workers N] [--tasks N]`, nine minutes on two quiet cores. The tasks sleep;
-their durations are spread evenly over two decades on a logarithmic scale. Times are a fifth of those of a
-real cluster: a task of 2 s stands for one of 10 s, and what workers wait before they look again is a fifth
+`python benchmarks/workers.py [--workers N] [--tasks N]`, a quarter of an hour on two quiet cores. The tasks
+sleep; their durations are spread evenly over two decades on a logarithmic scale. Times are a fifth of those of
+a real cluster: a task of 2 s stands for one of 10 s, and what workers wait before they look again is a fifth
 too. Once with files as they are, once with 5 ms added to every operation on a file, unscaled, as on a busy
-network file system. The longest task may be begun last: 10 s while 250 pass are a share of 3 % by themselves.
+network file system. The longest task may be begun last: 10 s while 430 pass are a share of 2 % by themselves.
 
 Told are tasks without a record, tasks with two, and the idle share: of all workers' time from the first claim
 to the last record, what was not spent in tasks.
@@ -205,7 +205,7 @@ def main() -> None:
     """Measure with files as they are, then with slow ones."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=1000)
-    parser.add_argument("--tasks", type=int, default=120_000)
+    parser.add_argument("--tasks", type=int, default=200_000)
     options = parser.parse_args()
     os.environ.update(CJ_GIVE_S=str(3 / SCALE), CJ_IDLE_S=str(60 / SCALE))
     asks.LOOKS_A_SECOND *= SCALE

@@ -16,7 +16,7 @@ from cjnode.element import Lifetime, has_room
 MOST_PARTS = 8
 # The most files of a submission's blocks, or as many for each worker, that giving may lead to.
 MOST_FILES = 5000
-FILES_PER_WORKER = 10
+FILES_PER_WORKER = 30
 TOUCH_S = 60.0
 GIVERS = 2  # so many see to it, for each that waits
 RECENT_S = 60.0

@@ -14,6 +14,9 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 LARGEST_BLOCK = 1000
 # Each has three files at most: a million tasks have fewer than 5,000, those of some cuts included.
 MOST_BLOCKS = 1500
+# So many workers find enough by asking one another; more would all ask at the end, each waiting for a turn.
+ASKING_WORKERS = 500
+BLOCKS_PER_WORKER = 6
 
 # Sizes and counts of equal blocks, in their order.
 Rounds = Tuple[Tuple[int, int], ...]
@@ -33,7 +36,9 @@ def factored(tasks: int, workers: int) -> Partition:
     Hummel, Schonberg and Flynn (1992): half leaves enough for the others to catch up with the slowest.
     """
     rounds: List[List[int]] = []
-    left, budget = tasks, max(MOST_BLOCKS, workers, -(-11 * tasks // (10 * LARGEST_BLOCK)))
+    least = -(-11 * tasks // (10 * LARGEST_BLOCK))
+    wanted = MOST_BLOCKS if workers <= ASKING_WORKERS else BLOCKS_PER_WORKER * workers
+    left, budget = tasks, max(wanted, least)
     while left:
         size = max(min(-(-left // (2 * workers)), LARGEST_BLOCK), -(-left // max(1, budget)))
         count = max(1, min(workers, left // size))
