@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +40,16 @@ COUNTED = '#!/bin/sh\necho x >>{calls}\nexec {real} "$@"\n'
 WRITER = "import os\nopen('value.csv', 'w').write('value\\n%s\\n' % os.environ['CJ_TASK'])\n"
 
 
+@dataclass(frozen=True)
+class Line:
+    """A way to the machine: the cluster's name, the host's, and plain ssh with a live connection."""
+
+    cluster: str
+    host: str
+    ssh: tuple[str, ...]
+    words: str = ""  # how it differs, for the figures' names
+
+
 def timed(act: Callable[[], object]) -> float:
     start = time.perf_counter()
     act()
@@ -54,25 +65,44 @@ def figure(name: str, value: float, limit: float, detail: str, **more: str) -> N
     print(json.dumps(fields), flush=True)
 
 
-def plain_ssh(machine: Far, folder: Path) -> tuple[str, ...]:
+def plain_ssh(machine: Far, host: str, folder: Path) -> tuple[str, ...]:
     """The system's ssh over a connection of its own that is open already."""
-    ssh = ("ssh", "-F", str(machine.sshd.config), "-o", f"ControlPath={folder}/plain")
-    subprocess.run((*ssh, "-o", "ControlPersist=600", "-MNf", machine.sshd.site.alias), check=True)
+    ssh = ("ssh", "-F", str(machine.sshd.config), "-o", f"ControlPath={folder}/plain-%n")
+    subprocess.run((*ssh, "-o", "ControlPersist=600", "-MNf", host), check=True)
     return ssh
 
 
-def close(machine: Far, there: Shell, ssh: tuple[str, ...]) -> None:
-    there.cj("connect", machine.name, "--close")
-    subprocess.run((*ssh, "-O", "exit", machine.sshd.site.alias), check=True, capture_output=True)
+def close(there: Shell, line: Line) -> None:
+    there.cj("connect", line.cluster, "--close")
+    subprocess.run((*line.ssh, "-O", "exit", line.host), check=True, capture_output=True)
 
 
-def launches(machine: Far, there: Shell, ssh: tuple[str, ...], folder: Path) -> None:
+def slow_line(machine: Far, there: Shell, folder: Path) -> Line:
+    """A line whose answers come 10 ms later, as from a cluster elsewhere in the country."""
+    proxy = f"  ProxyCommand {sys.executable} -I -S {SLOW_LINE} %h %p {DELAY_S / 2}\n"
+    with open(machine.sshd.config, "a") as file:
+        file.write(alias(machine.sshd, "slow") + proxy)
+    table = machine.table.replace(f"[cluster.{machine.name}]", "[cluster.slow]")
+    with open(there.folder / ".cjledger.toml", "a") as file:
+        file.write(table.replace(f'"{machine.sshd.site.alias}"', '"slow"').replace(
+            f'"{machine.root}"', f'"{folder}/slow"'
+        ))  # fmt: skip
+    ssh = plain_ssh(machine, "slow", folder)
+    return Line("slow", "slow", ssh, f", answers {DELAY_S * 1000:.0f} ms later")
+
+
+def repository(there: Shell) -> None:
     for number in range(FILES):
         there.write(f"d{number % 10}/f{number}.txt", f"content of {number}\n")
     there.write("hello.py", "print('hello')\n")
-    there.run("git", "init", "-q", "--bare", str(folder / "bare.git"))
-    push_by = {**os.environ, "GIT_SSH_COMMAND": " ".join(ssh)}
-    url = f"{machine.sshd.site.alias}:{folder}/bare.git"
+    there.write("write.py", WRITER)
+
+
+def launches(machine: Far, there: Shell, line: Line, folder: Path) -> None:
+    bare = folder / f"{line.cluster}.git"
+    there.run("git", "init", "-q", "--bare", str(bare))
+    push_by = {**os.environ, "GIT_SSH_COMMAND": " ".join(line.ssh)}
+    url = f"{line.host}:{bare}"
 
     def push() -> None:
         subprocess.run(
@@ -81,23 +111,23 @@ def launches(machine: Far, there: Shell, ssh: tuple[str, ...], folder: Path) -> 
 
     pairs = []
     for number in range(ROUNDS + 2):
-        there.write("d0/f0.txt", f"edited {number}\n")
-        ours = timed(lambda: there.cj("run", "hello.py", machine.name))
+        there.write("d0/f0.txt", f"edited {number} for {line.cluster}\n")
+        ours = timed(lambda: there.cj("run", "hello.py", line.cluster))
         there.git("add", "-A")
         there.git("commit", "-qm", f"{number}")
         pairs.append((ours, timed(push)))
         machine.wait_until_empty()  # its job does not run beside the next round
     ours, floor = (statistics.median(side) for side in zip(*pairs[2:], strict=True))
     figure(
-        "launch over ssh with a live connection, to Slurm",
+        f"launch over ssh with a live connection, to Slurm{line.words}",
         statistics.median(a / b for a, b in pairs[2:]),
         3.0,
         f"{ours * 1000:.0f} ms against {floor * 1000:.0f} ms for git push alone over one",
     )
 
 
-def states(machine: Far, there: Shell, ssh: tuple[str, ...], folder: Path, root: Path) -> None:
-    calls, programs = folder / "calls", folder / "programs"
+def states(machine: Far, there: Shell, line: Line, folder: Path) -> None:
+    calls, programs = folder / f"calls-{line.cluster}", folder / f"programs-{line.cluster}"
     programs.mkdir()
     for name in ("squeue", "scontrol", "sacct", "sacctmgr"):
         program = programs / name
@@ -105,19 +135,20 @@ def states(machine: Far, there: Shell, ssh: tuple[str, ...], folder: Path, root:
         program.chmod(0o755)
     for number in range(PACKAGES):
         words = ("--sweep", f"x=1:{TASKS}", "--alloc=--hold", "-m", f"{number}")
-        there.cj("run", "hello.py", machine.name, *words)
+        there.cj("run", "hello.py", line.cluster, *words)
     machine.sshd.at_login(f'PATH={programs}:"$PATH"\n')
     sessions = machine.sshd.folder / "log"
-    host = machine.sshd.site.alias
 
     def ours() -> float:
-        for known in root.rglob("asked.json"):  # else the scheduler is asked once in 30 s
+        for known in folder.rglob("asked.json"):  # else the scheduler is asked once in 30 s
             known.unlink()
         return timed(lambda: there.cj("state", "--all"))
 
     def plain() -> float:
         return timed(
-            lambda: [subprocess.run((*ssh, host, c), capture_output=True) for c in ("true", "squeue")]
+            lambda: [
+                subprocess.run((*line.ssh, line.host, c), capture_output=True) for c in ("true", "squeue")
+            ]
         )
 
     ours(), plain()
@@ -131,62 +162,36 @@ def states(machine: Far, there: Shell, ssh: tuple[str, ...], folder: Path, root:
     mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
     detail = f"{mine * 1000:.0f} ms against {theirs * 1000:.0f} ms for ssh true and ssh squeue"
-    figure(f"state of {PACKAGES} packages of {TASKS:,} pending tasks", ratio, 3.0, detail)
-    detail = f"{commands} over ssh, {queries} of the scheduler's"
-    figure(
-        "commands for that state, over ssh and to the scheduler", max(commands, queries), 1, detail, unit=""
-    )
-    machine.slurm.run("scancel", "--user", str(os.getuid()))
+    figure(f"state of {PACKAGES} packages of {TASKS:,} pending tasks{line.words}", ratio, 3.0, detail)
+    if not line.words:
+        detail = f"{commands} over ssh, {queries} of the scheduler's"
+        most = max(commands, queries)
+        figure("commands for that state, over ssh and to the scheduler", most, 1, detail, unit="")
+    for package in {each["package"] for each in there.lines("state", "--all")}:
+        there.cj("cancel", package)
 
 
-def harvests(machine: Far, there: Shell, ssh: tuple[str, ...], folder: Path) -> None:
+def harvests(machine: Far, there: Shell, line: Line, folder: Path, rounds: int) -> None:
     outputs = folder / "outputs"
     for number in range(1, TASKS + 1):
         path = outputs / str(number) / "value.csv"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"value\n{number}\n")
-    there.write("write.py", WRITER)
     pairs = []
-    for number in range(3):
-        launched = there.lines("run", "write.py", machine.name, "--sweep", f"x=1:{TASKS}", "-m", f"{number}")
-        there.cj("state", "@", "--watch")
+    for number in range(rounds):
+        launched = there.lines("run", "write.py", line.cluster, "--sweep", f"x=1:{TASKS}", "-m", f"{number}")
+        there.cj("state", launched[0]["package"], "--watch")
         ours = timed(partial(there.cj, "harvest", launched[0]["package"]))
-        home = folder / f"home{number}"
-        words = ("scp", *ssh[1:], "-qr", f"{machine.sshd.site.alias}:{outputs}", str(home))
+        words = ("scp", *line.ssh[1:], "-qr", f"{line.host}:{outputs}", f"{folder}/{line.cluster}-{number}")
         pairs.append((timed(partial(quietly, *words)), ours))
     theirs, mine = (statistics.median(side) for side in zip(*pairs, strict=True))
     figure(
-        f"harvest of {TASKS:,} small outputs against scp -r",
+        f"harvest of {TASKS:,} small outputs against scp -r{line.words}",
         statistics.median(a / b for a, b in pairs),
         10.0,
         f"{mine:.2f} s with parsing and shards against {theirs:.2f} s for the files alone",
         sense="at least",
     )
-
-
-def slow_line(machine: Far, there: Shell, folder: Path, outputs: Path) -> None:
-    """The harvest over a line whose answers come 10 ms later, as from a cluster elsewhere in the country."""
-    proxy = f"  ProxyCommand {sys.executable} -I -S {SLOW_LINE} %h %p {DELAY_S / 2}\n"
-    with open(machine.sshd.config, "a") as file:
-        file.write(alias(machine.sshd, "slow") + proxy)
-    table = machine.table.replace(f"[cluster.{machine.name}]", "[cluster.slow]")
-    with open(there.folder / ".cjledger.toml", "a") as file:
-        file.write(table.replace(f'"{machine.sshd.site.alias}"', '"slow"').replace(
-            f'"{machine.root}"', f'"{folder}/slow"'
-        ))  # fmt: skip
-    package = there.lines("run", "write.py", "slow", "--sweep", f"x=1:{TASKS}")[0]["package"]
-    there.cj("state", package, "--watch")
-    mine = timed(lambda: there.cj("harvest", package))
-    words = ("scp", "-F", str(machine.sshd.config), "-qr", f"slow:{outputs}", str(folder / "slow-home"))
-    theirs = timed(lambda: quietly(*words))
-    figure(
-        f"harvest of {TASKS:,} small outputs against scp -r, answers {DELAY_S * 1000:.0f} ms later",
-        theirs / mine,
-        10.0,
-        f"{mine:.2f} s with parsing and shards against {theirs:.1f} s for the files alone",
-        sense="at least",
-    )
-    there.cj("connect", "slow", "--close")
 
 
 def array(machine: Far, there: Shell, root: Path, elements: int) -> None:
@@ -223,13 +228,17 @@ def main(elements: int) -> None:
             root = folder / "root"
             there = laptop(folder / "work", machine, root=root)
             there.timeout_s = 3600
-            ssh = plain_ssh(machine, folder)
-            launches(machine, there, ssh, folder)
-            states(machine, there, ssh, folder, root)
-            harvests(machine, there, ssh, folder)
-            slow_line(machine, there, folder, folder / "outputs")
+            repository(there)
+            host = machine.sshd.site.alias
+            near = Line(machine.name, host, plain_ssh(machine, host, folder))
+            far_away = slow_line(machine, there, folder)
+            for line, rounds in ((near, 3), (far_away, 1)):
+                launches(machine, there, line, folder)
+                states(machine, there, line, folder)
+                harvests(machine, there, line, folder, rounds)
             array(machine, there, root, elements)
-            close(machine, there, ssh)
+            close(there, near)
+            close(there, far_away)
     finally:
         subprocess.run(("chmod", "-R", "u+w", str(folder)), check=False)
         shutil.rmtree(folder)
