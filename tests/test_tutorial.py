@@ -23,6 +23,8 @@ class Step:
 
     @property
     def fails(self) -> bool:
+        if "--wait" in self.command and any("FAILED" in line for line in self.shown):
+            return True  # told by its exit status
         return any(line.startswith("error:") for line in self.shown)
 
 

@@ -19,7 +19,7 @@ _MENDABLE = frozenset(
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run ``git cj WORDS`` and return the exit code: 1 refused, 2 misused, 3 a bug, 130 interrupted."""
+    """Run ``git cj WORDS`` and return the exit code, one of those that the manual page lists."""
     given = sys.argv[1:] if words is None else words
     # A locale that cannot write a character must not stop the answer.
     for stream in (sys.stdout, sys.stderr):

@@ -9,7 +9,7 @@ import typer
 
 from cjledger.cli import output
 from cjledger.cli.launch_options import Mem, Time
-from cjledger.cli.options import Jobs, Json, Pid, PidTasks, Yes
+from cjledger.cli.options import Jobs, Json, Pid, PidTasks, Wait, Yes
 from cjledger.errors import CjError
 from cjledger.project import Project, Target, resolve
 from cjledger.render import plain, size
@@ -17,8 +17,6 @@ from cjnode.points import format_tasks
 
 if TYPE_CHECKING:
     from cjledger.commands.control import Resubmitted
-
-Wait = Annotated[bool, typer.Option("--wait", help="Stay until every task has ended.")]
 
 
 def cancel(pid: PidTasks = None, json: Json = False) -> None:
@@ -103,7 +101,7 @@ def _ask(question: str, yes: bool, command: str) -> None:
 
 
 def _resubmitted(project: Project, target: Target, done: Resubmitted, wait: bool, json: bool) -> None:
-    from cjledger.cli.following import wait_for
+    from cjledger.cli.following import stay
 
     if json:
         output.emit(
@@ -123,7 +121,7 @@ def _resubmitted(project: Project, target: Target, done: Resubmitted, wait: bool
             f"as {plain(done.job)}"
         )
     if wait:
-        wait_for(project, Target(done.package_id), to=sys.stderr)
+        stay(project, Target(done.package_id))
 
 
 def hold(pid: Pid = None, json: Json = False) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+import typer
+
 from cjledger import package
 from cjledger.cli import output
 from cjledger.commands import state
@@ -12,9 +14,18 @@ from cjledger.commands.told import PackageState
 from cjledger.project import Project, Target, without_prompts
 from cjledger.render import plain
 
+UNFINISHED = 4
+
+
+def stay(project: Project, target: Target) -> None:
+    """What ``--wait`` does. Exits as such when a task did not complete, so that a script can tell."""
+    last = wait_for(project, target, to=sys.stderr)
+    if last.counts.get("COMPLETED", 0) < last.tasks:
+        raise typer.Exit(UNFINISHED)
+
 
 def wait_for(project: Project, target: Target, to: TextIO = sys.stdout) -> PackageState:
-    """Show progress until every task has ended; returns the last state."""
+    """Show progress until every task has ended; returns the last state, of what runs after it if any does."""
     from cjledger.render import live  # rich: only for those who wait
 
     manifest = package.read_manifest(project.repo, target.package_id)
@@ -30,5 +41,6 @@ def wait_for(project: Project, target: Target, to: TextIO = sys.stdout) -> Packa
     if last.left:
         output.note(f"no worker is left for {last.left} tasks: git cj workers {target.package_id[:8]} +N")
     if last.then:
-        wait_for(project, Target(last.then), to)
+        after = wait_for(project, Target(last.then), to)
+        return after if last.counts.get("COMPLETED") == last.tasks else last
     return last

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cjledger.cli.options import Jobs, Json
+from cjledger.cli.options import Jobs, Json, Wait
 
 Program = Annotated[
     str | None,
@@ -167,7 +167,6 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show tasks, values and 
 NoSubmit = Annotated[
     bool, typer.Option("--no-submit", help="Make the package only; git cj submit sends it later.")
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Stay until every task has ended.")]
 AllowLarge = Annotated[bool, typer.Option("--allow-large", help="Pack untracked files over the size limit.")]
 AllowSecret = Annotated[
     list[str],

@@ -99,6 +99,7 @@ _CODES = (
     ("1", "Refused: standard error says what happened (error:) and the next command to type (hint:)."),
     ("2", "The words on the command line do not fit together."),
     ("3", "A bug in git cj: the traceback is in the file that is named."),
+    ("4", "--wait: a task did not complete; git cj errors groups what went wrong."),
     ("130", "Interrupted with Ctrl-C."),
     ("141", "Whoever read the output stopped reading."),
 )

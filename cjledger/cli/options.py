@@ -18,4 +18,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for 
 Jobs = Annotated[
     int | None, typer.Option("--jobs", metavar="N", help="How many elements of the job run at a time.")
 ]
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="Stay until every task has ended; exits with 4 if one did not complete."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

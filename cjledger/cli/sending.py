@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from cjledger.cli import output
 from cjledger.cli.launch import show
-from cjledger.cli.launch_options import Priority, Wait
-from cjledger.cli.options import Json, Pid, Yes
+from cjledger.cli.launch_options import Priority
+from cjledger.cli.options import Json, Pid, Wait, Yes
 from cjledger.project import Target, resolve
 
 
@@ -19,11 +17,11 @@ def submit(
     Sending twice submits once. A package of somebody else's, which came by git cj sync, is sent with --yes
     only: its code will run as you.
     """
-    from cjledger.cli.following import wait_for
+    from cjledger.cli.following import stay
     from cjledger.commands import submit as sending
 
     project = output.project(prompts=True)
     done = sending.submit(project, resolve(project, pid), output.note, trusted=yes, priority=priority)
     show(done, json)
     if wait:
-        wait_for(project, Target(done.package_id), to=sys.stderr)
+        stay(project, Target(done.package_id))

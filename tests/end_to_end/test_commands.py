@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shells import NEST, Shell
+from tests.shells import NEST, UNFINISHED, Shell
 
 
 @pytest.fixture
@@ -113,7 +113,8 @@ def test_tasks_that_failed_are_retried_and_only_those(shell: Shell, tmp_path: Pa
         f"import os\ndef f(x):\n    if x == 2 and not os.path.exists({str(flag)!r}):\n"
         "        raise ValueError('not yet')\n    return x\n",
     )
-    shell.launch("run", "f.py:f", "local", "--sweep", "x=1:3")
+    words = ("run", "f.py:f", "local", "--sweep", "x=1:3", "--wait")
+    assert shell.run("git", "cj", *words, code=None).returncode == UNFINISHED
     failed = shell.lines("state", "--tasks", "--state", "FAILED")
     assert [(task["task"], task["exit_code"]) for task in failed] == [(2, 1)]
     assert "not yet" in failed[0]["error"]
@@ -121,7 +122,9 @@ def test_tasks_that_failed_are_retried_and_only_those(shell: Shell, tmp_path: Pa
     assert "2 of 3 tasks are in" in report.stderr
     assert "missing, FAILED: 2" in report.stderr
     flag.touch()
-    again = shell.lines("retry", "--wait")[0]
+    done = shell.run("git", "cj", "retry", "--wait", "--json", code=None)
+    assert done.returncode == 0
+    again = json.loads(done.stdout)
     assert (again["tasks"], again["attempt"]) == ("2", 2)
     assert shell.lines("state")[0]["counts"] == {"COMPLETED": 3}
     assert len(shell.cj("reduce", "--json").splitlines()) == 3
