@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +22,8 @@ from cjledger.cli.launch_options import (
     Script,
     Seed,
     SweepOption,
-    Wait,
 )
-from cjledger.cli.options import Json, Pid
+from cjledger.cli.options import Json, Pid, Wait
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve
 from cjledger.render import fit, plain, plain_lines, table
@@ -129,9 +127,9 @@ def _launch(given: dict[str, Any], ahead: Ahead, loops: bool) -> None:
     done = launching.launch(project, request, output.note, begun)
     show(done, given["json"])
     if given["wait"] and request.submit and done.tasks:
-        from cjledger.cli.following import wait_for
+        from cjledger.cli.following import stay
 
-        wait_for(project, Target(done.package_id), to=sys.stderr)
+        stay(project, Target(done.package_id))
 
 
 # Options that a LaunchRequest calls otherwise.
@@ -202,6 +200,12 @@ def _dry_run(project: Project, request: LaunchRequest, json: bool) -> None:
     from cjledger.commands import plan as planning
 
     planned = planning.plan(project, request, output.note)
+    if request.after:
+        from cjledger.commands import sequel
+
+        sequel.after(project, request)  # refuses what can never be waited for
+    if request.reuse or request.skip_done:
+        output.note("what is done already is found at the launch: here all tasks are listed")
     if json:
         output.emit({"tasks": planned.tasks})
         for point in planning.tasks_of(planned, range(1, planned.tasks + 1)):
@@ -286,6 +290,6 @@ def extend(
     done = extending.extend(project, resolve(project, pid), more, output.note)
     show(done, json)
     if wait and done.tasks:
-        from cjledger.cli.following import wait_for
+        from cjledger.cli.following import stay
 
-        wait_for(project, Target(done.package_id), to=sys.stderr)
+        stay(project, Target(done.package_id))

@@ -72,6 +72,10 @@ def test_a_dry_run_shows_all_and_writes_nothing(shell: Shell) -> None:
     assert lines[0] == {"tasks": 3}
     assert lines[1:] == [{"task": k, "params": {"a": k}} for k in (1, 2, 3)]
     assert "reproduce" in shell.cj("run", "model.py:fit", "local", "--sweep", "a=1:3", "--dry-run")
+    words = ("run", "model.py:fit", "local", "--sweep", "a=1:3", "--dry-run")
+    done = shell.run("git", "cj", *words, "--reuse")
+    assert "found at the launch" in done.stderr
+    assert "1234abcd" in shell.refused(*words, "--after", "1234abcd")
     assert shell.git("for-each-ref", "refs/cj") == ""
     assert [path for path in (shell.folder / ".git/cj").rglob("*") if path.is_file()] == []
 
