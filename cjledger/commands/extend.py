@@ -80,18 +80,7 @@ def _plan(project: Project, target: Target, parent: Manifest, more: More) -> Pla
     ways = (more.sweep, more.block, more.points, more.rows, more.blocks)
     if all(way in (None, ()) for way in ways):
         raise CjError("which points?", f"git cj extend {target.package_id[:8]} --sweep NAME=SPEC")
-    request = LaunchRequest(
-        program=parent.program.name,
-        cluster=parent.cluster,
-        sweep=more.sweep,
-        block=more.block,
-        samples=more.samples,
-        design=more.design,
-        points=more.points,
-        rows=more.rows,
-        blocks=more.blocks,
-        repeat=more.repeat,
-    )
+    request = _request(parent, more)
     seed = more.seed if more.seed is not None else _seed(project, target, parent)
     swept, files = sweeping.sweep_of(project, request, parent.program, "", seed, lambda line: None)
     if parent.sweep.names and set(swept.names) != set(parent.sweep.names):
@@ -114,6 +103,21 @@ def _plan(project: Project, target: Target, parent: Manifest, more: More) -> Pla
         python=parent.python,
         branch=parent.branch,
         seed=seed,
+    )
+
+
+def _request(parent: Manifest, more: More) -> LaunchRequest:
+    return LaunchRequest(
+        program=parent.program.name,
+        cluster=parent.cluster,
+        sweep=more.sweep,
+        block=more.block,
+        samples=more.samples,
+        design=more.design,
+        points=more.points,
+        rows=more.rows,
+        blocks=more.blocks,
+        repeat=more.repeat,
     )
 
 

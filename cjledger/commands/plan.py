@@ -130,16 +130,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Be
     # The samples follow from it too: the same seed makes the same experiment.
     seed = request.seed if request.seed is not None else int.from_bytes(os.urandom(6))
     swept, rows = sweeping.sweep_of(project, request, program, interpreter, seed, announce)
-    files: tuple[tuple[str, bytes], ...] = ()
-    if rows is not None:
-        files = tuple(rows)
-    tasks = numbering.count(swept)
-    limit = project.config.limits.max_tasks
-    if tasks > limit:
-        raise CjError(
-            f"{tasks} tasks are more than the configured maximum of {limit}",
-            "raise max_tasks under [limits] in .cjledger.toml, or sweep fewer values",
-        )
+    tasks = _count(project, swept)
     _check_program(project, program, swept)
     outputs = _outputs(project, request)
     resources = _resources(request, where)
@@ -148,7 +139,7 @@ def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Be
         program=program,
         sweep=swept,
         tasks=tasks,
-        points=files,
+        points=tuple(rows or ()),
         grafts=grafts,
         outputs=outputs or ("**",),
         written=_written(project, program),
@@ -169,6 +160,16 @@ def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Be
         ),
         then=_then(project, request),
     )
+
+
+def _count(project: Project, swept: Sweep) -> int:
+    tasks, limit = numbering.count(swept), project.config.limits.max_tasks
+    if tasks > limit:
+        raise CjError(
+            f"{tasks} tasks are more than the configured maximum of {limit}",
+            "raise max_tasks under [limits] in .cjledger.toml, or sweep fewer values",
+        )
+    return tasks
 
 
 def _workers(

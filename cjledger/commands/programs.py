@@ -31,18 +31,7 @@ def find(
     # A line of a file of commands is one word to sh, whatever stands in it.
     command = request.command if request.commands is None else "sh -c {command}"
     if command is not None:
-        if request.loops:
-            raise UsageError(
-                "parrun needs a Python script: a command template has no loops", "git cj run -c …"
-            )
-        return Program(
-            "command",
-            command=command,
-            language="shell",
-            workdir=workdir,
-            arguments=request.arguments,
-            deps=deps,
-        ), grafts
+        return _template(request, command, workdir, deps), grafts
     text = request.program or ""
     path, function = project.cwd / text, None
     if not path.exists() and ":" in text:
@@ -66,6 +55,19 @@ def find(
         arguments=request.arguments,
         deps=deps,
     ), grafts
+
+
+def _template(request: LaunchRequest, command: str, workdir: str, deps: tuple[str, ...]) -> Program:
+    if request.loops:
+        raise UsageError("parrun needs a Python script: a command template has no loops", "git cj run -c …")
+    return Program(
+        "command",
+        command=command,
+        language="shell",
+        workdir=workdir,
+        arguments=request.arguments,
+        deps=deps,
+    )
 
 
 def _inside(project: Project, path: Path, text: str) -> Path:
