@@ -1,10 +1,11 @@
 """A simulated cluster: workers as processes over one folder, claiming, giving and recording as real ones do.
 
 `python benchmarks/workers.py [--workers N] [--tasks N]`, a quarter of an hour on two quiet cores. The tasks
-sleep; their durations are spread evenly over two decades on a logarithmic scale. Times are a fifth of those of
-a real cluster: a task of 2 s stands for one of 10 s, and what workers wait before they look again is a fifth
-too. Once with files as they are, once with 5 ms added to every operation on a file, unscaled, as on a busy
-network file system. The longest task may be begun last: 10 s while 430 pass are a share of 2 % by themselves.
+sleep; their durations are spread evenly over two decades on a logarithmic scale. Times are a fifth of those
+of a real cluster: a task of 2 s stands for one of 10 s, and what workers wait before they look again is a
+fifth too. Once with files as they are, once with 5 ms added to every operation on a file, unscaled, as on a
+busy network file system. The longest task may be begun last: 10 s while 430 pass are a share of 2 % by
+themselves.
 
 Told are tasks without a record, tasks with two, and the idle share: of all workers' time from the first claim
 to the last record, what was not spent in tasks.

@@ -9,7 +9,7 @@ import bisect
 import os
 import random
 import time
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Set
 
 from cjnode import asks, blocks, partition
 from cjnode.asks import Offer
@@ -29,8 +29,8 @@ class Board:
         self._partition = shared
         self.cuts: List[int] = []
         self.free: List[Free] = []
-        self.held: List[Free] = []  # the newest claims, of blocks that were not let go since
         self.claimed: Dict[int, int] = {}  # every block that was claimed, to its newest claim's generation
+        self._let_go: Set[int] = set()
         self.files = 0
         self.looked = 0.0
 
@@ -43,24 +43,26 @@ class Board:
         names = set(os.listdir(blocks.blocks_folder(self._path)))
         if surely:
             names.update(os.listdir(blocks.blocks_folder(self._path)))
-        claimed: Dict[int, int] = {}
-        given: Dict[int, int] = {}
+        kinds: Dict[str, Dict[int, int]] = {".claim": {}, ".given": {}}
         for name in names:
-            if name.endswith(".claim"):
-                kind = claimed
-            elif name.endswith(".given"):
-                kind = given
-            else:
-                continue
-            block, _, generation = name[:-6].partition("-")
-            if block.isdigit() and generation.isdigit() and int(generation) > kind.get(int(block), 0):
-                kind[int(block)] = int(generation)
-        self.files, self.looked, self.claimed = len(names), time.monotonic(), claimed
-        self.cuts = sorted({*self.cuts, *partition.cuts_of(self._partition, [*claimed, *given])})
+            newest = kinds.get(name[-6:])
+            if newest is not None:
+                block, _, generation = name[:-6].partition("-")
+                if block.isdigit() and generation.isdigit():
+                    newest[int(block)] = max(int(generation), newest.get(int(block), 0))
+        self.files, self.looked = len(names), time.monotonic()
+        self.claimed, given = kinds[".claim"], kinds[".given"]
+        self.cuts = sorted({*self.cuts, *partition.cuts_of(self._partition, [*self.claimed, *given])})
         whole = range(1, partition.count(self._partition) + 1)
-        self.free = [Free(block, 1) for block in whole if block not in claimed and block not in given]
-        self.free += [Free(*each) for each in sorted(given.items()) if each[1] > claimed.get(each[0], 0)]
-        self.held = [Free(*each) for each in sorted(claimed.items()) if each[1] >= given.get(each[0], 0)]
+        self.free = [Free(block, 1) for block in whole if block not in self.claimed and block not in given]
+        let_go = [Free(*each) for each in sorted(given.items()) if each[1] > self.claimed.get(each[0], 0)]
+        self.free += let_go
+        self._let_go = {each.block for each in let_go}
+
+    @property
+    def held(self) -> List[Free]:
+        """The newest claims, of blocks that were not let go since."""
+        return [Free(*each) for each in sorted(self.claimed.items()) if each[0] not in self._let_go]
 
     def places(self, block: int) -> range:
         """The places of a block's tasks, by the cuts that are known."""

@@ -19,7 +19,7 @@ MOST_FILES = 5000
 FILES_PER_WORKER = 30
 TOUCH_S = 60.0
 GIVERS = 2  # so many see to it, for each that waits
-RECENT_S = 60.0
+RECENT_S = 600.0
 
 
 # A task that waits for its turn: its number and the attempt it would be.

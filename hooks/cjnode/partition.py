@@ -16,7 +16,7 @@ LARGEST_BLOCK = 1000
 MOST_BLOCKS = 1500
 # So many workers find enough by asking one another; more would all ask at the end, each waiting for a turn.
 ASKING_WORKERS = 500
-BLOCKS_PER_WORKER = 6
+BLOCKS_PER_WORKER = 8
 
 # Sizes and counts of equal blocks, in their order.
 Rounds = Tuple[Tuple[int, int], ...]

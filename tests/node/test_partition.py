@@ -48,7 +48,7 @@ def test_blocks_become_smaller_and_are_few(sizes: tuple[int, int]) -> None:
     own = [size for size, _ in shared.rounds]
     assert own == sorted(own, reverse=True)
     assert own[0] <= LARGEST_BLOCK
-    assert partition.count(shared) <= (MOST_BLOCKS if workers <= 500 else 6 * workers)
+    assert partition.count(shared) <= (MOST_BLOCKS if workers <= 500 else 8 * workers)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 64, 500])
