@@ -6,6 +6,9 @@ SOURCES := $(shell find cjledger hooks -name '*.py' -o -name '*-receive') docs/g
 # The developers' environment also serves the demo; otherwise the demo installs as a person would.
 DEMO := $(if $(wildcard $(VENV)/dev-installed),$(VENV)/dev-installed,$(VENV)/demo-installed)
 
+# Most tests wait for others: for schedulers, servers, lines that are slow on purpose.
+TEST_PROCESSES := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN) '|' 2)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
 
@@ -17,7 +20,7 @@ demo: $(DEMO)  ## The 441-task phase transition on this machine, about three min
 
 test: $(VENV)/dev-installed  ## The tests; SLOW=1 for all of them, ARGS='-k word' for some
 	@$(BIN)/python -m tests.clusters install
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 $(if $(SLOW),,-m "not slow") $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(if $(SLOW),,-m "not slow") $(ARGS)
 
 lint: $(VENV)/dev-installed  ## Style, types and layers
 	$(BIN)/ruff check .

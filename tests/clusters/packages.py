@@ -2,7 +2,7 @@
 
 ``.clusters/`` at the repository's top holds them; nothing of the machine changes, no service starts, and the
 programs of Grid Engine and of Torque, which both own ``/usr/bin/qsub``, live side by side. Only an ssh server
-of root's needs a real installation, for its account.
+of root's needs a real installation, for its account, and other login shells do.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SGE = (
     "gridengine-master gridengine-exec gridengine-client gridengine-common"
     " libjemalloc2 libmunge2 libhwloc15 libtirpc3 libdb5.3"
 )
+SHELLS = ("tcsh", "zsh", "fish")  # that people have as their login shells on clusters
 TORQUE = "slurm-wlm-torque libslurm-perl libslurmdb-perl libslurm38"
 
 
@@ -39,6 +40,8 @@ def component(name: str) -> Path:
         return _sshd().parent
     if name == "cc":
         return compiler().parent
+    if name == "shells":
+        return _shells()
     folder = HOME / name
     if not (folder / "ready").exists():
         raise MissingError(f"{name} is not installed: python -m tests.clusters install")
@@ -194,6 +197,19 @@ def _install_cc() -> None:
     _install("gcc", "libc6-dev")
 
 
+def _shells() -> Path:
+    for shell in SHELLS:
+        if shutil.which(shell) is None:
+            raise MissingError(f"{shell} is not installed: python -m tests.clusters install")
+    return Path("/bin")
+
+
+def _install_shells() -> None:
+    if os.getuid():
+        raise MissingError("only root can install shells")
+    _install(*SHELLS)
+
+
 def _install(*packages: str) -> None:
     install = ("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages)
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -215,4 +231,5 @@ _BRING: dict[str, Callable[[], None]] = {
     "torque": _torque,
     "sshd": _install_sshd,
     "cc": _install_cc,
+    "shells": _install_shells,
 }
