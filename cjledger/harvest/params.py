@@ -19,9 +19,7 @@ class Parameters:
     def __init__(self, sweep: Sweep, points: Points) -> None:
         self._sweep = sweep
         self._points = points
-        self._values: dict[
-            str, pl.Series
-        ] = {}  # those of all blocks one after another, when a grid needs them
+        self._values: dict[str, pl.Series] = {}  # of a grid, made when they are needed
 
     def of(self, tasks: Sequence[int]) -> pl.DataFrame:
         """One row for each of ``tasks``, in their order."""
