@@ -103,12 +103,11 @@ def run_block(held: Held, element: int, sleeps: list[float]) -> None:
         holding.begins(done + 1)
         began = time.time()
         journal.now_at(turn.task, turn.attempt, stamp(began))
-        left = sleeps[turn.task - 1]
-        while left > 0:
+        end = time.monotonic() + sleeps[turn.task - 1]
+        while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_S))
-            left -= LOOK_S
-            if left > 0:
-                holding.look(journal.touch)
+            if left > LOOK_S:
+                holding.look(journal.touch)  # beside the task, which is a process of its own
         ended = time.time()
         journal.commit(record(turn.task, turn.attempt, element, began, ended))
         done += 1
