@@ -113,6 +113,7 @@ def run_block(held: Held, element: int, sleeps: list[float]) -> None:
         done += 1
         holding.ended(done)
         holding.look(journal.touch)
+    journal.sync()
     journal.close()
 
 

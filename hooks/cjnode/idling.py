@@ -84,8 +84,10 @@ class Idle:
 
     def _may_get(self) -> bool:
         """Whether somebody may still give; when all is done that is noted, for those that come later."""
-        looked, is_done = 0, True
         self._is_judging = False
+        if self._board.free:
+            return True  # seen, and not looked at again since
+        looked, at_last = 0, set()
         for held in reversed(self._board.held):  # the latest are those at work
             if held in self._closed:
                 continue
@@ -99,20 +101,24 @@ class Idle:
             now = claim[1] if claim else claims.Current(0, 0, "")
             if now.task == 0 and now.started:
                 self._closed.add(held)
-            elif last not in (now.task, cutoff.begun_up_to(path)):
-                return True
+            elif last in (now.task, cutoff.begun_up_to(path)):
+                at_last.add(held)
             else:
-                is_done = False
-        return is_done and self._has_more()
+                return True
+        return self._has_more(at_last)
 
-    def _has_more(self) -> bool:
-        """Look again: a holder may have let go of something before it was done. If not, note the end."""
+    def _has_more(self, at_last: Set[Free]) -> bool:
+        """Look again: a holder may have let go of something before it was done. If not, note the end.
+
+        ``at_last`` are claims whose holders are at their last task, and may yet let go of that.
+        """
         self._board.look(surely=True)
-        if self._board.free or not self._closed.issuperset(self._board.held):
+        if self._board.free or not (self._closed | at_last).issuperset(self._board.held):
             self._looked = 0.0
             return True
-        try:
-            create_once(blocks.exhausted_path(self._submission.path), b"")
-        except OSError:
-            pass  # those that come later look for themselves
+        if not at_last:
+            try:
+                create_once(blocks.exhausted_path(self._submission.path), b"")
+            except OSError:
+                pass  # those that come later look for themselves
         return False

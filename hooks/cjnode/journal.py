@@ -212,17 +212,21 @@ class Journal:
             os.ftruncate(self._data, end)
         self.go_to(end)
 
-    def close(self) -> None:
+    def sync(self) -> None:
         """Bring all to the disk: network file systems may say only now that it is full."""
+        self.now_at(0, 0, "")
         try:
-            self.now_at(0, 0, now())
             for descriptor in (self._data, self._records):
                 if descriptor is not None:
                     sync(descriptor)
         except OSError as problem:
-            raise UnwritableError("%s" % problem) from problem
-        finally:
             self.abandon()
+            raise UnwritableError("%s" % problem) from problem
+
+    def close(self) -> None:
+        """Say that the holder is done with the block: last of all, for who reads it may end."""
+        self.now_at(0, 0, now())
+        self.abandon()
 
     def abandon(self) -> None:
         """Let go of the files as they are."""

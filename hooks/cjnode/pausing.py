@@ -71,7 +71,6 @@ def _add_workers(root: str, package: str, submission: Submission) -> List[str]:
     wanted = min(left, submission.elements) - alive
     if wanted <= 0:
         return []
-    forget(blocks.exhausted_path(submission.path))
     # The same for whoever resumes at the same time.
     token = "resume-%d" % len(submission.parts)
     return add_elements(root, scheduler, package, submission, intent, wanted, token)

@@ -3,9 +3,9 @@
 import os
 import sys
 
-from cjnode import backlog
+from cjnode import backlog, blocks
 from cjnode.errors import NodeError
-from cjnode.files import read_json
+from cjnode.files import forget, read_json
 from cjnode.parts import add_part, read_parts
 from cjnode.progress import board_of
 from cjnode.sight import elements_of
@@ -27,6 +27,7 @@ def submit(root: str, package: str, submission: Submission, element: int) -> Non
         mine = [part for part in read_parts(submission.path, intent) if element in elements_of(part)]
         wanted = min(left, mine[0].elements if mine else 1)
         part = mine[0].number if mine else 1
+        forget(blocks.exhausted_path(submission.path))
         added = add_part(submission.path, intent, wanted, "after-%d" % part)
         backlog.mark(root, package, submission.number)
         if added.is_new:

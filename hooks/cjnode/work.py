@@ -215,8 +215,6 @@ def _run(worker: Worker) -> int:
             break
         ended = _run_block(worker, claims, held)
         states += ended
-        if _is_broken_off(setting, held, ended):
-            claims.board.let_go(held.chosen.block, held.chosen.generation)
         claims.ending.asks.look()  # a pause may be over
     if claims.ending.is_due() or (setting.signals.stopping and _is_timed_out(setting)):
         _hand_on(worker, claims, states)
@@ -273,6 +271,9 @@ def _run_block(worker: Worker, claims: Claims, held: Held) -> List[str]:
         journal.forget_uncommitted()
         journal.abandon()
         raise
+    journal.sync()
+    if _is_broken_off(worker.setting, held, states):
+        claims.board.let_go(held.chosen.block, held.chosen.generation)
     journal.close()
     return states
 

@@ -4,10 +4,10 @@ import os
 import re
 from typing import Any, BinaryIO, Dict, List, Optional
 
-from cjnode import asked, asks, backlog, layout, roster
+from cjnode import asked, asks, backlog, blocks, layout, roster
 from cjnode.blocks import canonical
 from cjnode.errors import NodeError
-from cjnode.files import create_json, read_json
+from cjnode.files import create_json, forget, read_json
 from cjnode.parts import MOST_ELEMENTS, add_part, divide, read_parts
 from cjnode.points import format_tasks
 from cjnode.progress import Progress, look, unsettled, waits
@@ -106,6 +106,7 @@ def add_elements(
     token: str,
 ) -> List[str]:
     """Submit further parts of so many elements in all, once for each token; the jobs they are in."""
+    forget(blocks.exhausted_path(submission.path))
     pieces = divide(count, asked.limits(root, scheduler, False))
     made = [
         add_part(submission.path, intent, elements, "%s-%d" % (token, number)).number
