@@ -16,6 +16,7 @@ from cjnode.asks import Offer
 from cjnode.partition import Partition
 
 MOST_MISSED = 50
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.5
 
 # A block and the generation of it that can be claimed.
 Free = NamedTuple("Free", [("block", int), ("generation", int)])
@@ -110,17 +111,26 @@ class Queue:
         self._ranks = ranks
         self._next: List[Free] = []
         self._missed = 0  # since the last look
+        self._is_out = False  # whether what was tried last may have been won
+        self._pause_s = FIRST_PAUSE_S
 
     def pop(self) -> Optional[Free]:
         """What to try next; None when a look showed nothing."""
+        if self._is_out:
+            self._pause_s = FIRST_PAUSE_S
         if not self._next:
+            if self._missed:
+                # The listing may lag behind the names: what it shows as free may be so no more for seconds.
+                time.sleep(random.uniform(0.0, self._pause_s))
+                self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._board.look()
             self._next, self._missed = self._ahead(self._board.free), 0
+        self._is_out = bool(self._next)
         return self._next.pop() if self._next else None
 
     def missed(self) -> None:
         """Another was faster: go on elsewhere. To list thousands of names costs more than a few tries."""
-        self._missed += 1
+        self._missed, self._is_out = self._missed + 1, False
         at = random.randrange(len(self._next) + 1)
         self._next = self._next[at:] + self._next[:at] if self._missed < MOST_MISSED else []
 

@@ -109,11 +109,12 @@ class Claims:
         if chosen.generation > 1 and not any(self._open(chosen)) and not self._is_due(chosen.block):
             self.board.taken(chosen)
             return None
+        is_cut = chosen.generation == 1 and chosen.block > partition.count(self._submission.partition)
         fd = persist(lambda: claims.create_claim(path, claim), self._stopping)
         if fd is None:
-            self.board.taken(chosen, end)  # by another, who may have died before it said so
+            if is_cut or chosen.generation > 1:
+                self.board.taken(chosen, end)  # by another, who may have died before it said so
             return None
-        is_cut = chosen.generation == 1 and chosen.block > partition.count(self._submission.partition)
         if is_cut and end:
             self.board.learn(Offer(chosen.block, 1, end))
         elif is_cut or chosen.generation > 1:

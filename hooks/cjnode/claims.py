@@ -61,7 +61,10 @@ def create_claim(path: str, claim: Claim) -> Optional[int]:
             raise
         return _create_exclusively(path, content)
     finally:
-        os.unlink(aside)
+        try:
+            os.unlink(aside)
+        except OSError:
+            pass  # the claim stands: to try again would find it, and take it for another's
     if is_ours:
         return fd
     os.close(fd)

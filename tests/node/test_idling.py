@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,34 @@ def test_every_claim_is_read_once_however_many_at_a_time(
     read = look_until_the_end(done, monkeypatch)
     assert len(read) == len(set(read)) == BLOCKS
     assert (done.submission / "exhausted").exists()
+
+
+def test_a_holder_that_has_not_let_go_yet_keeps_the_idle_waiting(
+    done: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idling, "CLAIMS_A_LOOK", BLOCKS)
+    path = blocks.block_path(str(done.submission), 7, 1, "claim")
+    with open(path, "r+b") as file:  # it brings its records to the disk, and may leave something
+        claims.write_current(file.fileno(), 0, 0, "")
+    submission = read_submission(str(done.folder), 1)
+    board = Board(submission.path, submission.partition)
+    board.look()
+    idle = Idle(submission, board, Asks(submission.path, 2, "2-1-1", 2), 2, set())
+    assert idle.wait(lambda: False)
+    assert not (done.submission / "exhausted").exists()
+
+
+def test_a_claim_is_ours_though_the_name_beside_it_could_not_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(path: str) -> None:
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink)
+        fd = claims.create_claim(str(tmp_path / "000001-01.claim"), claims.Claim("j", 1, 1, "h", 1))
+    assert fd is not None
+    os.close(fd)
 
 
 def test_what_was_let_go_while_the_claims_were_read_is_not_overlooked(
