@@ -11,7 +11,7 @@ from cjnode.points import Point, Sweep, sweep_from_json, sweep_to_json
 
 __all__ = ["Axis", "Block", "Point", "Sweep"]
 
-FORMAT = 1
+FORMAT = 2  # the newest that is read; what has no range for an axis is written as 1
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
 STATES = (*FINAL_STATES, "PENDING", "RUNNING", "HELD", "WAITING")
@@ -215,7 +215,7 @@ class Manifest(NamedTuple):
     then_of: ThenOf | None = None
     shuffle: bool = False  # tasks run in an order that follows from the seed
     preload: tuple[str, ...] | None = None  # modules that workers load for all tasks; None: the script's
-    format: int = FORMAT
+    format: int = 1
 
 
 def plain(value: Any) -> Any:
@@ -231,7 +231,9 @@ def manifest_to_bytes(manifest: Manifest) -> bytes:
     """The canonical bytes of ``.cj/package.json``."""
     data = plain(manifest._replace(sweep=sweep_from_json(SINGLE)))
     data["sweep"] = sweep_to_json(manifest.sweep)
-    ordered = {"format": data.pop("format"), **data}
+    axes = [axis for block in data["sweep"]["blocks"] for axis in block["axes"]]
+    number = max(data.pop("format"), 2 if any("range" in axis for axis in axes) else 1)
+    ordered = {"format": number, **data}
     return (json.dumps(ordered, ensure_ascii=False, allow_nan=True, indent=1) + "\n").encode()
 
 

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 
 from cjledger import sweep
 from cjledger.errors import CjError
-from cjledger.model import Sweep
+from cjledger.model import Program, Sweep, manifest_to_bytes
 from cjledger.sweep.spec import linspace
 from cjnode.points import count, point, points, sweep_from_json, sweep_to_json
+from tests.package_kit import manifest_of
 
 
 def values(text: str) -> list[Any]:
@@ -456,3 +457,16 @@ def test_points_files_are_lines_of_json() -> None:
     _, files = sweep.explicit(("a",), [["\u2028\r\n"]], 1)
     ((_, content),) = files
     assert [json.loads(line) for line in io.StringIO(content.decode())] == [["\u2028\r\n"]]
+
+
+def test_a_range_that_no_package_could_have_is_refused_at_once() -> None:
+    for length in (10**12, 10**30):
+        with pytest.raises(CjError, match="more values than any package"):
+            sweep.from_block({"x": range(length), "y": [1]}, 1)
+
+
+def test_a_manifest_with_a_range_has_the_format_that_older_readers_refuse() -> None:
+    for length, number in ((999, 1), (1000, 2)):
+        swept = sweep.from_specs([f"x=1:{length}"], 1)
+        raw = json.loads(manifest_to_bytes(manifest_of(Program("script", "a.py"), swept)))
+        assert raw["format"] == number

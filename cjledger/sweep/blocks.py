@@ -110,6 +110,8 @@ def values_of(given: Any, origin: str) -> Sequence[Scalar]:
     if isinstance(given, str):
         return _parsed(given, origin, "")
     if isinstance(given, range) and given:
+        if (given[-1] - given[0]) // given.step >= LARGEST_TASK:  # len() of such a range may overflow
+            raise CjError(f"{origin} has more values than any package has tasks", EXAMPLE)
         return given
     values = list(given) if isinstance(given, list | tuple | range) else [given]
     if not values:

@@ -11,7 +11,7 @@ from cjnode.blocks import is_package_id
 from cjnode.environment import KINDS
 from cjnode.errors import NodeError
 
-FORMAT = 1
+FORMAT = 2
 LIMIT = 64 << 20  # bytes; longer lists of points belong into .cj/points
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")

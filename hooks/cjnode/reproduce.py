@@ -10,7 +10,7 @@ from cjnode.points import Sweep, count, point, sweep_from_json
 from cjnode.seeds import hash_seed, task_seed
 from cjnode.templates import fill, text_form
 
-FORMAT = 1
+FORMAT = 2
 
 Package = NamedTuple(
     "Package",
