@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Generic, ParamSpec, Self, TypeVar
 
@@ -51,7 +51,7 @@ class Beside(Generic[_Result]):
         self._thread.join()
 
 
-def ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+def ahead(items: Iterator[_Item]) -> Generator[_Item]:
     """The items, each made in a thread of its own while the one before is used. None is no item."""
     coming = Beside(next, items, None)
     try:

@@ -61,5 +61,5 @@ def test_who_leaves_early_does_not_wait_for_what_never_comes() -> None:
 
     coming = ahead(items())
     assert next(coming) == 1
-    coming.close()  # type: ignore[attr-defined]
+    coming.close()
     assert not never.is_set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -43,10 +44,11 @@ def gather(
     def read() -> Iterator[tuple[list[Frame], Batch, list[Table]]]:
         parameters = Parameters(manifest.sweep, points)
         seen: list[pl.Series] = []
-        for frames_here in batches:
-            here = read_batch(frames_here, manifest.tasks, seen)
-            broken.extend(here.broken)
-            yield frames_here, here, read_tables(package_id, parameters, here.outputs, rules, broken)
+        with closing(batches):
+            for frames_here in batches:
+                here = read_batch(frames_here, manifest.tasks, seen)
+                broken.extend(here.broken)
+                yield frames_here, here, read_tables(package_id, parameters, here.outputs, rules, broken)
 
     # Waiting for bytes and compressing hold no lock: a batch comes, one is read and one is written at a time.
     for batch, here, tables in ahead(read()):
