@@ -15,7 +15,8 @@ from cjnode.errors import NodeError
 # File systems without hard links (some FUSE and SMB mounts) say one of these.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
-FORMAT = 1
+FORMAT = 1  # of what is written here
+NEWEST = 2  # of what is read: a manifest with a range has it
 TAKEN = ".taken"  # where there are no links, what keeps two from making the same file
 
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -182,9 +183,9 @@ def read_json(path: str) -> Optional[Dict[str, Any]]:
     try:
         with open(path, "rb") as file:
             fields = json.loads(file.read().decode("utf-8"))
-        if fields["format"] > FORMAT:
+        if fields["format"] > NEWEST:
             raise NodeError(
-                "%s has format %s, newer than this cjnode's %d" % (path, fields["format"], FORMAT),
+                "%s has format %s, newer than this cjnode's %d" % (path, fields["format"], NEWEST),
                 "git cj init with the newest cjledger",
             )
         return dict(fields)
