@@ -120,5 +120,5 @@ def test_a_checkout_of_the_package_knows_its_id(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     package, _ = package_in(tmp_path, Program("script", "PT.py"), text="print(1)\n")
     found = json.loads((tmp_path / ".cj/package.json").read_text())
-    (tmp_path / ".cj/package.json").write_text(json.dumps({**found, "format": 2}))
-    assert by_hand(package, "1").stderr == "error: the package has format 2, newer than this script's 1\n"
+    (tmp_path / ".cj/package.json").write_text(json.dumps({**found, "format": 3}))
+    assert by_hand(package, "1").stderr == "error: the package has format 3, newer than this script's 2\n"

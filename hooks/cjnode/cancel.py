@@ -96,7 +96,7 @@ def _recorded(root: str, package: str, path: str, number: int) -> Set[int]:
             name = blocks.block_path(path, block.id.block, block.id.generation, "records")
             read_attempts(name, LARGEST_TASK, False, found)
     at_end = {task for task, ended in found.items() if ended.state != "NODE_FAIL"}
-    manifest = read_json(layout.manifest_path(root, package)) or {}
+    manifest = layout.read_manifest(root, package) or {}
     if not manifest.get("retry"):
         return at_end
     folder = layout.checked_package(root, package)

@@ -15,8 +15,7 @@ from cjnode.errors import NodeError
 # File systems without hard links (some FUSE and SMB mounts) say one of these.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
-FORMAT = 1  # of what is written here
-NEWEST = 2  # of what is read: a manifest with a range has it
+FORMAT = 1
 TAKEN = ".taken"  # where there are no links, what keeps two from making the same file
 
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -178,14 +177,14 @@ def locked(path: str, wait: bool) -> Iterator[bool]:
         os.close(fd)
 
 
-def read_json(path: str) -> Optional[Dict[str, Any]]:
+def read_json(path: str, newest: int = FORMAT) -> Optional[Dict[str, Any]]:
     """A JSON file of ours; None when it is absent, NodeError when it is newer or damaged."""
     try:
         with open(path, "rb") as file:
             fields = json.loads(file.read().decode("utf-8"))
-        if fields["format"] > NEWEST:
+        if fields["format"] > newest:
             raise NodeError(
-                "%s has format %s, newer than this cjnode's %d" % (path, fields["format"], NEWEST),
+                "%s has format %s, newer than this cjnode's %d" % (path, fields["format"], newest),
                 "git cj init with the newest cjledger",
             )
         return dict(fields)

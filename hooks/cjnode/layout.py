@@ -1,10 +1,13 @@
 """Where things lie below a cluster's root, and who may own them."""
 
 import os
+from typing import Any, Dict, Optional
 
 from cjnode.blocks import is_package_id, package_folder, submission_folder
 from cjnode.errors import NodeError
 from cjnode.files import read_json
+
+MANIFEST_FORMAT = 2  # the newest that is read here; one without a range for an axis is written as 1
 
 
 def checked_package(root: str, package: object) -> str:
@@ -25,6 +28,11 @@ def present_package(root: str, package: object) -> str:
 def manifest_path(root: str, package: str) -> str:
     """The manifest as pushed; its presence says that the package was received whole."""
     return os.path.join(package_folder(root, package), "package.json")
+
+
+def read_manifest(root: str, package: str) -> Optional[Dict[str, Any]]:
+    """The manifest, which was checked when it came; None when it is not here. Raises NodeError."""
+    return read_json(manifest_path(root, package), MANIFEST_FORMAT)
 
 
 def paused_path(root: str, package: str) -> str:

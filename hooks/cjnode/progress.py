@@ -4,7 +4,7 @@ import importlib
 import os
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from cjnode import attempts, blocks, claims, files, layout, partition, parts, tally
+from cjnode import attempts, blocks, claims, layout, partition, parts, tally
 from cjnode.attempts import Attempt
 from cjnode.board import Board
 from cjnode.errors import NodeError
@@ -88,7 +88,7 @@ def _is_told(root: str, package: str, submission: Submission) -> bool:
 
 def _manifest(root: str, package: str) -> Dict[str, Any]:
     try:
-        manifest = files.read_json(layout.manifest_path(root, package)) or {}
+        manifest = layout.read_manifest(root, package) or {}
         return manifest if type(manifest.get("tasks")) is int else {}
     except (NodeError, OSError):
         return {}

@@ -12,7 +12,6 @@ import os
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from cjnode import blocks, layout, reproduce, then
-from cjnode.files import read_json
 from cjnode.points import parse_tasks, points
 from cjnode.submissions import cancelled_tasks
 
@@ -37,7 +36,7 @@ def write(root: str, then_of: Dict[str, Any], path: str) -> None:
 
 
 def _rows_of(root: str, package: str, tasks: Optional[Sequence[int]], table: Optional[str]) -> Iterator[Row]:
-    fields = read_json(layout.manifest_path(root, package))
+    fields = layout.read_manifest(root, package)
     if fields is None:
         return  # removed from this cluster
     if tasks is None:

@@ -49,7 +49,7 @@ def _first(root: str, package: str) -> str:
     """The package that a chain of extensions began with."""
     seen = {package}
     while True:
-        fields = read_json(layout.manifest_path(root, package))
+        fields = layout.read_manifest(root, package)
         before = (fields or {}).get("extends")
         if not before or before in seen or not is_package_id(before):
             return package

@@ -518,7 +518,7 @@ def test_a_package_of_a_newer_format_is_refused_by_name_and_harms_no_other(shell
     package = shell.launch("run", "ok.py", "local")
     shell.cj("harvest")
     content = json.loads(shell.git("show", f"{package}:.cj/package.json"))
-    newer = craft(shell, package, json.dumps({"format": 2, "program": ["all", "else", "differs"]}).encode())
+    newer = craft(shell, package, json.dumps({"format": 3, "program": ["all", "else", "differs"]}).encode())
     for words in (
         ("state", newer),
         ("show", newer),
@@ -528,7 +528,7 @@ def test_a_package_of_a_newer_format_is_refused_by_name_and_harms_no_other(shell
         ("diff", newer, package),
     ):
         error, hint = refusal(shell, *words)
-        assert f"package {newer[:12]} has format 2, newer than this program's 1" in error
+        assert f"package {newer[:12]} has format 3, newer than this program's 2" in error
         assert hint == "pip install --upgrade cjledger"
     assert newer[:12] in shell.cj("fsck", code=1)
     for wrong in (b"\xff", json.dumps({**content, "program": []}).encode()):

@@ -141,7 +141,7 @@ def test_a_commit_without_manifest_is_no_package(site: Site) -> None:
         (b"[" * 100_000, "is not JSON"),
         (b"[]", "no format number"),
         (b'{"format":"1"}', "no format number"),
-        (b'{"format":2}', "newer"),
+        (b'{"format":3}', "newer"),
         (b'{"format":1}', "wrong in: program, sweep, tasks, seed"),
     ],
 )
