@@ -42,14 +42,14 @@ def cancel(project: Project, target: Target) -> int:
         order.give_up(project, target.package_id, manifest, "it was cancelled")
         return manifest.tasks
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
+    after = None if tasks else ledger.then(project.repo, target.package_id)
+    if after and state.is_on_cluster(project, after):
+        cancel(project, Target(after))  # first: it would begin when the others have ended
     token = _token(target.package_id, "cancel", str(_count(project, target.package_id)), tasks or "all")
     asked = {"package": target.package_id, "tasks": tasks, "token": token}
     reply = replies.one(transport(project, manifest).call("cancel", asked), "cancel")
     cancelled = replies.count(reply, "cancelled")
     state.forget(project, target.package_id)
-    after = None if tasks else ledger.then(project.repo, target.package_id)
-    if after and state.is_on_cluster(project, after):
-        cancel(project, Target(after))
     ledger.append(
         project.repo,
         "cancelled",
