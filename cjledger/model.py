@@ -6,12 +6,10 @@ import json
 from typing import Any, NamedTuple
 
 from cjledger.errors import CjError
-from cjnode.axes import Axis, Block
+from cjnode.axes import MANIFEST_FORMAT, Axis, Block
 from cjnode.points import Point, Sweep, sweep_from_json, sweep_to_json
 
 __all__ = ["Axis", "Block", "Point", "Sweep"]
-
-FORMAT = 2  # the newest that is read; what has no range for an axis is written as 1
 
 FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
 STATES = (*FINAL_STATES, "PENDING", "RUNNING", "HELD", "WAITING")
@@ -232,7 +230,7 @@ def manifest_to_bytes(manifest: Manifest) -> bytes:
     data = plain(manifest._replace(sweep=sweep_from_json(SINGLE)))
     data["sweep"] = sweep_to_json(manifest.sweep)
     axes = [axis for block in data["sweep"]["blocks"] for axis in block["axes"]]
-    number = max(data.pop("format"), 2 if any("range" in axis for axis in axes) else 1)
+    number = max(data.pop("format"), MANIFEST_FORMAT if any("range" in axis for axis in axes) else 1)
     ordered = {"format": number, **data}
     return (json.dumps(ordered, ensure_ascii=False, allow_nan=True, indent=1) + "\n").encode()
 
@@ -252,9 +250,10 @@ def manifest_from_bytes(data: bytes, package_id: str) -> Manifest:
     """Read ``.cj/package.json``; refuses a newer format by name."""
     try:
         raw = json.loads(data)
-        if raw["format"] > FORMAT:
+        if raw["format"] > MANIFEST_FORMAT:
             raise CjError(
-                f"package {package_id[:12]} has format {raw['format']}, newer than this program's {FORMAT}",
+                f"package {package_id[:12]} has format {raw['format']}, "
+                f"newer than this program's {MANIFEST_FORMAT}",
                 "pip install --upgrade cjledger",
             )
         return _manifest(raw)

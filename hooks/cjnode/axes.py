@@ -3,6 +3,7 @@
 from array import array
 from typing import Any, Dict, Iterator, NamedTuple, Sequence, Tuple, Union
 
+MANIFEST_FORMAT = 2  # the newest that is read; one without a range for an axis is written as 1
 LONG_AXIS = 1000
 LARGEST_TASK = 1 << 24  # a typing error in a range must not fill the memory
 
@@ -48,19 +49,23 @@ def axis_of(names: Tuple[str, ...], rows: Sequence[Sequence[Any]]) -> Axis:
 
 def plain_axis(name: str, values: Sequence[Any]) -> Axis:
     """The axis of one parameter."""
-    if len(values) < LONG_AXIS:
-        return Axis((name,), tuple((value,) for value in values))
+    numbers = _numbers(values) if len(values) >= LONG_AXIS else None
+    return Axis((name,), tuple(zip(values)) if numbers is None else Column(numbers))
+
+
+def _numbers(values: Sequence[Any]) -> Union["range", "array[float]", None]:
+    """Values that fit into little memory, in that form; None for others."""
     if isinstance(values, range):
-        return Axis((name,), Column(values))
+        return values
     kinds = set(map(type, values))
     if kinds == {float}:
-        return Axis((name,), Column(array("d", values)))
+        return array("d", values)
     if kinds == {int} and values[0] != values[1]:
         step = values[1] - values[0]
         steps = range(values[0], values[0] + step * len(values), step)
         if all(map(int.__eq__, steps, values)):
-            return Axis((name,), Column(steps))
-    return Axis((name,), tuple((value,) for value in values))
+            return steps
+    return None
 
 
 def axis_from_json(data: Dict[str, Any]) -> Axis:

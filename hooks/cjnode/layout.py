@@ -3,11 +3,10 @@
 import os
 from typing import Any, Dict, Optional
 
+from cjnode.axes import MANIFEST_FORMAT
 from cjnode.blocks import is_package_id, package_folder, submission_folder
 from cjnode.errors import NodeError
 from cjnode.files import read_json
-
-MANIFEST_FORMAT = 2  # the newest that is read here; one without a range for an axis is written as 1
 
 
 def checked_package(root: str, package: object) -> str:

@@ -6,12 +6,11 @@ import re
 from typing import Any, Callable, Dict, List
 
 from cjnode import points
-from cjnode.axes import LARGEST_TASK
+from cjnode.axes import LARGEST_TASK, MANIFEST_FORMAT
 from cjnode.blocks import is_package_id
 from cjnode.environment import KINDS
 from cjnode.errors import NodeError
 
-FORMAT = 2
 LIMIT = 64 << 20  # bytes; longer lists of points belong into .cj/points
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
@@ -28,9 +27,9 @@ def parse(content: bytes) -> Dict[str, Any]:
         raise NodeError("the manifest is not JSON: %s" % problem)
     if not isinstance(fields, dict) or not _count(fields.get("format")):
         raise NodeError("the manifest has no format number")
-    if fields["format"] > FORMAT:
+    if fields["format"] > MANIFEST_FORMAT:
         raise NodeError(
-            "the manifest has format %d, newer than this cluster's %d" % (fields["format"], FORMAT),
+            "the manifest has format %d, newer than this cluster's %d" % (fields["format"], MANIFEST_FORMAT),
             "git cj init CLUSTER",
         )
     problems = [name for name, holds in _CHECKS.items() if name not in fields or not holds(fields[name])]

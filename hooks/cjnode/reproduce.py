@@ -6,11 +6,10 @@ import shlex
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from cjnode.axes import MANIFEST_FORMAT
 from cjnode.points import Sweep, count, point, sweep_from_json
 from cjnode.seeds import hash_seed, task_seed
 from cjnode.templates import fill, text_form
-
-FORMAT = 2
 
 Package = NamedTuple(
     "Package",
@@ -42,9 +41,9 @@ def load(cj_folder: str, package_id: str = "") -> Package:
     folder = os.path.abspath(cj_folder)
     with open(os.path.join(folder, "package.json"), encoding="utf-8") as file:
         manifest = json.load(file)
-    if manifest["format"] > FORMAT:
+    if manifest["format"] > MANIFEST_FORMAT:
         raise ValueError(
-            "the package has format %s, newer than this script's %d" % (manifest["format"], FORMAT)
+            "the package has format %s, newer than this script's %d" % (manifest["format"], MANIFEST_FORMAT)
         )
     sweep = sweep_from_json(manifest.pop("sweep"))
     return Package(folder, os.path.dirname(folder), package_id, manifest, sweep, count(sweep))
