@@ -23,6 +23,10 @@ _INHERITED = frozenset(
 )
 
 
+# The first whose fetch takes references on standard input.
+OLDEST = "2.29"
+
+
 class GitError(CjError):
     """The git program refused; ``stderr`` holds its own words."""
 
@@ -80,6 +84,8 @@ def discover(start: Path) -> Repo:
     places = ("--show-object-format", "--absolute-git-dir", "--git-common-dir", "--show-toplevel")
     found = _rev_parse(start, *places, "HEAD", "--abbrev-ref", "HEAD")
     answers = found.stdout.removesuffix("\n").split("\n")
+    if answers[0] == places[0]:  # an old git repeats a question that it does not know
+        raise CjError(f"the git program on PATH is older than {OLDEST}", "install a newer one: git cj doctor")
     if len(answers) < 5:
         if "work tree" in found.stderr:
             words = f"{start} has no working copy: it is a bare repository or a git folder"

@@ -21,7 +21,7 @@ def _sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
         # Compiled modules are kept: the command line is started thousands of times.
         if name.startswith(("GIT_", "CJ_", "XDG_")) or name == "PYTHONDONTWRITEBYTECODE":
             monkeypatch.delenv(name)
-    settings = home / "gitconfig"
+    settings = home / ".gitconfig"
     settings.write_text("[user]\n\tname = Mia\n\temail = mia@example.org\n[init]\n\tdefaultBranch = main\n")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")

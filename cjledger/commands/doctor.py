@@ -28,7 +28,6 @@ from cjnode import doctor as node
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 HERE = "here"
-OLDEST_GIT = (2, 29)  # the first whose fetch takes references on standard input
 LITTLE_BYTES = 1_000_000_000
 SKEW_S = 5.0
 MOST_SKEW_S = 300.0
@@ -76,9 +75,9 @@ def elsewhere(found: Config) -> Iterator[Check]:
 def _git() -> Check:
     told = _said("git", "--version").removeprefix("git version ")
     numbers = tuple(int(word) for word in re.findall(r"\d+", told)[:2])
-    if numbers < OLDEST_GIT:
-        oldest = ".".join(map(str, OLDEST_GIT))
-        return Check(HERE, "git", FAILURE, told or "there is none on PATH", f"install git {oldest} or newer")
+    if numbers < tuple(map(int, gitrepo.OLDEST.split("."))):
+        words = f"install git {gitrepo.OLDEST} or newer"
+        return Check(HERE, "git", FAILURE, told or "there is none on PATH", words)
     return Check(HERE, "git", OK, told)
 
 

@@ -209,6 +209,17 @@ def test_outside_a_repository_there_is_nothing_to_launch(crowd: Shell) -> None:
     shutil.rmtree(bare)
 
 
+def test_a_git_that_is_too_old_here_is_named(crowd: Shell, tmp_path: Path) -> None:
+    # As git 2.18 and 1.8 do: they repeat the questions that they do not know, and end well.
+    program = tmp_path / "git"
+    program.write_text('#!/bin/sh\nshift\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    there = Shell(crowd.folder, {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"})
+    said = there.run("git-cj", "run", "ok.py", "local", code=1).stderr
+    words = "the git program on PATH is older than 2.29"
+    assert said == f"error: {words}\nhint: install a newer one: git cj doctor\n"
+
+
 def test_an_ambiguous_prefix_lists_the_candidates_and_hints_at_one(shell: Shell) -> None:
     commit(shell, ok_py="print(1)\n")
     first = shell.lines("run", "ok.py", "local", "--no-submit")[0]["package"]
