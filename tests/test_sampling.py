@@ -72,6 +72,7 @@ def test_a_distribution_is_told_from_values() -> None:
         ("x=normal(0)", "two numbers"),
         ("x=normal(0,-1)", "standard deviation"),
         ("x=randint(1,2.5)", "whole number"),
+        ("x=randint(0,9007199254740992)", "at most"),
         ("x=choice()", "no value"),
         ("x=uniform(a,b)", "two numbers"),
         ("2x=uniform(0,1)", "parameter name"),

@@ -393,6 +393,17 @@ def test_a_wrong_points_file_is_refused(tmp_path: Path, name: str, content: str,
         read(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("p.csv", "x\na\0b\n"), ("p.jsonl", '{"x": "a\\u0000b"}\n'), ("p.txt", "echo a\0b\n")],
+)
+def test_what_no_command_line_can_hold_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(CjError, match="holds a NUL"):
+        list((sweep.read_commands if name == "p.txt" else sweep.read_points)(path)[1])
+
+
 def test_an_absent_points_file_and_one_without_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CjError, match="no points file"):
         sweep.read_points(tmp_path / "p.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -15,6 +16,8 @@ from cjledger.project import Project
 
 if TYPE_CHECKING:
     from cjledger.commands.plan import LaunchRequest
+
+_PIECE = 1 << 16
 
 
 def sweep_of(
@@ -79,15 +82,22 @@ def _read_points(
     assert request.points is not None
     if str(request.points) != "-":
         return sweep.explicit(*sweep.read_points(project.cwd / request.points), request.repeat)
-    content = sys.stdin.buffer.read()
+    with tempfile.TemporaryDirectory() as folder:
+        # A file first: a stream of any length is not held in memory, and what fails has read it to its end.
+        kept = Path(folder, "standard-input")
+        with kept.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, _PIECE)
+        path = kept.rename(kept.with_suffix(_suffix(kept)))
+        return sweep.explicit(*sweep.read_points(path), request.repeat)
+
+
+def _suffix(path: Path) -> str:
+    """What kind of points a file without a suffix holds, by its beginning."""
+    with path.open("rb") as file:
+        content = file.read(_PIECE)
     start = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     header = content.partition(b"\n")[0]
-    suffix = {b"{": "jsonl", b"[": "json"}.get(start, "tsv" if b"\t" in header else "csv")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"standard-input.{suffix}")
-        path.write_bytes(content)
-        swept, files = sweep.explicit(*sweep.read_points(path), request.repeat)
-    return swept, files
+    return {b"{": ".jsonl", b"[": ".json"}.get(start, ".tsv" if b"\t" in header else ".csv")
 
 
 def _loops(

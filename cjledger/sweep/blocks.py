@@ -135,6 +135,8 @@ def check_value(value: Any, origin: str) -> Scalar:
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise CjError(f"{origin}: {value} is not a finite number", "leave it out, or write it as text")
+    if isinstance(value, str) and "\0" in value:
+        raise CjError(f"{origin}: {value!r} holds a NUL, which no command line can", "leave it out")
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()

@@ -23,7 +23,8 @@ DESIGNS = ("random", "lhs", "sobol")
 EXAMPLE = "--sweep 'rate=loguniform(1e-4,1e-1)' --samples 100"
 
 _CALL = r"(?s)\s*([a-z]+)\s*\((.*)\)\s*\Z"
-_INSIDE = 2.0**-53  # a normal variable has no value at 0 or 1
+_STEPS = 2**53  # a draw from [0, 1) has so many values
+_INSIDE = 1 / _STEPS  # a normal variable has no value at 0 or 1
 
 
 class _Axis(NamedTuple):
@@ -143,6 +144,8 @@ def _randint(given: Sequence[Scalar]) -> Callable[[float], Scalar]:
     low, high = _two("randint", given, "randint(1,6)")
     if not isinstance(low, int) or not isinstance(high, int) or low > high:
         raise SpecError("randint takes the lowest and the highest whole number", "randint(1,6)")
+    if high - low >= _STEPS:
+        raise SpecError("randint draws from at most 2**53 numbers", "uniform(0,1e18)")
     first, count = low, high - low + 1
     return lambda u: first + min(int(u * count), count - 1)
 

@@ -91,6 +91,8 @@ def scalar(text: str) -> Scalar:
         return value
     if text.lstrip("+-").lower() in _NOT_FINITE:
         raise SpecError(f"{text} is not a finite number; quote it if it is a word", f'"{text}"')
+    if "\0" in text:
+        raise SpecError(f"{text!r} holds a NUL, which no command line can", text.replace("\0", ""))
     return text
 
 

@@ -62,9 +62,9 @@ def read_commands(path: Path) -> tuple[tuple[str, ...], Rows]:
     def rows() -> Rows:
         try:
             with path.open(encoding="utf-8-sig") as lines:
-                for line in lines:
+                for number, line in enumerate(lines, 1):
                     if line.strip() and not line.lstrip().startswith("#"):
-                        yield [line.strip()]
+                        yield [check_value(line.strip(), f"{path}, line {number}")]
         except (OSError, UnicodeDecodeError) as problem:
             raise _unreadable(path, problem) from problem
 
