@@ -94,13 +94,14 @@ class Package:
     ) -> Package:
         """Add points, one mapping a task, or a sweep to this experiment; it may be running.
 
-        Options are ``samples``, ``design``, ``repeat``, ``seed``, ``message`` and ``reuse``. The points run
-        as a package of their own, which is returned; ``results`` and ``as_completed`` of this one see them
-        too.
+        Options are ``samples``, ``design``, ``repeat``, ``seed``, ``message``, ``reuse`` and ``after``. The
+        points run as a package of their own, which is returned; ``results`` and ``as_completed`` of this one
+        see them too.
         """
         rows = None if points is None else tuple(dict(point) for point in points)
         block = None if sweep is None else dict(sweep)
-        more = extending.More(rows=rows, block=block, **options)
+        given = _as_typed(options, {"after": ()})
+        more = extending.More(rows=rows, block=block, **given)
         done = extending.extend(self.project, Target(self.id), more, announce)
         return Package(self.project, done.package_id, done.tasks)
 
@@ -155,7 +156,8 @@ def launch(
 
     ``sweep`` maps a name to its values, or to a specification such as ``"0.1:0.1:0.9"``; ``points``
     gives one mapping a task. Other options are those of ``git cj run`` (``message``, ``seed``,
-    ``repeat``, ``out``, ``jobs``, ``memory``, ``walltime``, ``submit``, …).
+    ``repeat``, ``out``, ``jobs``, ``memory``, ``walltime``, ``after``, ``submit``, …); where several may
+    be given, one needs no list. ``after`` takes packages too.
     """
     project = open_project(Path(directory).resolve(), person_file(os.environ))
     known = set(LaunchRequest._fields) - {"program", "cluster", "command", "sweep", "points"}
@@ -164,17 +166,29 @@ def launch(
         raise TypeError(
             f"launch() got unexpected options {', '.join(unknown)}; known: {', '.join(sorted(known))}"
         )
-    tuples: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in options.items()
-    }
-    text = _program_text(project, program)
-    request = LaunchRequest(text, cluster, command=command, **tuples)
+    typed = _as_typed(options, LaunchRequest._field_defaults)
+    request = LaunchRequest(_program_text(project, program), cluster, command=command, **typed)
     if sweep is not None:
         request = request._replace(block=dict(sweep))
     if points is not None:
         request = request._replace(rows=tuple(dict(point) for point in points))
     done = launching.launch(project, request, announce)
     return Package(project, done.package_id, done.tasks)
+
+
+def _as_typed(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as the command line gives them: a list where several may be meant, packages by their names."""
+
+    def typed(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            value = tuple(value)
+        elif isinstance(defaults.get(name), tuple) and not isinstance(value, tuple):
+            value = (value,)
+        if name == "after":
+            value = tuple(each.id if isinstance(each, Package) else each for each in value)
+        return value
+
+    return {name: typed(name, value) for name, value in options.items()}
 
 
 def _program_text(project: Project, program: Program) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import heapq
+import itertools
 import json
 import os
 import re
@@ -214,17 +215,19 @@ def likely_tip(repo: Repo) -> Entry | None:
     return Entry(commit, (), "", name, "", "", sequence, "", {})
 
 
-def last_package(repo: Repo) -> str | None:
-    """The package launched last by this installation that is still here."""
+def last_package(repo: Repo, before: int = 0) -> str | None:
+    """Of the packages launched by this installation that are still here the last, or so many before it."""
     newest = tip(repo, agent(repo))
     if newest is None:
         return None
-    if gitrepo.ref_value(repo, f"refs/cj/packages/{newest.last}"):
+    if not before and gitrepo.ref_value(repo, f"refs/cj/packages/{newest.last}"):
         return newest.last
-    for entry in entries(repo, newest.agent):
-        if entry.event == "launched" and gitrepo.ref_value(repo, f"refs/cj/packages/{entry.package_id}"):
-            return entry.package_id
-    return None
+    here = (
+        entry.package_id
+        for entry in entries(repo, newest.agent)
+        if entry.event == "launched" and gitrepo.ref_value(repo, f"refs/cj/packages/{entry.package_id}")
+    )
+    return next(itertools.islice(here, before, None), None)
 
 
 def breaks(repo: Repo, name: str, chain: Sequence[Entry]) -> Iterator[str]:

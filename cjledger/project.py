@@ -18,6 +18,7 @@ from cjledger.model import Manifest
 from cjnode.points import POINTS_PER_FILE, Point, Sweep, parse_tasks, points
 
 _ID = re.compile(r"[0-9a-f]{4,64}")
+_EARLIER = re.compile(r"@~([0-9]{0,6})")
 
 
 class Project(NamedTuple):
@@ -74,6 +75,15 @@ def resolve(project: Project, text: str | None) -> Target:
     return Target(package_id, tasks, file or None)
 
 
+def resolve_whole(project: Project, text: str | None, words: str) -> Target:
+    """The same for what acts on a whole package, ``git cj VERB`` say: refuses tasks of one."""
+    target = resolve(project, text)
+    if target.file or (target.tasks and not (text or "").endswith("/then")):
+        verb = words.removeprefix("git cj ")
+        raise CjError(f"{verb} takes a whole package", f"{words} {target.package_id[:8]}")
+    return Target(target.package_id)
+
+
 def _then(project: Project, package_id: str, file: str | None) -> Target:
     """What ran after a package: the only task of a package of its own."""
     found = ledger.then(project.repo, package_id)
@@ -84,13 +94,12 @@ def _then(project: Project, package_id: str, file: str | None) -> Target:
 
 def _resolve_id(project: Project, prefix: str) -> str:
     if prefix == "@":
-        last = ledger.last_package(project.repo)
-        if last is None:
-            raise CjError("nothing was launched in this repository yet", "git cj run PROGRAM local")
-        return last
+        return _last(project, 0)
+    if earlier := _EARLIER.fullmatch(prefix):
+        return _last(project, int(earlier[1] or 1))
     if not _ID.fullmatch(prefix.lower()):
         raise CjError(
-            f"{prefix!r} is not a package ID: 4 or more of its hexadecimal digits, or @",
+            f"{prefix!r} is not a package ID: 4 or more of its hexadecimal digits, or @ or @~1",
             f"git cj summary {prefix}" if prefix in {"local", *project.config.clusters} else "git cj log",
         )
     found = [name.removeprefix(package.PACKAGES) for name in gitrepo.refs(project.repo, package.PACKAGES)]
@@ -101,6 +110,15 @@ def _resolve_id(project: Project, prefix: str) -> str:
         listed = ", ".join(match[:12] for match in matches[:8]) + (", …" if len(matches) > 8 else "")
         raise CjError(f"{prefix} names {len(matches)} packages: {listed}", f"git cj show {matches[0][:12]}")
     raise CjError(f"there is no package {prefix} in this repository", "git cj log --all")
+
+
+def _last(project: Project, before: int) -> str:
+    found = ledger.last_package(project.repo, before)
+    if found is not None:
+        return found
+    if before and ledger.last_package(project.repo):
+        raise CjError(f"fewer than {before + 1} packages were launched here", "git cj log")
+    raise CjError("nothing was launched in this repository yet", "git cj run PROGRAM local")
 
 
 def check_tasks(target: Target, tasks: int) -> None:

@@ -11,9 +11,9 @@ from cjledger.cli import output
 from cjledger.cli.launch_options import Mem, Time
 from cjledger.cli.options import Jobs, Json, Pid, PidTasks, Wait, Yes
 from cjledger.errors import CjError
-from cjledger.project import Project, Target, resolve
+from cjledger.project import Project, Target, resolve, resolve_whole
 from cjledger.render import plain, size
-from cjnode.points import format_tasks
+from cjnode.points import format_tasks, parse_tasks
 
 if TYPE_CHECKING:
     from cjledger.commands.control import Resubmitted
@@ -121,7 +121,7 @@ def _resubmitted(project: Project, target: Target, done: Resubmitted, wait: bool
             f"as {plain(done.job)}"
         )
     if wait:
-        stay(project, Target(done.package_id))
+        stay(project, Target(done.package_id, tuple(parse_tasks(done.tasks))))
 
 
 def hold(pid: Pid = None, json: Json = False) -> None:
@@ -132,7 +132,7 @@ def hold(pid: Pid = None, json: Json = False) -> None:
     from cjledger.commands import control
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_whole(project, pid, "git cj hold")
     _told(target, control.hold(project, target), "held", json)
 
 
@@ -141,7 +141,7 @@ def release(pid: Pid = None, json: Json = False) -> None:
     from cjledger.commands import control
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_whole(project, pid, "git cj release")
     _told(target, control.release(project, target), "released", json)
 
 
@@ -153,7 +153,7 @@ def pause(pid: Pid = None, json: Json = False) -> None:
     from cjledger.commands import control
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_whole(project, pid, "git cj pause")
     jobs = control.pause(project, target)
     if json:
         output.emit({"package": target.package_id, "paused": True, "jobs": jobs})
@@ -169,7 +169,7 @@ def resume(pid: Pid = None, json: Json = False) -> None:
     from cjledger.commands import control
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_whole(project, pid, "git cj resume")
     jobs = control.resume(project, target)
     if json:
         output.emit({"package": target.package_id, "paused": False, "jobs": jobs})
@@ -201,8 +201,7 @@ def clean(
     from cjledger.commands import control
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
-    control.check_whole(target, "clean")
+    target = resolve_whole(project, pid, "git cj clean")
     if forget and sys.stdin.isatty():
         _ask(
             f"Forget {target.short}, its code and its rows?", yes, f"git cj clean {pid or '@'} --forget --yes"

@@ -18,9 +18,15 @@ UNFINISHED = 4
 
 
 def stay(project: Project, target: Target) -> None:
-    """What ``--wait`` does. Exits as such when a task did not complete, so that a script can tell."""
+    """What ``--wait`` does. Exits as such when a task did not complete, so that a script can tell.
+
+    Of a package some of whose tasks run again these alone decide.
+    """
     last = wait_for(project, target, to=sys.stderr)
-    if last.counts.get("COMPLETED", 0) < last.tasks:
+    if last.counts.get("COMPLETED", 0) == last.tasks:
+        return
+    listed = state.state(project, target, tasks=True)[1] if target.tasks else []
+    if not listed or any(task.state != "COMPLETED" for task in listed):
         raise typer.Exit(UNFINISHED)
 
 

@@ -14,7 +14,7 @@ from cjledger.cli.completion import SHELLS, script
 from cjledger.cli.options import Json, Pid
 from cjledger.config import person_file
 from cjledger.errors import UsageError
-from cjledger.project import resolve
+from cjledger.project import resolve_whole
 from cjledger.render import json_line, number, plain, plain_lines, table, wrap
 
 OnePid = Annotated[str, typer.Argument(metavar="PID", help="The package.")]
@@ -32,7 +32,7 @@ def checkout(
     from cjledger.commands import checkout as checking
 
     project = output.project()
-    target = resolve(project, pid)
+    target = resolve_whole(project, pid, "git cj checkout")
     path = checking.checkout(project, target, Path(folder))
     if json:
         output.emit({"package": target.package_id, "path": str(path)})
@@ -55,9 +55,8 @@ def diff(
     from cjledger.commands import compare
 
     project = output.project()
-    found = compare.diff(
-        project, resolve(project, first), resolve(project, second), patch=not stat and not json
-    )
+    one, other = (resolve_whole(project, pid, "git cj diff") for pid in (first, second))
+    found = compare.diff(project, one, other, patch=not stat and not json)
     if json:
         for difference in found.differences:
             output.emit(asdict(difference))
@@ -83,7 +82,7 @@ def fsck(pid: Pid = None, json: Json = False) -> None:
     from cjledger.commands import fsck as verifying
 
     project = output.project()
-    report = verifying.fsck(project, resolve(project, pid).package_id if pid else None)
+    report = verifying.fsck(project, resolve_whole(project, pid, "git cj fsck").package_id if pid else None)
     if json:
         for problem in report.problems:
             output.emit(asdict(problem))

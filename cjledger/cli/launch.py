@@ -12,6 +12,7 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.launch_options import (
     PARAMETERS,
+    After,
     Blocks,
     Design,
     Message,
@@ -25,7 +26,7 @@ from cjledger.cli.launch_options import (
 )
 from cjledger.cli.options import Json, Pid, Wait
 from cjledger.errors import UsageError
-from cjledger.project import Project, Target, resolve
+from cjledger.project import Project, Target, resolve_whole
 from cjledger.render import fit, plain, plain_lines, table
 
 if TYPE_CHECKING:
@@ -263,6 +264,7 @@ def extend(
     seed: Seed = None,
     message: Message = "",
     reuse: Reuse = False,
+    after: After = [],  # noqa: B006
     wait: Wait = False,
     json: Json = False,
 ) -> None:
@@ -286,8 +288,10 @@ def extend(
         seed=seed,
         message=message,
         reuse=reuse,
+        after=tuple(after),
     )
-    done = extending.extend(project, resolve(project, pid), more, output.note)
+    target = resolve_whole(project, pid, "git cj extend")
+    done = extending.extend(project, target, more, output.note)
     show(done, json)
     if wait and done.tasks:
         from cjledger.cli.following import stay

@@ -8,7 +8,10 @@ import typer
 
 Pid = Annotated[
     str | None,
-    typer.Argument(metavar="PID", help="The package: 4 or more digits of its ID, or @ for the last one."),
+    typer.Argument(
+        metavar="PID",
+        help="The package: 4 or more digits of its ID, @ for the last one, @~1 for the one before.",
+    ),
 ]
 PidTasks = Annotated[
     str | None,

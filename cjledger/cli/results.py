@@ -12,7 +12,7 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
-from cjledger.project import Target, resolve
+from cjledger.project import Target, resolve, resolve_whole
 from cjledger.render import number, plain, table
 
 
@@ -26,7 +26,7 @@ def harvest(pid: Pid = None, json: Json = False) -> None:
     from cjledger.commands import state
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_whole(project, pid, "git cj harvest")
     done = harvesting.harvest(project, target, output.note)
     after = ledger.then(project.repo, target.package_id)
     if after and state.is_on_cluster(project, after):

@@ -6,7 +6,7 @@ from cjledger.cli import output
 from cjledger.cli.launch import show
 from cjledger.cli.launch_options import Priority
 from cjledger.cli.options import Json, Pid, Wait, Yes
-from cjledger.project import Target, resolve
+from cjledger.project import Target, resolve_whole
 
 
 def submit(
@@ -21,7 +21,8 @@ def submit(
     from cjledger.commands import submit as sending
 
     project = output.project(prompts=True)
-    done = sending.submit(project, resolve(project, pid), output.note, trusted=yes, priority=priority)
+    target = resolve_whole(project, pid, "git cj submit")
+    done = sending.submit(project, target, output.note, trusted=yes, priority=priority)
     show(done, json)
     if wait:
         stay(project, Target(done.package_id))

@@ -11,7 +11,7 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
-from cjledger.project import Target, resolve
+from cjledger.project import Target, resolve_whole
 from cjledger.render import duration, plain, table
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def workers(pid: Pid = None, change: Change = None, json: Json = False) -> None:
     number = int(found.group(2)) if found else 0
     adds = found is not None and found.group(1) == "+"
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_whole(project, pid, "git cj workers")
     done = acts.workers(project, target, add=number if adds else 0, stop=0 if adds else number)
     if json:
         for worker in done.workers:
@@ -97,7 +97,7 @@ def recover(pid: Pid = None, json: Json = False) -> None:
     from cjledger.commands import workers as acts
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_whole(project, pid, "git cj recover")
     done = acts.recover(project, target)
     if json:
         output.emit({"package": done.package_id, **{k: getattr(done, k) for k in _KEYS}})

@@ -81,14 +81,7 @@ def resume(project: Project, target: Target) -> tuple[str, ...]:
     return _switch(project, target, "resume", "resumed")
 
 
-def check_whole(target: Target, verb: str) -> None:
-    """Refuse tasks of a package where a verb would act on all of them."""
-    if target.tasks:
-        raise CjError(f"{verb} takes a whole package", f"git cj {verb} {target.package_id[:8]}")
-
-
 def _switch(project: Project, target: Target, verb: str, event: str) -> tuple[str, ...]:
-    check_whole(target, verb)
     manifest = package.read_manifest(project.repo, target.package_id)
     if not state.was_submitted(project, target.package_id):
         raise CjError(f"{target.short} was not submitted", f"git cj submit {target.package_id[:8]}")

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cjledger import __version__, config, gitrepo, ledger, package
-from cjledger.commands import family, launch, packing, reuse, sweeping, then
+from cjledger.commands import family, launch, order, packing, reuse, sweeping, then, waiting
 from cjledger.commands.plan import LaunchRequest, Plan
 from cjledger.commands.submit import Launched, launched, send
 from cjledger.errors import CjError
-from cjledger.model import Manifest
+from cjledger.gitpack import Person
+from cjledger.model import Linked, Manifest
 from cjledger.project import Project, Target
 from cjnode import points as numbering
 
@@ -34,21 +35,40 @@ class More:
     seed: int | None = None
     message: str = ""
     reuse: bool = False
+    after: tuple[str, ...] = ()  # packages to wait for
 
 
 def extend(project: Project, target: Target, more: More, announce: Callable[[str], None]) -> Launched:
     """Launch a package that adds points to another one. Raises CjError for what cannot be added."""
     parent = package.read_manifest(project.repo, target.package_id)
     planned = _plan(project, target, parent, more)
+    after = order.parse(project, more.after)
     wanted = reuse.Wanted(parent.code, parent.environment, more.seed, False)
-    linked = parent.linked[:0]
+    linked: tuple[Linked, ...] = ()
     if more.reuse:
         smaller, linked = reuse.narrow(project, planned, wanted, announce)
         if smaller is None:
             return launch.nothing_to_run(project, planned, linked)
         planned = smaller
     author = package.identity(project.repo)
-    manifest = parent._replace(
+    manifest = _manifest(project, target, parent, planned, author, more)._replace(linked=linked, after=after)
+    tops = package.tops(project.repo, _code(project, target))
+    package_id, pack = packing.commit(project, tops, manifest, planned.points, author)
+    waits = order.why_here(project, manifest) if after else ""
+    entry = launch.record(project, manifest, package_id, pack)
+    if waits:
+        waiting.mark(project, package_id, waits)
+        return launched(manifest, package_id, ())._replace(waiting=waits)
+    jobs = send(project, package_id, manifest, planned.cluster, announce, entry)
+    then.forget(project, package_id)
+    return launched(manifest, package_id, jobs)
+
+
+def _manifest(
+    project: Project, target: Target, parent: Manifest, planned: Plan, author: Person, more: More
+) -> Manifest:
+    """The parent's, for other points: what is of that launch alone is not taken over."""
+    return parent._replace(
         sweep=planned.sweep,
         tasks=planned.tasks,
         seed=planned.seed,
@@ -59,16 +79,10 @@ def extend(project: Project, target: Target, more: More, announce: Callable[[str
         report=(),
         version=__version__,
         extends=target.package_id,
-        linked=linked,
+        linked=(),
         after=(),
         then=None,
     )
-    tops = package.tops(project.repo, _code(project, target))
-    package_id, pack = packing.commit(project, tops, manifest, planned.points, author)
-    entry = launch.record(project, manifest, package_id, pack)
-    jobs = send(project, package_id, manifest, planned.cluster, announce, entry)
-    then.forget(project, package_id)
-    return launched(manifest, package_id, jobs)
 
 
 def _plan(project: Project, target: Target, parent: Manifest, more: More) -> Plan:

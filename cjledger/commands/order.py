@@ -10,7 +10,7 @@ from cjledger.commands import state, waiting
 from cjledger.commands.submit import send
 from cjledger.errors import CjError
 from cjledger.model import After, Cluster, Manifest
-from cjledger.project import Project, Target, resolve, without_prompts
+from cjledger.project import Project, Target, resolve_whole, without_prompts
 
 Announce = Callable[[str], None]
 
@@ -24,9 +24,7 @@ def parse(project: Project, words: Sequence[str]) -> tuple[After, ...]:
         pid, colon, when = word.partition(":")
         if colon and when not in ("ok", "any"):
             raise CjError(f"--after {word}: {when!r} is neither ok nor any", f"--after {pid}:any")
-        target = resolve(project, pid)
-        if (target.tasks and not pid.endswith("/then")) or target.file:
-            raise CjError(f"--after {word}: it takes a whole package", f"--after {target.package_id[:12]}")
+        target = resolve_whole(project, pid, "--after")
         after = After(target.package_id, when or "ok", _cluster_of(project, target))
         _check(project, target, after)
         found[after.package, after.when] = after

@@ -48,7 +48,7 @@ def words(project: Project, given: Sequence[str]) -> tuple[str | None, list[Targ
     if not given:
         return None, [resolve(project, None)]
     first, rest = given[0], list(given[1:])
-    if re.fullmatch(r"(@|[0-9a-fA-F]{4,64})(/([\d,-]+|then))?", first):
+    if re.fullmatch(r"(@(~[0-9]*)?|[0-9a-fA-F]{4,64})(/([\d,-]+|then))?", first):
         return None, [resolve(project, word) for word in given]
     return first, [resolve(project, word) for word in rest] or [resolve(project, None)]
 

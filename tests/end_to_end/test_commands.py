@@ -106,6 +106,39 @@ def test_pictures_are_drawn_in_the_terminal_and_to_files(done: Shell) -> None:
         assert (done.folder / f"p.{suffix}").read_bytes().startswith(magic)
 
 
+def test_who_waits_for_a_task_again_is_told_of_that_one(shell: Shell, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    shell.write(
+        "f.py", f"import os\ndef f(x):\n    assert x == 3 or os.path.exists({str(flag)!r})\n    return x\n"
+    )
+    shell.launch("run", "f.py:f", "local", "--sweep", "x=1:3")
+    flag.touch()
+    assert shell.run("git", "cj", "retry", "@/1", "--wait").returncode == 0
+    assert shell.lines("state")[0]["counts"] == {"COMPLETED": 2, "FAILED": 1}
+    flag.unlink()
+    assert shell.run("git", "cj", "rerun", "@/1,3", "--yes", "--wait", code=None).returncode == UNFINISHED
+    assert shell.run("git", "cj", "rerun", "@/3", "--yes", "--wait").returncode == 0
+
+
+def test_what_acts_on_whole_packages_refuses_tasks_of_one(done: Shell) -> None:
+    short = done.lines("log")[0]["package"][:8]
+    for verb in ("harvest", "submit", "checkout", "fsck", "extend", "workers", "recover", "pause"):
+        more = ("there",) if verb == "checkout" else ()
+        said = done.refused(verb, "@/3", *more)
+        assert said == f"error: {verb} takes a whole package\nhint: git cj {verb} {short}\n"
+    assert not (done.folder / "there").exists()
+
+
+def test_earlier_packages_are_counted_back_from_the_last(shell: Shell) -> None:
+    shell.write("p.py", "print(1)\n")
+    names = [shell.lines("run", "p.py", "local", "-m", f"{k}", "--no-submit")[0]["package"] for k in range(3)]
+    shown = [shell.lines("show", word)[0]["package"] for word in ("@", "@~0", "@~", "@~1", "@~2")]
+    assert shown == [names[2], names[2], names[1], names[1], names[0]]
+    assert "fewer than 4 packages" in shell.refused("show", "@~3")
+    shell.cj("clean", "@~1", "--forget", "--yes")
+    assert shell.lines("show", "@~1/1")[0]["package"] == names[0]
+
+
 def test_tasks_that_failed_are_retried_and_only_those(shell: Shell, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     shell.write(

@@ -94,6 +94,21 @@ def test_a_package_starts_by_itself_when_the_one_before_it_completed(shell: Shel
     assert shown["after"] == [{"package": first, "when": "ok", "cluster": "local"}]
 
 
+def test_more_points_wait_for_another_package(shell: Shell, tmp_path: Path) -> None:
+    shell.write("q.py", "print(1)\n")
+    shell.launch("run", "q.py", "local", "--sweep", "x=1")
+    first = run(shell, tmp_path, "a")
+    words = ("extend", "@~1", "--sweep", "x=2", "--after", first)
+    more = str(shell.lines(*words)[0]["package"])
+    assert state(shell, more)["counts"] == {"WAITING": 1}
+    assert "--after abcdef" in shell.refused(*words[:-1], "abcdef:never")
+    let_go(tmp_path, "a")
+    wait(shell, more)
+    assert state(shell, more)["counts"] == {"COMPLETED": 1}
+    (shown,) = shell.lines("show", more)
+    assert [each["package"] for each in shown["after"]] == [first]
+
+
 def test_what_waits_for_a_package_that_fails_is_cancelled_with_the_reason(
     shell: Shell, tmp_path: Path
 ) -> None:
