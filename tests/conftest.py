@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters.fixtures import far, real_slurm, sge, slurm, sshd
+from tests.clusters.fixtures import far, real_slurm, sge, site_modules, slurm, sshd
 
-__all__ = ["far", "real_slurm", "sge", "slurm", "sshd"]
+__all__ = ["far", "real_slurm", "sge", "site_modules", "slurm", "sshd"]
 
 
 @pytest.fixture(autouse=True)

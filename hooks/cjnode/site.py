@@ -58,6 +58,10 @@ VARIABLES = (
     "LSF_BINDIR",
     "LSF_LIBDIR",
     "CONDOR_CONFIG",
+    # Where the module command's files and the modules are: a job's shell is no login shell.
+    "LMOD_PKG",
+    "MODULESHOME",
+    "MODULEPATH",
 )
 # Where sites put them whose login shells do not say so.
 USUAL = ("/usr/local/bin", "/opt/slurm/bin", "/usr/local/slurm/bin", "/opt/pbs/bin", "/usr/local/torque/bin")

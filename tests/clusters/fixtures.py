@@ -18,6 +18,7 @@ import pytest
 
 from tests.clusters.far import Far
 from tests.clusters.far import far as far_away
+from tests.clusters.modulefiles import SYSTEMS, Modules, modules
 from tests.clusters.packages import MissingError
 from tests.clusters.sge import Sge
 from tests.clusters.sge import sge as start_sge
@@ -81,6 +82,13 @@ def sge() -> Iterator[Sge]:
     """A running Grid Engine of 32 slots."""
     with ExitStack() as stack:
         yield started(stack, start_sge)
+
+
+@pytest.fixture(params=SYSTEMS)
+def site_modules(request: pytest.FixtureRequest, tmp_path: Path) -> Modules:
+    """Lmod and Environment Modules, without any module."""
+    with or_skip():
+        return modules(request.param, tmp_path / "modulefiles")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -25,6 +26,11 @@ SLURM = (
 SGE = (
     "gridengine-master gridengine-exec gridengine-client gridengine-common"
     " libjemalloc2 libmunge2 libhwloc15 libtirpc3 libdb5.3"
+)
+# Lmod, Environment Modules, and the interpreters of both: the packages exclude one another when installed.
+MODULES = (
+    "lmod lua5.3 lua-filesystem lua-posix lua-json lua-lpeg lua-term environment-modules tcl8.6 libtcl8.6"
+    " libtommath1 libreadline8"
 )
 SHELLS = ("tcsh", "zsh", "fish")  # that people have as their login shells on clusters
 TORQUE = "slurm-wlm-torque libslurm-perl libslurmdb-perl libslurm38"
@@ -165,6 +171,27 @@ def _torque() -> None:
     _finished("torque", folder)
 
 
+def _modules() -> None:
+    folder = _unpacked("modules", MODULES)
+    for name in ("usr", "etc"):
+        (folder / "root" / name).rename(folder / name)
+    home = str(HOME / "modules")
+    library = str(next((folder / "usr/lib").glob("*-linux-gnu")).relative_to(folder))
+    ours = rf"/usr/(?:share/(?:lmod|lua|modules)|bin/(?:lua|tclsh))|/etc/(?:lmod|environment-m)|/{library}/"
+    for path in (path for top in ("usr/share", "usr/lib", "etc") for path in (folder / top).rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            content = path.read_bytes()
+            if b"\0" not in content:
+                path.write_bytes(re.sub(ours.encode(), home.encode() + rb"\g<0>", content))
+    for name in ("lua5.3", "tclsh8.6"):
+        program = folder / "usr/bin" / name
+        program.rename(program.with_name(f"{name}.real"))
+        environment = f"TCL_LIBRARY={home}/usr/share/tcltk/tcl8.6 LD_LIBRARY_PATH={home}/{library}"
+        program.write_text(f'#!/bin/sh\n{environment} exec {home}/usr/bin/{name}.real "$@"\n')
+        program.chmod(0o755)
+    _finished("modules", folder)
+
+
 def _finished(name: str, folder: Path) -> None:
     shutil.rmtree(folder / "root")
     (folder / "ready").touch()
@@ -230,6 +257,7 @@ _BRING: dict[str, Callable[[], None]] = {
     "sge": _sge,
     "torque": _torque,
     "sshd": _install_sshd,
+    "modules": _modules,
     "cc": _install_cc,
     "shells": _install_shells,
 }

@@ -11,14 +11,8 @@ import pytest
 
 from tests.clusters.far import Far
 from tests.clusters.laptops import laptop
+from tests.clusters.modulefiles import Modules
 from tests.shells import Shell
-
-MODULES = """\
-module() {
-  printf '%s\\n' /opt/modulefiles: gcc/ 'gcc/12.2.0(default)' python/ python/3.12 'openblas/0.3 (D)' >&2
-}
-export -f module
-"""
 
 
 @pytest.fixture(params=["slurm", "sge"])
@@ -131,19 +125,18 @@ def plain(far: Callable[[str], Far], tmp_path: Path) -> tuple[Far, Shell]:
     return cluster, laptop(tmp_path / "work", cluster, root=tmp_path / "root")
 
 
-def test_avail_lists_modules_of_a_login_shell(plain: tuple[Far, Shell]) -> None:
+def test_avail_lists_modules_of_a_login_shell(plain: tuple[Far, Shell], site_modules: Modules) -> None:
     cluster, shell = plain
     assert "has no module command" in shell.run("git", "cj", "avail", cluster.name).stderr
+    for name in ("gcc/11.4.0", "gcc/12.2.0", "openblas/0.3", "python/3.12"):
+        site_modules.add(name)
     profile = cluster.sshd.home / ".bash_profile"
-    profile.write_text("echo welcome\n" + MODULES)
+    profile.write_text("echo welcome\n" + site_modules.lines)
     try:
-        assert shell.cj("avail", cluster.name) == "gcc/12.2.0\nopenblas/0.3\npython/3.12\n"
+        assert shell.cj("avail", cluster.name) == "gcc/11.4.0\ngcc/12.2.0\nopenblas/0.3\npython/3.12\n"
         (found,) = shell.lines("avail", cluster.name, "PYTHON")
-        assert found == {
-            "cluster": cluster.name,
-            "command": "Environment Modules",
-            "modules": ["python/3.12"],
-        }
+        command = {"lmod": "Lmod 8.6.19", "tcl": "Environment Modules"}[site_modules.system]
+        assert found == {"cluster": cluster.name, "command": command, "modules": ["python/3.12"]}
     finally:
         profile.unlink()
 

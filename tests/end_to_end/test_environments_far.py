@@ -9,6 +9,8 @@ import pytest
 
 from tests.clusters.far import Far
 from tests.clusters.laptops import laptop
+from tests.clusters.modulefiles import Modules
+from tests.clusters.ports import wait_until
 from tests.shells import Shell
 from tests.test_environments import wheel
 
@@ -17,6 +19,32 @@ PROGRAM = """\
 import tiny
 print(tiny.VERSION, open("in/reads.txt").read())
 """
+
+
+def test_modules_are_loaded_by_the_scheduler_s_jobs(
+    far: Callable[[str], Far], tmp_path: Path, site_modules: Modules
+) -> None:
+    site_modules.add("toolbox/1.2", TOOLBOX="one two")
+    cluster = far("slurm")
+    shell = laptop(tmp_path / "work", cluster, root=tmp_path / "root")
+    settings = shell.folder / ".cjledger.toml"
+    head, _, rest = settings.read_text().partition("\n")
+    settings.write_text(f'{head}\nenvironment = "modules"\nmodules = ["toolbox/1.2"]\n{rest}')
+    shell.write("main.py", "import os\nprint(os.environ['TOOLBOX'])\n")
+    tmp_path.chmod(0o755)
+    lines = [f"export {name}={value}" for name, value in site_modules.variables.items()]
+    cluster.sshd.at_login("\n".join(lines) + "\n")
+    try:
+        package = shell.launch("run", "main.py", cluster.name)
+        assert shell.cj("show", f"{package}/1", "--out") == "one two\n"
+        (told,) = shell.lines("show", "--env-check")
+        assert told["modules"] == ["toolbox/1.2"]
+        settings.write_text(settings.read_text().replace("toolbox/1.2", "gone"))
+        shell.cj("run", "main.py", cluster.name)
+        words = "module load gone failed"
+        wait_until(lambda: words in " ".join(shell.lines("state", "@")[0]["problems"]), words)
+    finally:
+        cluster.sshd.at_login("")
 
 
 @pytest.fixture

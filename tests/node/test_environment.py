@@ -18,6 +18,7 @@ from cjnode.environment import Wanted, build_script, setup_lines, wanted_from_js
 from cjnode.errors import NodeError
 from cjnode.schedulers import JobSpec
 from cjnode.schedulers.local import batch_script
+from tests.clusters.modulefiles import Modules
 from tests.node.cluster_kit import wait_for
 from tests.node.conftest import HOOKS
 
@@ -382,52 +383,61 @@ def test_a_job_without_its_environment_fails_in_words(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr.strip()) == (1, words)
 
 
-# What Lmod 8 does and says, and what Environment Modules 3.2 does and says: it exits with 0.
+# What Environment Modules 3.2 does and says, which is on clusters of CentOS 7 alone: it exits with 0.
 MODULE = """module() {
   [ "$1" = load ] || return 64
-  case "$2" in
-  gone) echo "Lmod has detected the following error: The following module(s) are unknown: gone" >&2
-    return 1 ;;
-  old) echo "ModuleCmd_Load.c(213):ERROR:105: Unable to locate a modulefile for 'old'" >&2; return 0 ;;
-  esac
+  [ "$2" != old ] || {
+    echo "ModuleCmd_Load.c(213):ERROR:105: Unable to locate a modulefile for 'old'" >&2; return 0; }
   LOADEDMODULES="${LOADEDMODULES:+$LOADEDMODULES:}$2"; export LOADEDMODULES
 }
 """
 
 
 @pytest.fixture
-def lmod(tmp_path: Path) -> dict[str, str]:
+def old_modules(tmp_path: Path) -> dict[str, str]:
     if os.path.exists("/etc/profile.d/lmod.sh") or os.path.exists("/etc/profile.d/modules.sh"):
         pytest.skip("this machine has modules of its own")
-    (tmp_path / "lmod" / "init").mkdir(parents=True)
-    (tmp_path / "lmod" / "init" / "sh").write_text(MODULE)
-    return {"LMOD_PKG": str(tmp_path / "lmod"), "LOADEDMODULES": ""}
+    (tmp_path / "modules" / "init").mkdir(parents=True)
+    (tmp_path / "modules" / "init" / "sh").write_text(MODULE)
+    return {"MODULESHOME": str(tmp_path / "modules"), "LOADEDMODULES": ""}
 
 
-def test_modules_are_loaded_in_a_shell_that_knows_no_module(tmp_path: Path, lmod: dict[str, str]) -> None:
-    lines = [*modules.load_lines(["python/3.12", "it's"]), 'echo "$LOADEDMODULES"']
-    ended = subprocess.run(
-        ("sh", "-c", "\n".join(lines)), capture_output=True, text=True, env={**os.environ, **lmod}
+def loaded(names: list[str], variables: Mapping[str, str], show: str) -> subprocess.CompletedProcess[str]:
+    lines = [*modules.load_lines(names), f'echo "{show}"']
+    return subprocess.run(
+        ("sh", "-c", "\n".join(lines)), capture_output=True, text=True, env={**os.environ, **variables}
     )
-    assert (ended.stdout, ended.stderr) == ("python/3.12:it's\n", "")
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("gone", "Lmod has detected the following error: The following module(s) are unknown: gone"),
-        ("old", "ModuleCmd_Load.c(213):ERROR:105: Unable to locate a modulefile for 'old'"),
-    ],
-)
+def test_modules_are_loaded_in_a_shell_that_knows_no_module(site_modules: Modules) -> None:
+    site_modules.add("toolbox/1.2", TOOLBOX="one 'two'")
+    ended = loaded(["toolbox/1.2"], site_modules.variables, "$TOOLBOX|$LOADEDMODULES")
+    assert (ended.stdout, ended.stderr) == ("one 'two'|toolbox/1.2\n", "")
+
+
 def test_a_module_that_cannot_be_loaded_fails_the_job_with_its_words(
-    tmp_path: Path, lmod: dict[str, str], name: str, words: str
+    tmp_path: Path, site_modules: Modules
 ) -> None:
-    ended = job(tmp_path, {**PLAIN, "kind": "modules", "modules": ["python/3.12", name]}, **lmod)
-    said = f"{words}\ncj: error: module load {name} failed\n"
+    site_modules.add("toolbox/1.2")
+    given = {**PLAIN, "kind": "modules", "modules": ["toolbox/1.2", "gone"]}
+    ended = job(tmp_path, given, **site_modules.variables)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "gone" in ended.stderr.partition("cj: error:")[0]
+    assert ended.stderr.endswith("cj: error: module load gone failed\n")
+
+
+def test_a_module_command_that_fails_without_an_exit_code_is_seen_through(
+    tmp_path: Path, old_modules: dict[str, str]
+) -> None:
+    ended = loaded(["python/3.12", "it's"], old_modules, "$LOADEDMODULES")
+    assert (ended.stdout, ended.stderr) == ("python/3.12:it's\n", "")
+    ended = job(tmp_path, {**PLAIN, "kind": "modules", "modules": ["python/3.12", "old"]}, **old_modules)
+    words = "ModuleCmd_Load.c(213):ERROR:105: Unable to locate a modulefile for 'old'"
+    said = f"{words}\ncj: error: module load old failed\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", said)
 
 
-def test_a_machine_without_modules_says_so(tmp_path: Path, lmod: dict[str, str]) -> None:
+def test_a_machine_without_modules_says_so(tmp_path: Path, old_modules: dict[str, str]) -> None:
     nowhere = {"LMOD_PKG": str(tmp_path / "no"), "MODULESHOME": str(tmp_path / "no")}
     ended = job(tmp_path, {**PLAIN, "kind": "modules", "modules": ["python"]}, **nowhere)
     said = f"cj: error: there is no module command on {os.uname().nodename}\n"
