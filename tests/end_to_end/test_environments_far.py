@@ -42,7 +42,7 @@ def test_modules_are_loaded_by_the_scheduler_s_jobs(
         settings.write_text(settings.read_text().replace("toolbox/1.2", "gone"))
         shell.cj("run", "main.py", cluster.name)
         words = "module load gone failed"
-        wait_until(lambda: words in " ".join(shell.lines("state", "@")[0]["problems"]), words)
+        wait_until(lambda: words in " ".join(shell.lines("state", "@", "--fresh")[0]["problems"]), words)
     finally:
         cluster.sshd.at_login("")
 
