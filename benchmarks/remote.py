@@ -32,7 +32,7 @@ FILES = 100
 PACKAGES, TASKS = 10, 1000
 ELEMENTS = 10_000
 DELAY_S = 0.010
-SLOW_LINE = TOP / "benchmarks" / "slow_line.py"
+SLOW_LINE = TOP / "benchmarks" / "support" / "slow_line.py"
 
 SITE = Site(max_array=20_001, max_jobs=60_000)
 # Counts how often the scheduler is asked.
