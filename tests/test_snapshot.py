@@ -19,7 +19,7 @@ Build = Callable[[Path], Path]
 
 
 def take(top: Path, **options: object) -> Snapshot:
-    return snapshot.take(gitrepo.discover(top), **options)  # type: ignore[arg-type]
+    return snapshot.take(gitrepo.discover(top), snapshot.Wanted(**options))  # type: ignore[arg-type]
 
 
 def basic(home: Path, *options: str) -> Path:

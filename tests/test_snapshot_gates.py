@@ -57,7 +57,7 @@ def clean_repo(tmp_path: Path) -> Path:
 
 
 def take(top: Path, **options: object) -> str:
-    return snapshot.take(gitrepo.discover(top), **options).tree  # type: ignore[arg-type]
+    return snapshot.take(gitrepo.discover(top), snapshot.Wanted(**options)).tree  # type: ignore[arg-type]
 
 
 def objects(top: Path) -> set[str]:

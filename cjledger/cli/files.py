@@ -264,6 +264,10 @@ def errors(
     if len(failures) > count:
         more = f"git cj errors {target.package_id[:8]} -n {len(failures)}"
         output.note(f"{len(failures) - count} more ways of failing: {more}")
+    for package_id, more_failed in failing.elsewhere(project, target).items():
+        where = f"{package_id[:12]}, which extends it: git cj errors {package_id[:8]}"
+        noun = "task" if more_failed == 1 else "tasks"
+        output.note(f"{more_failed} more {noun} failed of {where}")
 
 
 def _failure(failure: Failure, target: Target, width: int) -> str:

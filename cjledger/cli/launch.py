@@ -27,14 +27,12 @@ from cjledger.cli.launch_options import (
 from cjledger.cli.options import Json, Pid, Wait
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve_whole
-from cjledger.render import fit, plain, plain_lines, table
+from cjledger.render import fit, plain
 
 if TYPE_CHECKING:
     from cjledger.cli.ahead import Ahead
     from cjledger.commands.plan import LaunchRequest
     from cjledger.commands.submit import Launched
-
-_SHOWN = 20
 
 
 def _launcher(text: str, *without: str, loops: bool = False) -> Callable[..., None]:
@@ -117,8 +115,10 @@ pardeploy = _launcher(
 
 def _launch(given: dict[str, Any], ahead: Ahead, loops: bool) -> None:
     if given["dry_run"]:
+        from cjledger.cli.rehearsal import rehearse
+
         project = output.project(prompts=True)
-        _dry_run(project, _request(project, given, ahead.arguments, loops), given["json"])
+        rehearse(project, _request(project, given, ahead.arguments, loops), given["json"])
         return
     from cjledger.commands import launch as launching
 
@@ -194,34 +194,6 @@ def _preload(modules: str | None, is_off: bool) -> tuple[str, ...] | None:
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
-
-
-def _dry_run(project: Project, request: LaunchRequest, json: bool) -> None:
-    from cjledger.commands import packing
-    from cjledger.commands import plan as planning
-
-    planned = planning.plan(project, request, output.note)
-    if request.after:
-        from cjledger.commands import sequel
-
-        sequel.after(project, request)  # refuses what can never be waited for
-    if request.reuse or request.skip_done:
-        output.note("what is done already is found at the launch: here all tasks are listed")
-    if json:
-        output.emit({"tasks": planned.tasks})
-        for point in planning.tasks_of(planned, range(1, planned.tasks + 1)):
-            output.emit({"task": point.task, "params": point.params})
-        return
-    # The script first: it is long, and what a person looks for should stand last.
-    script = packing.preview(project, request, planned)
-    output.say(plain_lines(script.decode(errors="replace")))
-    noun = "task" if planned.tasks == 1 else "tasks"
-    output.say(f"{plain(planned.program.name)} on {planned.cluster.name}: {planned.tasks} {noun}")
-    shown = list(planning.tasks_of(planned, range(1, min(planned.tasks, _SHOWN) + 1)))
-    rows = [[point.task, *point.params.values()] for point in shown]
-    output.say(table(["task", *shown[0].params], rows, output.width()))
-    if planned.tasks > _SHOWN:
-        output.say(f"… {planned.tasks - _SHOWN} more: --json lists all")
 
 
 def show(done: Launched, json: bool) -> None:

@@ -26,7 +26,7 @@ _HERE = '{"path":…,"written":true} for each new file; false where one with oth
 JSON: dict[str, tuple[str, ...]] = {
     "run": (
         _LAUNCHED,
-        'with --dry-run {"tasks":N}, then {"task":k,"params":{…}} for each task',
+        'with --dry-run {"tasks":N,"changed_files":N,"new_files":N}, then {"task":k,"params":{…}} for each',
     ),
     "extend": (_LAUNCHED,),
     "submit": (_LAUNCHED,),

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cjledger import package
-from cjledger.commands import harvest, state
+from cjledger.commands import family, harvest, state
 from cjledger.commands.told import PackageState, TaskState
 from cjledger.model import FINAL_STATES
 from cjledger.project import Project, Target, package_points
 
 TRACEBACK = "Traceback (most recent call last):"
 LAST_LINES = 40
+_FAILED = [name for name in FINAL_STATES if name != "COMPLETED"]
 
 # What differs between tasks that failed for one reason: addresses, scratch folders, long numbers.
 _OWN = re.compile(r"0x[0-9a-fA-F]+|/[^\s'\"]*/scratch/[^\s'\"]*|\b[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?\b")
@@ -41,7 +42,7 @@ class Failure:
 def errors(project: Project, target: Target) -> tuple[int, list[Failure]]:
     """How many tasks there are, and the groups of those that ended without completing, largest first."""
     found, listed = state.state(project, target, tasks=True)
-    failed = [task for task in listed if task.state in FINAL_STATES and task.state != "COMPLETED"]
+    failed = [task for task in listed if task.state in _FAILED]
     groups = _grouped(failed)
     if not groups:
         return found.tasks, []
@@ -65,6 +66,14 @@ def errors(project: Project, target: Target) -> tuple[int, list[Failure]]:
         for group in groups
     ]
     return found.tasks, failures
+
+
+def elsewhere(project: Project, target: Target) -> dict[str, int]:
+    """How many tasks failed of each package that belongs to a whole one: what extends it, what it links."""
+    others = [] if target.tasks else family.members(project, [target])[1:]
+    found = state.states(project, [other for other in others if other.tasks is None])
+    failed = {each.package_id: sum(each.counts.get(name, 0) for name in _FAILED) for each in found}
+    return {package_id: count for package_id, count in failed.items() if count}
 
 
 def _of_job(task: TaskState, found: PackageState) -> str:

@@ -43,15 +43,7 @@ def launch(
     data = datalinks.choose(project.repo, project.config, planned.cluster, planned.program)
     remarks = datalinks.remarks(project.repo, data)
     cluster.node_zip()  # made now, it costs nothing: git is still looking
-    taken = snapshot.take(
-        project.repo,
-        force=[dep for dep in planned.program.deps if not dep.startswith(".cj/")],
-        grafts=planned.grafts,
-        allow_large=request.allow_large,
-        allow_secrets=request.allow_secret,
-        limits=snapshot.Limits(project.config.limits.file_mb, project.config.limits.total_mb),
-        begun=begun,
-    )
+    taken = snapshot.take(project.repo, wanted_files(project, request, planned), begun)
     _check_whole(taken)
     told = taken._replace(report=taken.report + remarks)
     made = _make(project, request, planned, told, author, data, announce)
@@ -75,6 +67,18 @@ def launch(
     if request.submit:
         jobs = send(project, package_id, manifest, planned.cluster, announce, entry)
     return launched(manifest, package_id, jobs)
+
+
+def wanted_files(project: Project, request: LaunchRequest, planned: Plan) -> snapshot.Wanted:
+    """What a launch takes besides what git would, and what it may take."""
+    limits = project.config.limits
+    return snapshot.Wanted(
+        force=tuple(dep for dep in planned.program.deps if not dep.startswith(".cj/")),
+        grafts=planned.grafts,
+        allow_large=request.allow_large,
+        allow_secrets=request.allow_secret,
+        limits=snapshot.Limits(limits.file_mb, limits.total_mb),
+    )
 
 
 def record(

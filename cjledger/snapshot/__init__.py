@@ -2,6 +2,6 @@
 
 from cjledger.snapshot.gates import Limits
 from cjledger.snapshot.locks import locks
-from cjledger.snapshot.take import Begun, begin, take
+from cjledger.snapshot.take import Begun, Wanted, begin, examine, take
 
-__all__ = ["Begun", "Limits", "begin", "locks", "take"]
+__all__ = ["Begun", "Limits", "Wanted", "begin", "examine", "locks", "take"]

@@ -41,32 +41,41 @@ def begin(repo: Repo) -> Iterator[Begun]:
         yield Begun(shop, seen)
 
 
-def take(
-    repo: Repo,
-    *,
-    force: Sequence[str] = (),
-    grafts: Sequence[tuple[Path, str]] = (),
-    allow_large: bool = False,
-    allow_secrets: Sequence[str] = (),
-    limits: Limits = Limits(),  # noqa: B008 - frozen
-    begun: Begun | None = None,
-) -> Snapshot:
+class Wanted(NamedTuple):
+    """What to take besides what git would, and what may be taken."""
+
+    force: tuple[str, ...] = ()  # files and folders of the repository, even if git ignores them
+    grafts: tuple[tuple[Path, str], ...] = ()  # folders outside, and where they go in the tree
+    allow_large: bool = False
+    allow_secrets: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+
+def examine(repo: Repo, wanted: Wanted) -> tuple[int, int]:
+    """How many files that differ from HEAD would be taken: those git knows, and those it does not.
+
+    Nothing is written. Raises CjError when a check of secrets, sizes or permissions fails.
+    """
+    with begin(repo) as own:
+        seen, outside = _checked(repo, own, wanted, again=False)
+    new = {path for path in seen.untracked if not _is_own(path)}
+    known = {path for path in seen.staged.keys() | seen.edited.keys() if not _is_own(path)}
+    return len(known), len(new | set(outside.forced) - known) + len(outside.nested) + len(outside.grafted)
+
+
+def take(repo: Repo, wanted: Wanted = Wanted(), begun: Begun | None = None) -> Snapshot:  # noqa: B008 - frozen
     """Take the tree that ``git add -A && git write-tree`` would give, less a top-level ``.cj``.
 
-    ``force`` names files and folders of the repository to take even if git ignores them, ``grafts`` folders
-    outside and where they go in the tree; ``begun`` is a look that is under way already. Only objects are
-    written, and none before secrets, sizes and permissions were checked. Raises CjError when a check fails,
-    or when the working copy does not hold still.
+    ``begun`` is a look that is under way already. Only objects are written, and none before secrets, sizes
+    and permissions were checked. Raises CjError when a check fails, or when the working copy does not hold
+    still.
     """
     words = ""
     with nullcontext(begun) if begun else begin(repo) as own:
         assert own
         shop = own.shop
         for attempt in range(_TRIES):
-            outside = gather(repo, force, grafts)
-            others = (*outside.forced, *(raw.target for raw in outside.nested))
-            seen = look(shop, others) if others or attempt else own.seen.result()
-            check(_candidates(repo, seen, outside), allow_large, allow_secrets, limits)
+            seen, outside = _checked(repo, own, wanted, again=attempt > 0)
             touched: frozenset[bytes] = frozenset()
             try:
                 tree, links = _write(shop, seen, outside)
@@ -83,6 +92,15 @@ def take(
     if touched:
         raise moving(touched)
     raise CjError(f"git could not take the snapshot: {words.strip()}", "git status; git fsck")
+
+
+def _checked(repo: Repo, own: Begun, wanted: Wanted, again: bool) -> tuple[Seen, Outside]:
+    """What is in the working copy and outside of it, when all of that may be taken."""
+    outside = gather(repo, wanted.force, wanted.grafts)
+    others = (*outside.forced, *(raw.target for raw in outside.nested))
+    seen = look(own.shop, others) if others or again else own.seen.result()
+    check(_candidates(repo, seen, outside), wanted.allow_large, wanted.allow_secrets, wanted.limits)
+    return seen, outside
 
 
 def _candidates(repo: Repo, seen: Seen, outside: Outside) -> Iterator[Candidate]:

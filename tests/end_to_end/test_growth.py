@@ -116,6 +116,17 @@ def test_an_extension_has_the_experiment_s_parameters(shell: Shell) -> None:
     assert "--sweep NAME=SPEC" in shell.refused("extend", first)
 
 
+def test_failures_of_what_was_added_are_pointed_at(shell: Shell) -> None:
+    shell.write("p.py", "import sys\nsys.exit(int(sys.argv[2]) > 1)\n")
+    first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
+    more = shell.launch("extend", first, "--sweep", "x=3:5")
+    told = shell.run("git", "cj", "errors", first)
+    assert f"{first[:12]}  1 of 2 tasks failed" in told.stdout
+    assert f"3 more tasks failed of {more[:12]}" in told.stderr
+    assert f"git cj errors {more[:8]}" in told.stderr
+    assert "more tasks" not in shell.run("git", "cj", "errors", f"{first}/2").stderr
+
+
 def test_a_loop_nest_is_not_extended(shell: Shell) -> None:
     shell.write("l.py", "for x in [1, 2]:\n    print(x)\n")
     package = shell.launch("parrun", "l.py", "local")

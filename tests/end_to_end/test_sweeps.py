@@ -69,13 +69,17 @@ def test_blocks_are_a_union_without_the_stop_list(shell: Shell) -> None:
 def test_a_dry_run_shows_all_and_writes_nothing(shell: Shell) -> None:
     shell.write("model.py", FUNCTION)
     lines = shell.lines("run", "model.py:fit", "local", "--sweep", "a=1:3", "--dry-run")
-    assert lines[0] == {"tasks": 3}
+    assert lines[0] == {"tasks": 3, "changed_files": 0, "new_files": 1}
     assert lines[1:] == [{"task": k, "params": {"a": k}} for k in (1, 2, 3)]
     assert "reproduce" in shell.cj("run", "model.py:fit", "local", "--sweep", "a=1:3", "--dry-run")
     words = ("run", "model.py:fit", "local", "--sweep", "a=1:3", "--dry-run")
     done = shell.run("git", "cj", *words, "--reuse")
     assert "found at the launch" in done.stderr
     assert "1234abcd" in shell.refused(*words, "--after", "1234abcd")
+    shell.write(".env", "TOKEN=1\n")
+    assert ".env" in shell.refused(*words)
+    done = shell.run("git", "cj", *words, "--allow-secret", ".env")
+    assert "2 new" in done.stdout
     assert shell.git("for-each-ref", "refs/cj") == ""
     assert [path for path in (shell.folder / ".git/cj").rglob("*") if path.is_file()] == []
 
