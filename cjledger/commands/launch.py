@@ -136,18 +136,21 @@ def _make(
             f"{before[:12]} was exactly this already: git cj state {before[:8]} shows how far it came, "
             "--reuse runs only what it lacks"
         )
-    after: tuple[After, ...] = ()
-    if request.after:
-        from cjledger.commands import sequel  # for such launches alone
-
-        after = sequel.after(project, request)
     told = taken._replace(report=taken.report + remarks)
     manifest = packing.manifest_of(project, request, planned, told, author, pinned, environment, data)
-    manifest = manifest._replace(linked=linked, after=after)
+    manifest = manifest._replace(linked=linked, after=_after(project, request))
     _check_tree(project.repo, taken.listing)
     package_id, pack = packing.commit(project, tops.result(), manifest, planned.points, author)
     reuse.remember(project, asked, wanted, package_id)
     return manifest, package_id, pack
+
+
+def _after(project: Project, request: LaunchRequest) -> tuple[After, ...]:
+    if not request.after:
+        return ()
+    from cjledger.commands import sequel  # for such launches alone
+
+    return sequel.after(project, request)
 
 
 def nothing_to_run(project: Project, planned: Plan, linked: tuple[Linked, ...]) -> Launched:

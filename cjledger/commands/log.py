@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from cjledger import ledger
 from cjledger.commands.state import last_known, package_ids
 from cjledger.errors import CjError
+from cjledger.ledger import Entry
 from cjledger.project import Project
 from cjledger.quantities import check_count
 
@@ -47,42 +50,56 @@ def log(
 ) -> list[Launch]:
     """The launches that fit, newest first."""
     check_count("-n", limit)
-    pattern = _pattern(program)
-    first, last = _moment(since), _moment(until)
+    wanted = _Wanted(package_id, _pattern(program), cluster, _moment(since), _moment(until))
     here = set(package_ids(project))
-    found: list[Launch] = []
     told = ledger.all_entries(project.repo)
     sent = {entry.package_id for entry in told if entry.event in ("submitted", "retried")}
-    for entry in told:
-        if entry.event != "launched" or (package_id and entry.package_id != package_id):
-            continue
-        data = entry.data
-        when = datetime.fromisoformat(data["created"])
-        if pattern and not pattern.search(data["program"]):
-            continue
-        if (cluster and data["cluster"] != cluster) or (first and when < first) or (last and when > last):
-            continue
-        known = last_known(project, entry.package_id)
-        found.append(
-            Launch(
-                entry.package_id,
-                data["created"],
-                data["author"],
-                entry.agent,
-                data["cluster"],
-                data["program"],
-                data["tasks"],
-                known.counts if known else None,
-                data["message"],
-                entry.package_id not in here,
-                entry.package_id in sent,
-                data.get("then"),
-                tuple(str(each) for each in data.get("after", ())),
-            )
+    launched = (entry for entry in told if entry.event == "launched" and wanted.takes(entry))
+    return [
+        _launch(project, entry, forgotten=entry.package_id not in here, submitted=entry.package_id in sent)
+        for entry in itertools.islice(launched, limit)
+    ]
+
+
+class _Wanted(NamedTuple):
+    """Which launches are listed; None where that does not matter."""
+
+    package_id: str | None
+    pattern: re.Pattern[str] | None
+    cluster: str | None
+    first: datetime | None
+    last: datetime | None
+
+    def takes(self, entry: Entry) -> bool:
+        """Whether the launch that an entry tells of fits."""
+        when = datetime.fromisoformat(entry.data["created"])
+        return (
+            self.package_id in (None, entry.package_id)
+            and self.cluster in (None, entry.data["cluster"])
+            and (self.pattern is None or self.pattern.search(entry.data["program"]) is not None)
+            and (self.first is None or when >= self.first)
+            and (self.last is None or when <= self.last)
         )
-        if limit is not None and len(found) == limit:
-            break
-    return found
+
+
+def _launch(project: Project, entry: Entry, *, forgotten: bool, submitted: bool) -> Launch:
+    data = entry.data
+    known = last_known(project, entry.package_id)
+    return Launch(
+        package_id=entry.package_id,
+        date=data["created"],
+        author=data["author"],
+        agent=entry.agent,
+        cluster=data["cluster"],
+        program=data["program"],
+        tasks=data["tasks"],
+        counts=known.counts if known else None,
+        message=data["message"],
+        forgotten=forgotten,
+        submitted=submitted,
+        then=data.get("then"),
+        after=tuple(str(each) for each in data.get("after", ())),
+    )
 
 
 def _pattern(text: str | None) -> re.Pattern[str] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from cjledger.beside import ahead
 from cjledger.harvest.manifest import RECORDS, Broken, Frame, Results, Shard
@@ -40,21 +40,12 @@ def gather(
     broken: list[Broken] = list(before.broken)
     writing = _Writing(harvest)
     batches = ahead(_batches(fresh(frames, before.positions), batch_bytes))
-
-    def read() -> Iterator[tuple[list[Frame], Batch, list[Table]]]:
-        parameters = Parameters(manifest.sweep, points)
-        seen: list[pl.Series] = []
-        with closing(batches):
-            for frames_here in batches:
-                here = read_batch(frames_here, manifest.tasks, seen)
-                broken.extend(here.broken)
-                yield frames_here, here, read_tables(package_id, parameters, here.outputs, rules, broken)
-
+    parameters = Parameters(manifest.sweep, points)
     # Waiting for bytes and compressing hold no lock: a batch comes, one is read and one is written at a time.
-    for batch, here, tables in ahead(read()):
-        positions = further(positions, here.positions)
-        writing.records(batch, here, package_id)
-        for table in tables:
+    for read in ahead(_read(batches, manifest.tasks, package_id, parameters, rules, broken)):
+        positions = further(positions, read.batch.positions)
+        writing.records(read.frames, read.batch, package_id)
+        for table in read.tables:
             writing.table(table)
     if positions == before.positions:
         return before, []
@@ -68,6 +59,31 @@ def gather(
         broken=tuple(sorted(set(broken))),
     )
     return results, shards
+
+
+class _Read(NamedTuple):
+    """Some frames, their records, and the tables among their outputs."""
+
+    frames: list[Frame]
+    batch: Batch
+    tables: list[Table]
+
+
+def _read(
+    batches: Generator[list[Frame]],
+    tasks: int,
+    package_id: str,
+    parameters: Parameters,
+    rules: dict[str, Any],
+    broken: list[Broken],
+) -> Iterator[_Read]:
+    """Read batch by batch; ``rules`` and ``broken`` learn what is new."""
+    seen: list[pl.Series] = []
+    with closing(batches):
+        for frames in batches:
+            batch = read_batch(frames, tasks, seen)
+            broken.extend(batch.broken)
+            yield _Read(frames, batch, read_tables(package_id, parameters, batch.outputs, rules, broken))
 
 
 def _batches(frames: Iterable[Frame], batch_bytes: int) -> Iterator[list[Frame]]:
