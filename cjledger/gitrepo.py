@@ -52,6 +52,7 @@ class Repo(NamedTuple):
     head: str | None
     branch: str | None  # None where HEAD is detached or unborn
     hash_name: str  # sha1 or sha256
+    scratch: Path | None = None  # a folder to which all new objects go, for a rehearsal
 
     @property
     def zero(self) -> str:
@@ -158,6 +159,9 @@ def start(repo: Repo, *arguments: str, env: Mapping[str, str] | None = None) -> 
 def environment(repo: Repo, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment in which git sees exactly this repository."""
     own = {"GIT_DIR": str(repo.git_dir), "GIT_WORK_TREE": str(repo.top)}
+    if repo.scratch:
+        lender = str(repo.common_dir / "objects").replace("\\", "\\\\").replace('"', '\\"')
+        own |= {"GIT_OBJECT_DIRECTORY": str(repo.scratch), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{lender}"'}
     return clean_environment({**own, **(extra or {})})
 
 

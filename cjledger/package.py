@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from cjledger import gitrepo
@@ -101,6 +102,17 @@ def read_manifests(repo: Repo, package_ids: Sequence[str]) -> dict[str, Manifest
         if blob is None:
             raise CjError(f"package {package_id[:12]} has no manifest", f"git cj fsck {package_id[:12]}")
         found[package_id] = manifest_from_bytes(blob, package_id)
+    return found
+
+
+def readable_manifests(repo: Repo, package_ids: Sequence[str]) -> dict[str, Manifest]:
+    """The same of those that are whole; what is damaged is left out."""
+    blobs = gitrepo.read_blobs(repo, [f"{p}:{FOLDER}/package.json" for p in package_ids])
+    found: dict[str, Manifest] = {}
+    for package_id, blob in zip(package_ids, blobs, strict=True):
+        with contextlib.suppress(CjError):
+            if blob is not None:
+                found[package_id] = manifest_from_bytes(blob, package_id)
     return found
 
 

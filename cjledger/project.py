@@ -75,12 +75,25 @@ def resolve(project: Project, text: str | None) -> Target:
     return Target(package_id, tasks, file or None)
 
 
+def resolve_tasks(project: Project, text: str | None) -> Target:
+    """The same for what acts on a package or tasks of it: refuses a file of theirs."""
+    target = resolve(project, text)
+    if target.file:
+        named = (text or "").removesuffix(f"/{target.file}")
+        raise CjError(f"{text} names a file, and tasks are meant", named)
+    return target
+
+
 def resolve_whole(project: Project, text: str | None, words: str) -> Target:
-    """The same for what acts on a whole package, ``git cj VERB`` say: refuses tasks of one."""
+    """The same for what acts on a whole package: refuses tasks of one.
+
+    ``words`` is what was typed, ``git cj VERB`` say, with {} where the package stands if more follows it.
+    """
     target = resolve(project, text)
     if target.file or (target.tasks and not (text or "").endswith("/then")):
-        verb = words.removeprefix("git cj ")
-        raise CjError(f"{verb} takes a whole package", f"{words} {target.package_id[:8]}")
+        verb = words.removeprefix("git cj ").split()[0]
+        hint = words if "{}" in words else words + " {}"
+        raise CjError(f"{verb} takes a whole package", hint.format(target.package_id[:8]))
     return Target(target.package_id)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -243,15 +245,29 @@ def write(rows: pl.DataFrame, out: Path | IO[bytes], kind: str, escape_formulas:
             flat = flat.with_columns(
                 pl.when(texts.str.contains(_FORMULA.pattern)).then("'" + texts).otherwise(texts).name.keep()
             )
-        flat.write_csv(target, separator="," if kind == "csv" else "\t")
+        with _own_errors():
+            flat.write_csv(target, separator="," if kind == "csv" else "\t")
     elif kind == "jsonl":
-        rows.write_ndjson(target)
+        with _own_errors():
+            rows.write_ndjson(target)
     elif kind == "parquet":
         rows.write_parquet(target)
     elif kind == "arrow":
         rows.write_ipc(target)
     else:
         raise CjError(f"no format {kind!r}", _nearest(kind, (*FORMATS, "txt")))
+
+
+@contextlib.contextmanager
+def _own_errors() -> Iterator[None]:
+    """Polars tells of what the system refused in words alone: as Python does, by its number."""
+    try:
+        yield
+    except OSError as problem:
+        number = re.search(r"\(os error (\d+)\)", str(problem))
+        if problem.errno is None and number:
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+        raise
 
 
 def _flat(rows: pl.DataFrame) -> pl.DataFrame:

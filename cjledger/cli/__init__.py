@@ -31,7 +31,8 @@ def main(words: list[str] | None = None) -> int:
     except CjError as problem:
         return _refuse(problem.message, problem.hint, MISUSED if isinstance(problem, UsageError) else REFUSED)
     except KeyboardInterrupt:
-        sys.stderr.write("\n")
+        stays = {"--wait", "--watch", "-w"} & set(given)
+        sys.stderr.write("\nthe tasks go on: git cj state shows how far they are\n" if stays else "\n")
         return INTERRUPTED
     except BrokenPipeError:
         # Nobody reads on: what is left in the buffer goes nowhere, and the interpreter stays quiet.

@@ -11,7 +11,7 @@ from cjledger.cli import output
 from cjledger.cli.launch_options import Mem, Time
 from cjledger.cli.options import Jobs, Json, Pid, PidTasks, Wait, Yes
 from cjledger.errors import CjError
-from cjledger.project import Project, Target, resolve, resolve_whole
+from cjledger.project import Project, Target, resolve_tasks, resolve_whole
 from cjledger.render import plain, size
 from cjnode.points import format_tasks, parse_tasks
 
@@ -27,7 +27,7 @@ def cancel(pid: PidTasks = None, json: Json = False) -> None:
     from cjledger.commands import control
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_tasks(project, pid)
     count = control.cancel(project, target)
     if json:
         output.emit({"package": target.package_id, "cancelled": count})
@@ -50,13 +50,18 @@ def retry(
     from cjledger.commands import control
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_tasks(project, pid)
     done = control.retry(project, target, jobs=jobs, memory=mem, walltime=time)
     if done is None:
         if json:
-            output.emit({"package": target.package_id, "tasks": "", "count": 0})
+            nothing = {"submission": None, "attempt": None, "tasks": "", "count": 0, "job": ""}
+            output.emit({"package": target.package_id, **nothing})
         else:
             output.say(f"{target.short}  nothing to retry")
+        if wait:
+            from cjledger.cli.following import stay
+
+            stay(project, target)
         return
     _resubmitted(project, target, done, wait, json)
 
@@ -77,7 +82,7 @@ def rerun(
     from cjledger.commands import control
 
     project = output.project(prompts=True)
-    target = resolve(project, pid)
+    target = resolve_tasks(project, pid)
     what = "all tasks" if not target.tasks else "task" if len(target.tasks) == 1 else "tasks"
     if target.tasks:
         what += f" {format_tasks(list(target.tasks))}"
@@ -202,7 +207,7 @@ def clean(
 
     project = output.project(prompts=True)
     target = resolve_whole(project, pid, "git cj clean")
-    if forget and sys.stdin.isatty():
+    if forget:
         _ask(
             f"Forget {target.short}, its code and its rows?", yes, f"git cj clean {pid or '@'} --forget --yes"
         )

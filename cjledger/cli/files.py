@@ -14,7 +14,7 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.options import Json, PidTasks
 from cjledger.errors import UsageError
-from cjledger.project import Project, Target, resolve
+from cjledger.project import Project, Target, resolve, resolve_tasks
 from cjledger.render import fit, json_line, number, plain, plain_lines, size, table
 from cjnode.points import format_tasks
 
@@ -249,7 +249,7 @@ def errors(
     from cjledger.commands import errors as failing
 
     project = output.project()
-    target = resolve(project, pid)
+    target = resolve_tasks(project, pid)
     tasks, failures = failing.errors(project, target)
     if json:
         for failure in failures:
@@ -265,7 +265,7 @@ def errors(
         more = f"git cj errors {target.package_id[:8]} -n {len(failures)}"
         output.note(f"{len(failures) - count} more ways of failing: {more}")
     for package_id, more_failed in failing.elsewhere(project, target).items():
-        where = f"{package_id[:12]}, which extends it: git cj errors {package_id[:8]}"
+        where = f"{package_id[:12]}, which belongs to it: git cj errors {package_id[:8]}"
         noun = "task" if more_failed == 1 else "tasks"
         output.note(f"{more_failed} more {noun} failed of {where}")
 

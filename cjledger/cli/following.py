@@ -25,7 +25,8 @@ def stay(project: Project, target: Target) -> None:
     last = wait_for(project, target, to=sys.stderr)
     if last.counts.get("COMPLETED", 0) == last.tasks:
         return
-    listed = state.state(project, target, tasks=True)[1] if target.tasks else []
+    own = target.tasks if last.package_id == target.package_id else None
+    listed = state.state(project, target, tasks=True)[1] if own else []
     if not listed or any(task.state != "COMPLETED" for task in listed):
         raise typer.Exit(UNFINISHED)
 

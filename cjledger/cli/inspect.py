@@ -32,7 +32,7 @@ def checkout(
     from cjledger.commands import checkout as checking
 
     project = output.project()
-    target = resolve_whole(project, pid, "git cj checkout")
+    target = resolve_whole(project, pid, "git cj checkout {} DIR")
     path = checking.checkout(project, target, Path(folder))
     if json:
         output.emit({"package": target.package_id, "path": str(path)})
@@ -55,7 +55,7 @@ def diff(
     from cjledger.commands import compare
 
     project = output.project()
-    one, other = (resolve_whole(project, pid, "git cj diff") for pid in (first, second))
+    one, other = (resolve_whole(project, pid, "git cj diff {} OTHER") for pid in (first, second))
     found = compare.diff(project, one, other, patch=not stat and not json)
     if json:
         for difference in found.differences:

@@ -120,6 +120,8 @@ def _launch(given: dict[str, Any], ahead: Ahead, loops: bool) -> None:
         project = output.project(prompts=True)
         rehearse(project, _request(project, given, ahead.arguments, loops), given["json"])
         return
+    if given["no_submit"] and given["wait"]:
+        raise UsageError("--no-submit and --wait exclude one another", "leave one of them out")
     from cjledger.commands import launch as launching
 
     repo, begun = ahead.begun.result() if ahead.begun else (None, None)
@@ -178,6 +180,8 @@ def _program_and_cluster(project: Project, given: dict[str, Any]) -> tuple[str |
         program, cluster = None, program
     elif program is None:
         raise UsageError("which program?", "git cj run PROGRAM CLUSTER, or git cj run -c COMMAND CLUSTER")
+    elif cluster is None and program in ("local", *project.config.clusters):
+        raise UsageError(f"which program? {program} is a cluster", f"git cj run PROGRAM {program}")
     cluster = cluster or project.config.default_cluster
     if cluster is None:
         raise UsageError("on which cluster?", f"git cj run {program or '-c …'} local")
@@ -262,7 +266,7 @@ def extend(
         reuse=reuse,
         after=tuple(after),
     )
-    target = resolve_whole(project, pid, "git cj extend")
+    target = resolve_whole(project, pid, "git cj extend {} --sweep NAME=SPEC")
     done = extending.extend(project, target, more, output.note)
     show(done, json)
     if wait and done.tasks:

@@ -11,7 +11,7 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.options import Json, Pid, PidTasks
 from cjledger.errors import CjError, UsageError
-from cjledger.project import Project, Target, resolve
+from cjledger.project import Project, Target, resolve_tasks, resolve_whole
 from cjledger.render import (
     counts_words,
     duration,
@@ -49,6 +49,7 @@ def state(
     Packages of up to 50 tasks show each task.
     """
     from cjledger.cli.following import wait_for
+    from cjledger.commands import log as logging
     from cjledger.commands import state as states
     from cjledger.commands import waiting
 
@@ -56,7 +57,7 @@ def state(
     wanted = states.check_state(only) if only else None
     if every and pid:
         raise UsageError("--all and a package exclude one another", "git cj state --all")
-    targets = states.unfinished(project) if every else [resolve(project, pid)]
+    targets = logging.unfinished(project) if every else [resolve_tasks(project, pid)]
     if every and not targets and not json:
         output.note("every package launched here is final: git cj log")
     if every and not (tasks or wanted or watch):
@@ -244,7 +245,7 @@ def log(
     found = logging.log(
         project,
         limit=None if every else count,
-        package_id=resolve(project, pid).package_id if pid else None,
+        package_id=resolve_whole(project, pid, "git cj log").package_id if pid else None,
         program=program,
         cluster=cluster,
         since=since,

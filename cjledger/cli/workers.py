@@ -46,7 +46,7 @@ def workers(pid: Pid = None, change: Change = None, json: Json = False) -> None:
     number = int(found.group(2)) if found else 0
     adds = found is not None and found.group(1) == "+"
     project = output.project(prompts=True)
-    target = resolve_whole(project, pid, "git cj workers")
+    target = resolve_whole(project, pid, "git cj workers {} +N" if change else "git cj workers")
     done = acts.workers(project, target, add=number if adds else 0, stop=0 if adds else number)
     if json:
         for worker in done.workers:

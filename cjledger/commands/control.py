@@ -10,13 +10,14 @@ from typing import Any
 
 from cjledger import gitrepo, ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import harvest, order, state, then, waiting
+from cjledger.commands import family, harvest, order, state, then, waiting
 from cjledger.commands.told import PackageState, TaskState
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
 from cjledger.model import FINAL_STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, transport
 from cjledger.quantities import check_count, parse_memory, parse_walltime
+from cjnode.layout import ABSENT
 from cjnode.points import format_tasks
 
 Announce = Callable[[str], None]
@@ -38,16 +39,20 @@ def cancel(project: Project, target: Target) -> int:
     """End a package, or the named tasks of it. Returns how many tasks had not ended by themselves."""
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
-    if waiting.why(project, target.package_id) is not None:
-        order.give_up(project, target.package_id, manifest, "it was cancelled")
-        return manifest.tasks
+    if not _was_sent(project, target.package_id):
+        return _never_send(project, target, manifest)
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
     after = None if tasks else ledger.then(project.repo, target.package_id)
     if after and state.is_on_cluster(project, after):
         cancel(project, Target(after))  # first: it would begin when the others have ended
     token = _token(target.package_id, "cancel", str(_count(project, target.package_id)), tasks or "all")
     asked = {"package": target.package_id, "tasks": tasks, "token": token}
-    reply = replies.one(transport(project, manifest).call("cancel", asked), "cancel")
+    try:
+        reply = replies.one(transport(project, manifest).call("cancel", asked), "cancel")
+    except CjError as problem:
+        if ABSENT not in problem.message or state.was_submitted(project, target.package_id):
+            raise
+        return _never_send(project, target, manifest)  # it was refused before it was taken in there
     cancelled = replies.count(reply, "cancelled")
     state.forget(project, target.package_id)
     ledger.append(
@@ -58,6 +63,16 @@ def cancel(project: Project, target: Target) -> int:
         {"tasks": tasks, "cancelled": cancelled},
     )
     return cancelled
+
+
+def _never_send(project: Project, target: Target, manifest: Manifest) -> int:
+    """End a package that its cluster does not have."""
+    if target.tasks:
+        raise CjError(f"{target.short} was not submitted", f"git cj cancel {target.package_id[:8]}")
+    if waiting.given_up(project, target.package_id):
+        return 0
+    order.give_up(project, target.package_id, manifest, "it was cancelled")
+    return manifest.tasks
 
 
 def hold(project: Project, target: Target) -> tuple[str, ...]:
@@ -184,6 +199,15 @@ def _resubmit(
     return Resubmitted(target.package_id, submission, attempt, tasks, len(again), job)
 
 
+def _was_sent(project: Project, package_id: str) -> bool:
+    """Whether the cluster may know the package: it took it, or refused it."""
+    return any(
+        entry.event in ("submitted", "retried", "refused")
+        for name in ledger.chains(project.repo)
+        for entry in ledger.of_package(project.repo, name, package_id)
+    )
+
+
 def _count(project: Project, package_id: str) -> int:
     """How many submissions of a package the ledgers know."""
     return sum(
@@ -222,8 +246,11 @@ def clean(project: Project, target: Target, *, forget: bool, announce: Announce)
     if state.is_on_cluster(project, target.package_id):
         nowhere, size = _free(project, target, announce)
         lost, freed = lost + nowhere, freed + size
+    elif not forget and not _was_sent(project, target.package_id):
+        cancel(project, target)
     if forget:
         lost.append(f"package {target.short}: its code, parameters and harvested rows")
+        lost += family.dependents(project, target.package_id).values()
     event = "forgotten" if forget else "cleaned"
     ledger.append(
         project.repo,

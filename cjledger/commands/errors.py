@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cjledger import package
+from cjledger import gitrepo, ledger, package
 from cjledger.commands import family, harvest, state
 from cjledger.commands.told import PackageState, TaskState
 from cjledger.model import FINAL_STATES
@@ -69,10 +69,19 @@ def errors(project: Project, target: Target) -> tuple[int, list[Failure]]:
 
 
 def elsewhere(project: Project, target: Target) -> dict[str, int]:
-    """How many tasks failed of each package that belongs to a whole one: what extends it, what it links."""
-    others = [] if target.tasks else family.members(project, [target])[1:]
-    found = state.states(project, [other for other in others if other.tasks is None])
-    failed = {each.package_id: sum(each.counts.get(name, 0) for name in _FAILED) for each in found}
+    """How many tasks failed of each package that belongs to a whole one: what extends it or runs after it."""
+    if target.tasks:
+        return {}
+    members = [member for member in family.members(project, [target]) if member.tasks is None]
+    others = members[1:]
+    for member in members:
+        after = ledger.then(project.repo, member.package_id)
+        if after and gitrepo.ref_value(project.repo, package.ref(after)):
+            others.append(Target(after))
+    failed = {
+        each.package_id: sum(each.counts.get(name, 0) for name in _FAILED)
+        for each in state.states(project, others)
+    }
     return {package_id: count for package_id, count in failed.items() if count}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cjledger import gitrepo, ledger, package
+from cjledger.model import Manifest
 from cjledger.project import Project, Target
 from cjnode.points import parse_tasks
 
@@ -27,28 +28,66 @@ def children(project: Project) -> dict[str, list[str]]:
     return found
 
 
-def members(project: Project, targets: Sequence[Target]) -> list[Target]:
-    """The targets, each whole package followed by what is linked to it and what extends it."""
+def members(
+    project: Project, targets: Sequence[Target], announce: Callable[[str], None] = lambda line: None
+) -> list[Target]:
+    """The targets, each whole package followed by what is linked to it and what extends it.
+
+    What is linked and not here any more is announced.
+    """
     # In rounds: however many packages there are, each question is asked of git a few times.
     found: dict[str, Target] = {}
     added = children(project)
     waiting = list(targets)
     while waiting:
-        fresh: dict[str, Target] = {}
+        whole = []
         for target in waiting:
-            if target.package_id not in found:
-                fresh.setdefault(target.package_id, target)
-        found.update(fresh)
-        whole = [target.package_id for target in fresh.values() if target.tasks is None]
-        waiting = _next(project, whole, added)
+            before = found.get(target.package_id)
+            found[target.package_id] = _united(before, target) if before else target
+            if target.tasks is None and (before is None or before.tasks is not None):
+                whole.append(target.package_id)
+        waiting = _next(project, whole, added, announce)
     return list(found.values())
 
 
-def _next(project: Project, whole: Sequence[str], added: dict[str, list[str]]) -> list[Target]:
+def _united(one: Target, other: Target) -> Target:
+    """All that two targets name of one package."""
+    if one.tasks is None or other.tasks is None:
+        return Target(one.package_id)
+    return Target(one.package_id, tuple(sorted({*one.tasks, *other.tasks})))
+
+
+def dependents(project: Project, package_id: str) -> dict[str, str]:
+    """What of a package counts as other packages' that are here, in words by package."""
+    others = [name.removeprefix(package.PACKAGES) for name in gitrepo.refs(project.repo, package.PACKAGES)]
+    found = {}
+    for other, manifest in package.readable_manifests(project.repo, others).items():
+        tasks = ",".join(link.tasks for link in manifest.linked if link.package == package_id)
+        if tasks:
+            found[other] = f"tasks {tasks}, whose rows count as those of {other[:12]}"
+        elif manifest.extends == package_id:
+            found[other] = f"the rows that {other[:12]}, which extends it, is read with"
+    return found
+
+
+def gone(project: Project, package_id: str, manifest: Manifest) -> list[str]:
+    """In words, the tasks that a package links and that are not here any more."""
+    return [
+        f"{package_id[:12]} lacks tasks {link.tasks} of {link.package[:12]}, which is not here any more"
+        for link in manifest.linked
+        if not gitrepo.ref_value(project.repo, package.ref(link.package))
+    ]
+
+
+def _next(
+    project: Project, whole: Sequence[str], added: dict[str, list[str]], announce: Callable[[str], None]
+) -> list[Target]:
     """What is linked to packages or extends them."""
     manifests = package.read_manifests(project.repo, whole) if whole else {}
     found = []
     for package_id in whole:
+        for line in gone(project, package_id, manifests[package_id]):
+            announce(line)
         for link in manifests[package_id].linked:
             if gitrepo.ref_value(project.repo, package.ref(link.package)):
                 found.append(Target(link.package, tuple(parse_tasks(link.tasks))))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cjledger import gitrepo, gitstore, ledger, package
 from cjledger.cluster.outbox import outbox
+from cjledger.commands import family
 from cjledger.errors import CjError
 from cjledger.harvest import store
 from cjledger.harvest.check import verify
@@ -64,9 +65,12 @@ def _packages(project: Project, ids: list[str], refs: dict[str, str]) -> Iterato
         yield from _by_git(project, ids)
     for found in ids:
         try:
-            package.read_manifest(project.repo, found)
+            manifest = package.read_manifest(project.repo, found)
         except CjError as problem:
             yield Problem("package", found[:12], problem.message)
+        else:
+            for words in family.gone(project, found, manifest):
+                yield Problem("package", found[:12], words)
 
 
 def _by_git(project: Project, ids: list[str]) -> Iterator[Problem]:

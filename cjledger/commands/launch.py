@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from cjledger import cluster, datalinks, environments, gitrepo, ledger, package, snapshot
 from cjledger.beside import Beside
@@ -37,25 +37,16 @@ def launch(
     The package and its ledger entry exist or do not exist together; a submission that fails leaves the
     package, to be sent with ``git cj submit``. ``begun`` is a look at the working copy that goes on already.
     """
-    with Beside(package.identity, project.repo) as identity:
-        planned = plan(project, request, announce, begun)
-    author = identity.result()
-    data = datalinks.choose(project.repo, project.config, planned.cluster, planned.program)
-    remarks = datalinks.remarks(project.repo, data)
-    cluster.node_zip()  # made now, it costs nothing: git is still looking
-    taken = snapshot.take(project.repo, wanted_files(project, request, planned), begun)
-    _check_whole(taken)
-    told = taken._replace(report=taken.report + remarks)
-    made = _make(project, request, planned, told, author, data, announce)
+    made = make(project, request, announce, begun)
     if isinstance(made, Launched):
         return made
-    manifest, package_id, pack = made
+    planned, taken, author, manifest, package_id, pack = made
     waits, last = "", None
     if manifest.after or planned.then:
         from cjledger.commands import sequel  # for such launches alone
 
         waits = sequel.why_wait(project, request, manifest)
-        last = sequel.after_all(project, planned, taken, made, author)
+        last = sequel.after_all(project, planned, taken, (manifest, package_id, pack), author)
     entry = record(project, manifest, package_id, pack, ledger.likely_tip(project.repo), last)
     if waits or (last and request.submit):
         sequel.note(project, package_id, waits, last if request.submit else None)
@@ -69,7 +60,37 @@ def launch(
     return launched(manifest, package_id, jobs)
 
 
-def wanted_files(project: Project, request: LaunchRequest, planned: Plan) -> snapshot.Wanted:
+class Made(NamedTuple):
+    """A package whose objects are not written yet, and what it was made of."""
+
+    planned: Plan
+    taken: Snapshot
+    author: Person
+    manifest: Manifest
+    package_id: str
+    pack: Pack
+
+
+def make(
+    project: Project, request: LaunchRequest, announce: Announce, begun: snapshot.Begun | None = None
+) -> Made | Launched:
+    """Take the files and make a package of them; Launched where nothing is to run.
+
+    Raises CjError for all that a launch refuses before anything is sent.
+    """
+    with Beside(package.identity, project.repo) as identity:
+        planned = plan(project, request, announce, begun)
+    author = identity.result()
+    data = datalinks.choose(project.repo, project.config, planned.cluster, planned.program)
+    remarks = datalinks.remarks(project.repo, data)
+    cluster.node_zip()  # made now, it costs nothing: git is still looking
+    taken = snapshot.take(project.repo, _wanted_files(project, request, planned), begun)
+    _check_whole(taken)
+    told = taken._replace(report=taken.report + remarks)
+    return _made(project, request, planned, told, author, data, announce)
+
+
+def _wanted_files(project: Project, request: LaunchRequest, planned: Plan) -> snapshot.Wanted:
     """What a launch takes besides what git would, and what it may take."""
     limits = project.config.limits
     return snapshot.Wanted(
@@ -106,7 +127,7 @@ def record(
     )
 
 
-def _make(
+def _made(
     project: Project,
     request: LaunchRequest,
     planned: Plan,
@@ -114,11 +135,7 @@ def _make(
     author: Person,
     data: tuple[Data, ...],
     announce: Announce,
-) -> tuple[Manifest, str, Pack] | Launched:
-    """The manifest, the package's name and its objects, not written yet. Launched where nothing is to run.
-
-    Raises CjError for a tree no cluster would take.
-    """
+) -> Made | Launched:
     tops = Beside(package.tops, project.repo, taken.tree)
     pinned = snapshot.locks(project.repo, taken.listing)
     environment, remarks = environments.choose(
@@ -141,8 +158,9 @@ def _make(
     manifest = manifest._replace(linked=linked, after=_after(project, request))
     _check_tree(project.repo, taken.listing)
     package_id, pack = packing.commit(project, tops.result(), manifest, planned.points, author)
-    reuse.remember(project, asked, wanted, package_id)
-    return manifest, package_id, pack
+    if project.repo.scratch is None:
+        reuse.remember(project, asked, wanted, package_id)
+    return Made(planned, taken, author, manifest, package_id, pack)
 
 
 def _after(project: Project, request: LaunchRequest) -> tuple[After, ...]:

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from cjledger import ledger
+from cjledger.commands import elsewhere
 from cjledger.commands.state import last_known, package_ids
 from cjledger.errors import CjError
 from cjledger.ledger import Entry
-from cjledger.project import Project
+from cjledger.project import Project, Target
 from cjledger.quantities import check_count
 
 
@@ -59,6 +60,23 @@ def log(
         _launch(project, entry, forgotten=entry.package_id not in here, submitted=entry.package_id in sent)
         for entry in itertools.islice(launched, limit)
     ]
+
+
+def unfinished(project: Project) -> list[Target]:
+    """Packages launched here that are not known to be final, newest first."""
+    here = set(package_ids(project))
+    found = []
+    told = ledger.all_entries(project.repo)
+    sent = {entry.package_id for entry in told if elsewhere.is_there(entry)}
+    for entry in told:
+        if entry.event == "cancelled" and entry.data.get("why") and entry.package_id not in sent:
+            here.discard(entry.package_id)  # it was never sent, and newer entries come first
+        if entry.event != "launched" or entry.package_id not in here:
+            continue
+        known = last_known(project, entry.package_id)
+        if not (known and known.final):
+            found.append(Target(entry.package_id))
+    return found
 
 
 class _Wanted(NamedTuple):

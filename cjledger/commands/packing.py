@@ -70,15 +70,6 @@ def manifest_of(
     )
 
 
-def preview(project: Project, request: LaunchRequest, planned: Plan) -> bytes:
-    """The reproduction script a launch would generate, for ``--dry-run``."""
-    author = package.identity(project.repo)
-    nothing = Snapshot("", b"", (), ())
-    return script.script(
-        manifest_of(project, request, planned, nothing, author, (), Environment(), (), agent="")
-    )
-
-
 def commit(
     project: Project,
     tops: Mapping[bytes, Entry],

@@ -68,7 +68,8 @@ def _sources(
     project: Project, targets: Sequence[Target], file: str | None, announce: Announce
 ) -> list[_Source]:
     """The tables of the targets and of what belongs to them."""
-    return [_source(project, target, file, announce) for target in family.members(project, targets)]
+    members = family.members(project, targets, announce)
+    return [_source(project, target, file, announce) for target in members]
 
 
 def _source(project: Project, target: Target, file: str | None, announce: Announce) -> _Source:
@@ -117,7 +118,7 @@ def _choose(target: Target, results: Results, file: str | None) -> str | None:
     if len(names) > 1:
         raise CjError(
             f"the tasks of {target.short} left {len(names)} tables: {', '.join(names)}",
-            f"git cj reduce {names[0]} {target.package_id[:8]}",
+            f"git cj reduce {names[0]} {target.package_id[:8]}, or git cj plot --file {names[0]}",
         )
     return names[0] if names else None
 

@@ -13,7 +13,7 @@ from typing import Any
 from cjledger import gitrepo, ledger, package
 from cjledger.cluster import replies
 from cjledger.commands import elsewhere
-from cjledger.commands.told import PackageState, TaskState, unsubmitted
+from cjledger.commands.told import PackageState, TaskState, reasons, unsubmitted
 from cjledger.errors import CjError
 from cjledger.model import STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport, write_whole
@@ -58,19 +58,6 @@ def with_params(project: Project, package_id: str, listed: Sequence[TaskState]) 
         TaskState(**{**asdict(task), "params": point.params})
         for task, point in zip(listed, points, strict=True)
     ]
-
-
-def unfinished(project: Project) -> list[Target]:
-    """Packages launched here that are not known to be final, newest first."""
-    here = set(package_ids(project))
-    found = []
-    for entry in ledger.all_entries(project.repo):
-        if entry.event != "launched" or entry.package_id not in here:
-            continue
-        kept = _kept(project, entry.package_id)
-        if not (kept and kept[0].final):
-            found.append(Target(entry.package_id))
-    return found
 
 
 def package_ids(project: Project) -> list[str]:
@@ -202,6 +189,7 @@ def _as_seen(project: Project, package_id: str, manifest: Manifest, problem: CjE
 
 def _package(project: Project, manifest: Manifest, package_id: str, line: dict[str, Any]) -> PackageState:
     fields = replies.package_fields(line, package_id, manifest.tasks)
+    fields["reasons"] = reasons(manifest, fields["reasons"])
     then = ledger.then(project.repo, package_id) if manifest.then else None
     name = manifest.program.name
     return PackageState(package_id, manifest.cluster, name, manifest.tasks, **fields, then=then)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cjledger import sweep
-from cjledger.errors import UsageError
+from cjledger.errors import CjError, UsageError
 from cjledger.model import Program, Sweep
 from cjledger.project import Project
 
@@ -88,13 +88,20 @@ def _read_points(
         with kept.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file, _PIECE)
         path = kept.rename(kept.with_suffix(_suffix(kept)))
-        return sweep.explicit(*sweep.read_points(path), request.repeat)
+        try:
+            return sweep.explicit(*sweep.read_points(path), request.repeat)
+        except CjError as problem:
+            # The file is gone when a person reads this.
+            told = (words.replace(str(path), "standard input") for words in (problem.message, problem.hint))
+            raise CjError(*told) from problem
 
 
 def _suffix(path: Path) -> str:
     """What kind of points a file without a suffix holds, by its beginning."""
     with path.open("rb") as file:
         content = file.read(_PIECE)
+    if content.startswith(b"PAR1"):
+        return ".parquet"
     start = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     header = content.partition(b"\n")[0]
     return {b"{": ".jsonl", b"[": ".json"}.get(start, ".tsv" if b"\t" in header else ".csv")

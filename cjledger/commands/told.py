@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cjledger.commands import waiting
 from cjledger.model import Manifest
 from cjledger.project import Project, Target
+
+_ANOTHER = "waits for another job"
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,23 @@ class PackageState:
     then: str | None = None  # the package that runs after it
 
 
+def reasons(manifest: Manifest, found: Mapping[str, int]) -> dict[str, int]:
+    """Why tasks wait; schedulers know of other jobs alone, the manifest of which packages."""
+    ends = {"ok": "complete", "any": "end"}
+    names = " and ".join(f"{each.package[:12]} to {ends[each.when]}" for each in manifest.after)
+    return {
+        f"it waits for {names}" if names and _ANOTHER in words else words: count
+        for words, count in found.items()
+    }
+
+
 def unsubmitted(project: Project, target: Target, manifest: Manifest) -> tuple[PackageState, list[TaskState]]:
     """What is told of a package that its cluster has not."""
     why = waiting.why(project, target.package_id)
     word, problem = "PENDING", f"not submitted: git cj submit {target.package_id[:8]}"
     if why is not None:
         word, problem = "WAITING", ""
-    elif manifest.after and (told := waiting.given_up(project, target.package_id)):
+    elif told := waiting.given_up(project, target.package_id):
         word, problem = "CANCELLED", told
     found = PackageState(
         target.package_id,

@@ -2,6 +2,6 @@
 
 from cjledger.snapshot.gates import Limits
 from cjledger.snapshot.locks import locks
-from cjledger.snapshot.take import Begun, Wanted, begin, examine, take
+from cjledger.snapshot.take import Begun, Wanted, begin, take
 
-__all__ = ["Begun", "Limits", "Wanted", "begin", "examine", "locks", "take"]
+__all__ = ["Begun", "Limits", "Wanted", "begin", "locks", "take"]

@@ -51,18 +51,6 @@ class Wanted(NamedTuple):
     limits: Limits = Limits()
 
 
-def examine(repo: Repo, wanted: Wanted) -> tuple[int, int]:
-    """How many files that differ from HEAD would be taken: those git knows, and those it does not.
-
-    Nothing is written. Raises CjError when a check of secrets, sizes or permissions fails.
-    """
-    with begin(repo) as own:
-        seen, outside = _checked(repo, own, wanted, again=False)
-    new = {path for path in seen.untracked if not _is_own(path)}
-    known = {path for path in seen.staged.keys() | seen.edited.keys() if not _is_own(path)}
-    return len(known), len(new | set(outside.forced) - known) + len(outside.nested) + len(outside.grafted)
-
-
 def take(repo: Repo, wanted: Wanted = Wanted(), begun: Begun | None = None) -> Snapshot:  # noqa: B008 - frozen
     """Take the tree that ``git add -A && git write-tree`` would give, less a top-level ``.cj``.
 
@@ -75,7 +63,10 @@ def take(repo: Repo, wanted: Wanted = Wanted(), begun: Begun | None = None) -> S
         assert own
         shop = own.shop
         for attempt in range(_TRIES):
-            seen, outside = _checked(repo, own, wanted, again=attempt > 0)
+            outside = gather(repo, wanted.force, wanted.grafts)
+            others = (*outside.forced, *(raw.target for raw in outside.nested))
+            seen = look(shop, others) if others or attempt else own.seen.result()
+            check(_candidates(repo, seen, outside), wanted.allow_large, wanted.allow_secrets, wanted.limits)
             touched: frozenset[bytes] = frozenset()
             try:
                 tree, links = _write(shop, seen, outside)
@@ -92,15 +83,6 @@ def take(repo: Repo, wanted: Wanted = Wanted(), begun: Begun | None = None) -> S
     if touched:
         raise moving(touched)
     raise CjError(f"git could not take the snapshot: {words.strip()}", "git status; git fsck")
-
-
-def _checked(repo: Repo, own: Begun, wanted: Wanted, again: bool) -> tuple[Seen, Outside]:
-    """What is in the working copy and outside of it, when all of that may be taken."""
-    outside = gather(repo, wanted.force, wanted.grafts)
-    others = (*outside.forced, *(raw.target for raw in outside.nested))
-    seen = look(own.shop, others) if others or again else own.seen.result()
-    check(_candidates(repo, seen, outside), wanted.allow_large, wanted.allow_secrets, wanted.limits)
-    return seen, outside
 
 
 def _candidates(repo: Repo, seen: Seen, outside: Outside) -> Iterator[Candidate]:

@@ -8,6 +8,9 @@ from cjnode.blocks import is_package_id, package_folder, submission_folder
 from cjnode.errors import NodeError
 from cjnode.files import read_json
 
+# What is said of a package that was never taken in here, or was cleaned.
+ABSENT = "is not on this cluster"
+
 
 def checked_package(root: str, package: object) -> str:
     """The package's folder; refuses what is no whole object ID, whoever sent it."""
@@ -20,7 +23,7 @@ def present_package(root: str, package: object) -> str:
     """The same for one that was sent here and not cleaned since. Raises NodeError for any other."""
     folder = checked_package(root, package)
     if not os.path.isdir(folder):
-        raise NodeError("package %s is not on this cluster" % os.path.basename(folder)[:12], "git cj state")
+        raise NodeError("package %s %s" % (os.path.basename(folder)[:12], ABSENT), "git cj state")
     return folder
 
 

@@ -120,12 +120,52 @@ def test_who_waits_for_a_task_again_is_told_of_that_one(shell: Shell, tmp_path: 
     assert shell.run("git", "cj", "rerun", "@/3", "--yes", "--wait").returncode == 0
 
 
+def test_what_was_never_sent_can_be_ended_and_sent_after_all(shell: Shell) -> None:
+    shell.write("p.py", "print(1)\n")
+    for verb in ("cancel", "clean"):
+        shell.cj("deploy", "p.py", "local", "--sweep", "x=1,2")
+        shell.cj(verb, "@")
+        (told,) = shell.lines("state")
+        assert (told["counts"], told["final"]) == ({"CANCELLED": 2}, True)
+        assert shell.lines("state", "--all") == []
+    shell.cj("submit", "@", "--wait")
+    assert shell.lines("state")[0]["counts"] == {"COMPLETED": 2}
+
+
+def test_a_table_that_nobody_reads_on_or_that_finds_no_room_is_no_bug(shell: Shell) -> None:
+    shell.write("f.py", "def f(x):\n    return x\n")
+    shell.launch("run", "f.py:f", "local", "--sweep", "x=1:3000")
+    piped = "git cj reduce {} 2>said | head -1; echo ${{PIPESTATUS[0]}}"
+    for option in ("", "--json"):
+        told = shell.run("bash", "-c", piped.format(option)).stdout.splitlines()
+        assert told[-1] in ("0", "141")
+        assert "bug" not in (shell.folder / "said").read_text()
+        assert (
+            "No space left on device"
+            in shell.run("bash", "-c", f"git cj reduce {option} >/dev/full", code=1).stderr
+        )
+
+
+def test_the_exit_status_of_wait_is_that_of_what_runs_last_too(shell: Shell) -> None:
+    shell.write("f.py", "def f(x):\n    return x\n")
+    shell.write("end.py", "raise SystemExit(3)\n")
+    words = ("run", "f.py:f", "local", "--sweep", "x=1", "--then", "end.py")
+    assert shell.run("git", "cj", *words, "--wait", code=None).returncode == UNFINISHED
+    told = shell.run("git", "cj", "errors").stderr
+    assert "1 more task failed of" in told
+    assert shell.run("git", "cj", "rerun", "@/1", "--yes", "--wait", code=None).returncode == UNFINISHED
+    shell.write("end.py", "print(1)\n")
+    shell.cj(*words)
+    assert "nothing to retry" in shell.cj("retry", "--wait")  # and then waits all the same
+    assert shell.lines("state")[0]["final"]
+
+
 def test_what_acts_on_whole_packages_refuses_tasks_of_one(done: Shell) -> None:
     short = done.lines("log")[0]["package"][:8]
     for verb in ("harvest", "submit", "checkout", "fsck", "extend", "workers", "recover", "pause"):
         more = ("there",) if verb == "checkout" else ()
         said = done.refused(verb, "@/3", *more)
-        assert said == f"error: {verb} takes a whole package\nhint: git cj {verb} {short}\n"
+        assert said.startswith(f"error: {verb} takes a whole package\nhint: git cj {verb} {short}")
     assert not (done.folder / "there").exists()
 
 

@@ -116,13 +116,40 @@ def test_an_extension_has_the_experiment_s_parameters(shell: Shell) -> None:
     assert "--sweep NAME=SPEC" in shell.refused("extend", first)
 
 
+def test_what_two_packages_link_of_a_third_is_all_read(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
+    shell.cj("harvest")
+    second = shell.launch("run", "p.py", "local", "--sweep", "x=1,3", "--reuse")
+    shell.cj("harvest")
+    shell.launch("extend", second, "--sweep", "x=2,4", "--reuse")
+    assert sorted(row["x"] for row in rows(shell, second)) == ["1", "2", "3", "4"]
+    assert [row["x"] for row in rows(shell, f"{first}/1", f"{first}/2")] == ["1", "2"]
+    assert [row["x"] for row in rows(shell, f"{first}/2", first)] == ["1", "2"]
+    assert "there is no task 9" in shell.refused("reduce", f"{first}/1,9")
+    assert "there is no task 9" in shell.refused("get", f"{first}/9")
+
+
+def test_what_others_link_is_not_forgotten_without_a_word(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
+    shell.cj("harvest")
+    second = shell.launch("run", "p.py", "local", "--sweep", "x=1,3", "--reuse")
+    assert "nobody answered" in shell.refused("clean", first, "--forget")
+    said = shell.cj("clean", first, "--forget", "--yes")
+    assert f"lost: tasks 1, whose rows count as those of {second[:12]}" in said
+    words = f"{second[:12]} lacks tasks 1 of {first[:12]}, which is not here any more"
+    assert words in shell.run("git", "cj", "reduce", second).stderr
+    assert words in shell.run("git", "cj", "fsck", code=1).stdout
+
+
 def test_failures_of_what_was_added_are_pointed_at(shell: Shell) -> None:
     shell.write("p.py", "import sys\nsys.exit(int(sys.argv[2]) > 1)\n")
     first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
     more = shell.launch("extend", first, "--sweep", "x=3:5")
     told = shell.run("git", "cj", "errors", first)
     assert f"{first[:12]}  1 of 2 tasks failed" in told.stdout
-    assert f"3 more tasks failed of {more[:12]}" in told.stderr
+    assert f"3 more tasks failed of {more[:12]}, which belongs to it" in told.stderr
     assert f"git cj errors {more[:8]}" in told.stderr
     assert "more tasks" not in shell.run("git", "cj", "errors", f"{first}/2").stderr
 

@@ -16,7 +16,7 @@ def test_samples_follow_from_the_seed(shell: Shell, design: str) -> None:
     shell.write("p.py", PROGRAM)
     words = ("run", "p.py", "local", "--sweep", "x=loguniform(1e-3,1)", "--samples", "5", "--dry-run")
     first = shell.lines(*words, "--design", design, "--seed", "7")
-    assert first[0] == {"tasks": 5}
+    assert first[0] == {"tasks": 5, "changed_files": 0, "new_files": 1}
     assert shell.lines(*words, "--design", design, "--seed", "7") == first
     assert shell.lines(*words, "--design", design, "--seed", "8") != first
 
@@ -39,6 +39,12 @@ def test_points_come_from_standard_input(shell: Shell, text: str) -> None:
     shell.write("p.py", PROGRAM)
     shown = shell.cj("run", "p.py", "local", "--points", "-", "--dry-run", "--json", stdin=text)
     assert [json.loads(line).get("params", {}).get("x") for line in shown.splitlines()] == [None, 1, 2]
+
+
+def test_what_is_wrong_with_standard_input_is_said_of_it(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    done = shell.run("git", "cj", "run", "p.py", "local", "--points", "-", code=1, stdin="x,x\n1,2\n")
+    assert "error: standard input: x is given twice" in done.stderr
 
 
 def test_each_line_of_a_file_of_commands_is_a_task(shell: Shell) -> None:

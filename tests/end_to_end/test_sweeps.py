@@ -68,6 +68,7 @@ def test_blocks_are_a_union_without_the_stop_list(shell: Shell) -> None:
 
 def test_a_dry_run_shows_all_and_writes_nothing(shell: Shell) -> None:
     shell.write("model.py", FUNCTION)
+    before = shell.git("count-objects")
     lines = shell.lines("run", "model.py:fit", "local", "--sweep", "a=1:3", "--dry-run")
     assert lines[0] == {"tasks": 3, "changed_files": 0, "new_files": 1}
     assert lines[1:] == [{"task": k, "params": {"a": k}} for k in (1, 2, 3)]
@@ -80,6 +81,13 @@ def test_a_dry_run_shows_all_and_writes_nothing(shell: Shell) -> None:
     assert ".env" in shell.refused(*words)
     done = shell.run("git", "cj", *words, "--allow-secret", ".env")
     assert "2 new" in done.stdout
+    (shell.folder / "out").symlink_to("/etc/passwd")
+    assert "leads out of the package" in shell.refused(*words, "--allow-secret", ".env")
+    (shell.folder / "out").unlink()
+    shell.run("git", "init", "-q", "nested")
+    shell.write("nested/file", "x")
+    assert "nested" in shell.refused(*words, "--allow-secret", ".env")
+    assert shell.git("count-objects") == before
     assert shell.git("for-each-ref", "refs/cj") == ""
     assert [path for path in (shell.folder / ".git/cj").rglob("*") if path.is_file()] == []
 
