@@ -103,6 +103,8 @@ class Package:
         given = _as_typed(options, {"after": ()})
         more = extending.More(rows=rows, block=block, **given)
         done = extending.extend(self.project, Target(self.id), more, announce)
+        if not done.tasks:
+            return self  # all of it ran already
         return Package(self.project, done.package_id, done.tasks)
 
     def as_completed(

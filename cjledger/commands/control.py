@@ -36,15 +36,19 @@ class Resubmitted:
 
 
 def cancel(project: Project, target: Target) -> int:
-    """End a package, or the named tasks of it. Returns how many tasks had not ended by themselves."""
+    """End a package, or the named tasks of it. Returns how many tasks had not ended by themselves.
+
+    What runs after a package is ended with it, and counts.
+    """
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
     if not _was_sent(project, target.package_id):
         return _never_send(project, target, manifest)
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
     after = None if tasks else ledger.then(project.repo, target.package_id)
+    last = 0
     if after and state.is_on_cluster(project, after):
-        cancel(project, Target(after))  # first: it would begin when the others have ended
+        last = cancel(project, Target(after))  # first: it would begin when the others have ended
     token = _token(target.package_id, "cancel", str(_count(project, target.package_id)), tasks or "all")
     asked = {"package": target.package_id, "tasks": tasks, "token": token}
     try:
@@ -62,7 +66,7 @@ def cancel(project: Project, target: Target) -> int:
         f"cancelled {target.short}" + (f", tasks {tasks}" if tasks else ""),
         {"tasks": tasks, "cancelled": cancelled},
     )
-    return cancelled
+    return cancelled + last
 
 
 def _never_send(project: Project, target: Target, manifest: Manifest) -> int:

@@ -95,9 +95,10 @@ def _words(task: TaskState) -> str:
 
 
 def _grouped(failed: Sequence[TaskState]) -> list[list[TaskState]]:
-    groups: dict[tuple[str, str], list[TaskState]] = {}
+    groups: dict[tuple[str, str, int | None], list[TaskState]] = {}
     for task in sorted(failed, key=lambda task: task.task):
-        groups.setdefault((task.state, _OWN.sub("#", _words(task))), []).append(task)
+        alike = (task.state, _OWN.sub("#", _words(task)), task.exit_code)
+        groups.setdefault(alike, []).append(task)
     return sorted(groups.values(), key=lambda group: (-len(group), group[0].task))
 
 

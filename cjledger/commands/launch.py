@@ -154,7 +154,8 @@ def _made(
             "--reuse runs only what it lacks"
         )
     told = taken._replace(report=taken.report + remarks)
-    manifest = packing.manifest_of(project, request, planned, told, author, pinned, environment, data)
+    agent = "" if project.repo.scratch else None  # a rehearsal gives the installation no name
+    manifest = packing.manifest_of(project, request, planned, told, author, pinned, environment, data, agent)
     manifest = manifest._replace(linked=linked, after=_after(project, request))
     _check_tree(project.repo, taken.listing)
     package_id, pack = packing.commit(project, tops.result(), manifest, planned.points, author)

@@ -163,12 +163,8 @@ def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Be
 
 
 def _count(project: Project, swept: Sweep) -> int:
-    tasks, limit = numbering.count(swept), project.config.limits.max_tasks
-    if tasks > limit:
-        raise CjError(
-            f"{tasks} tasks are more than the configured maximum of {limit}",
-            "raise max_tasks under [limits] in .cjledger.toml, or sweep fewer values",
-        )
+    tasks = numbering.count(swept)
+    sweeping.check_tasks(tasks, project.config.limits.max_tasks)
     return tasks
 
 

@@ -51,7 +51,7 @@ def sweep_of(
     if request.blocks is not None:
         return sweep.from_blocks_file(project.cwd / request.blocks, request.repeat), None
     if sampled:
-        return _sampled(request, seed)
+        return _sampled(request, seed, project.config.limits.max_tasks)
     if request.block is not None:
         return sweep.from_block(request.block, request.repeat), None
     if request.sweep:
@@ -61,17 +61,28 @@ def sweep_of(
     return sweep.single(request.repeat), None
 
 
+def check_tasks(tasks: int, max_tasks: int) -> None:
+    """Refuse more tasks than the configuration allows. Raises CjError."""
+    if tasks > max_tasks:
+        raise CjError(
+            f"{tasks} tasks are more than the configured maximum of {max_tasks}",
+            "raise max_tasks under [limits] in .cjledger.toml, or sweep fewer values",
+        )
+
+
 def _typed(request: LaunchRequest) -> list[str]:
     """The specifications among the axes that Python gave, as they would be typed."""
     return [f"{name}={given}" for name, given in (request.block or {}).items() if isinstance(given, str)]
 
 
-def _sampled(request: LaunchRequest, seed: int) -> tuple[Sweep, list[tuple[str, bytes]]]:
+def _sampled(request: LaunchRequest, seed: int, max_tasks: int) -> tuple[Sweep, list[tuple[str, bytes]]]:
     # Loaded when it is needed: what it takes to draw costs 8 ms.
     from cjledger.sweep.sampling import EXAMPLE, from_samples
 
     if request.samples is None:
         raise UsageError("a distribution needs a number of samples", EXAMPLE)
+    # Before they are drawn: that takes time and memory.
+    check_tasks(request.samples * request.repeat, max_tasks)
     axes: list[str | tuple[str, Any]] = [*request.sweep, *(request.block or {}).items()]
     return from_samples(axes, request.samples, request.design, seed, request.repeat)
 

@@ -10,7 +10,7 @@ from cjnode import children, claims, memory, prison, reproduce
 from cjnode.blocks import Output, Record
 from cjnode.cancelling import Cancelled
 from cjnode.children import Ended, Signals
-from cjnode.element import Lifetime, why_stopped
+from cjnode.element import Lifetime, is_over, why_stopped
 from cjnode.journal import Journal
 from cjnode.observed import Observed
 from cjnode.outputs import clean
@@ -177,9 +177,12 @@ def settle(
 
 
 def why_end(setting: Setting, number: int, began: float, child: int) -> str:
-    """Why a running task must end: cancel, time, memory, or empty."""
+    """Why a running task must end: cancel, time, memory, stop, or empty."""
     if setting.cancelled.has(number):
         return "cancel"
+    if setting.life is not None and is_over(setting.life):
+        setting.signals.stopping = True
+        return "stop"
     if setting.limit_s is not None and time.monotonic() - began >= setting.limit_s:
         return "time"
     if setting.memory_mb is not None and memory.exceeds(child, setting.memory_mb):

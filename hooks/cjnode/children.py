@@ -94,7 +94,10 @@ def start(run: Callable[[], int], streams: Sequence[int], private: Sequence[int]
     except BaseException:
         traceback.print_exc()
     finally:
-        _flush()
+        try:
+            flush()
+        except OSError:
+            pass
         os._exit(code)
 
 
@@ -109,11 +112,12 @@ def _forget_the_worker(streams: Sequence[int], private: Sequence[int]) -> None:
         os.close(descriptor)
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Write what was printed; a program may have closed its streams, or put something else in their place."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError, AttributeError):
+        except (ValueError, AttributeError):
             pass
 
 

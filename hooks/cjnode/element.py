@@ -1,5 +1,6 @@
 """An element of a job: which start of it this is, and how long it may live."""
 
+import math
 import os
 import signal
 import time
@@ -15,13 +16,30 @@ MARGIN = 1.25
 # Its clock ticks in minutes.
 BEFORE_LIMIT_S = {signal.SIGTERM: 30.0, signal.SIGUSR1: 180.0, signal.SIGUSR2: 180.0, signal.SIGXCPU: 180.0}
 
-# How long an element may live, and since when it does, by the monotonic clock.
-Lifetime = NamedTuple("Lifetime", [("walltime_s", Optional[float]), ("began", float)])
+# Grid Engine kills at the limit without a word before: so much earlier an element ends by itself.
+UNWARNED_S = 10.0
+
+# How long an element may live, since when it does, by the monotonic clock, and whether a signal comes before
+# its end.
+Lifetime = NamedTuple("Lifetime", [("walltime_s", Optional[float]), ("began", float), ("is_warned", bool)])
 
 
-def lifetime(walltime_s: Optional[float]) -> Lifetime:
+def lifetime(walltime_s: Optional[float], is_warned: bool = True) -> Lifetime:
     """The life of this process, which the batch script became: its set-up counts."""
-    return Lifetime(walltime_s, time.monotonic() - _age_s())
+    return Lifetime(walltime_s, time.monotonic() - _age_s(), is_warned)
+
+
+def is_over(life: Lifetime) -> bool:
+    """Whether the element must end by itself: nobody tells it before it is killed."""
+    return not life.is_warned and _left_s(life) <= 0
+
+
+def _left_s(life: Lifetime) -> float:
+    """How long tasks may run yet."""
+    if life.walltime_s is None:
+        return math.inf
+    margin_s = 0.0 if life.is_warned else min(UNWARNED_S, life.walltime_s / 4)
+    return life.walltime_s - margin_s - (time.monotonic() - life.began)
 
 
 def _age_s() -> float:
@@ -37,10 +55,7 @@ def _age_s() -> float:
 
 def has_room(life: Lifetime, longest_s: float) -> bool:
     """Whether a task can be done before the element's end, none being longer than ``longest_s``."""
-    if life.walltime_s is None:
-        return True
-    left = life.walltime_s - (time.monotonic() - life.began)
-    return left > longest_s * MARGIN
+    return _left_s(life) > longest_s * MARGIN
 
 
 def is_at_walltime(life: Lifetime, number: int) -> bool:

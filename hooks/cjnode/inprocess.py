@@ -13,7 +13,7 @@ from cjnode import children, points, reproduce, running
 from cjnode.attempt import Outcome, Setting, Span
 from cjnode.blocks import Output
 from cjnode.holding import Holding, Turn
-from cjnode.journal import Journal, UnwritableError
+from cjnode.journal import Journal, UnwritableError, persist
 from cjnode.quick import Line
 from cjnode.relay import Relay
 from cjnode.reproduce import Package, Task
@@ -39,6 +39,7 @@ def run_block(setting: Setting, journal: Journal, holding: Holding, careful: boo
     states: List[str] = []
     while len(states) < len(holding.turns) and not setting.signals.stopping:
         states += _one_child(setting, journal, holding, len(states), careful)
+        holding.ended(len(states))
     return states
 
 
@@ -177,7 +178,7 @@ class _Caller:
     def __init__(self, setting: Setting, relay: Relay) -> None:
         self._setting = setting
         self._relay = relay
-        self._process = os.getpid()
+        self._process, self._worker = os.getpid(), os.getppid()
         self._attempt = -1
         self._watch = Watch(setting.workplace.folders(), setting.workplace.streams.descriptors())
         self._line = Line(setting)
@@ -228,8 +229,8 @@ class _Caller:
             code = 1
             _print_exception(package)
             self._setting.workplace.keep_locals(problem.__traceback__)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # What it printed waits for room on a disk that is full, as its record does.
+        persist(children.flush, lambda: os.getppid() != self._worker)
         return code, rows
 
 

@@ -8,6 +8,7 @@ from cjnode import attempts, blocks, claims, layout, partition, parts, tally
 from cjnode.attempts import Attempt
 from cjnode.board import Board
 from cjnode.errors import NodeError
+from cjnode.parts import jobs
 from cjnode.retries import CAUSES
 from cjnode.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission, why_given_up
 from cjnode.tally import Tally
@@ -81,9 +82,14 @@ def look(root: str, package: str, lines: bool) -> Progress:
 
 
 def _is_told(root: str, package: str, submission: Submission) -> bool:
-    """Whether why a submission is not with the scheduler is told elsewhere: it waits, or was given up."""
+    """Whether why a submission is not with the scheduler is told elsewhere: it waits, or was given up.
+
+    One that was cancelled before it came there needs no telling.
+    """
     waits = os.path.exists(layout.mark_path(root, package, submission.number))
-    return waits or bool(why_given_up(submission.path))
+    if waits or why_given_up(submission.path):
+        return True
+    return not jobs(submission.parts) and read_cancelled(submission).issuperset(submission.tasks or [0])
 
 
 def _manifest(root: str, package: str) -> Dict[str, Any]:

@@ -37,6 +37,8 @@ from cjnode.seeds import hash_seed
 from cjnode.submissions import Submission, read_submission
 from cjnode.workplace import Workplace
 
+# How a task of a worker may have ended for good.
+FINAL = ("COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY")
 STOPPED = 143
 UNWRITABLE = 74
 
@@ -106,7 +108,7 @@ def _setting(
         observed.of_this_process(os.path.dirname(os.path.dirname(submission.path))),
         limit if local else None,
         asked.get("memory_mb") if local else None,
-        None if local else lifetime(limit),
+        None if local else lifetime(limit, package.manifest["scheduler"] != "sge"),
         (),
     )
     return again.with_resources(setting, asked) if submission.resources else setting
@@ -242,7 +244,7 @@ def _hand_on(worker: Worker, claims: Claims, states: List[str]) -> None:
         sys.stderr.write("cj: error: %s\n" % problem)
     setting = worker.setting
     wanted = setting.package.manifest.get("until_done") and not (asks.is_stopped or asks.is_paused)
-    if wanted and setting.life is not None and any(state in ("COMPLETED", "FAILED") for state in states):
+    if wanted and setting.life is not None and any(state in FINAL for state in states):
         submit = importlib.import_module("cjnode.successor").submit
         submit(worker.root, setting.package.package_id, worker.submission, setting.element)
 

@@ -32,6 +32,12 @@ def test_a_design_without_a_distribution_is_refused(shell: Shell) -> None:
     assert "--design goes with a distribution" in told
 
 
+def test_draws_are_counted_before_they_are_made(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    words = ("run", "p.py", "local", "--sweep", "x=normal(0,1)", "--samples", "3000000000", "--dry-run")
+    assert "3000000000 tasks are more than the configured maximum" in shell.refused(*words)
+
+
 @pytest.mark.parametrize(
     "text", ['{"x": 1}\n{"x": 2}\n', "x\n1\n2\n", '[{"x": 1}, {"x": 2}]', "x\ty\n1\t1\n2\t2\n"]
 )

@@ -166,16 +166,16 @@ def test_a_cancelled_task_is_cancelled_although_its_element_was_asked_to_end(sit
 
 def test_a_task_is_begun_only_when_there_is_time_for_it() -> None:
     began = time.monotonic() - 40
-    assert has_room(Lifetime(100.0, began), 40.0)
-    assert not has_room(Lifetime(100.0, began), 50.0)
-    assert has_room(Lifetime(None, began), 1000.0)
+    assert has_room(Lifetime(100.0, began, True), 40.0)
+    assert not has_room(Lifetime(100.0, began, True), 50.0)
+    assert has_room(Lifetime(None, began, True), 1000.0)
 
 
 def test_the_life_of_an_element_began_with_its_process() -> None:
     life = element.lifetime(10.0)
     assert life.walltime_s == 10.0
     assert life.began <= time.monotonic()
-    late = Lifetime(10.0, life.began - 9)
+    late = Lifetime(10.0, life.began - 9, True)
     assert why_stopped(late, signal.SIGTERM, True)[0] == "TIMEOUT"
     assert why_stopped(late, signal.SIGTERM, False)[0] == "NODE_FAIL"  # it may end elsewhere
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from .cluster_kit import resources
 from .work_kit import Bench
 
 # Kills the worker, and whatever child is at it, before its n-th change of a file or start of a process.
@@ -190,6 +191,61 @@ def test_a_function_that_ends_its_process_costs_its_own_task_only(bench: Bench, 
     states = [records[k].state for k in range(1, 6)]
     assert states == ["COMPLETED", "FAILED", "FAILED", "COMPLETED", "COMPLETED"]
     assert bench.outputs(5) == {"cj:rows": b'{"y": 5}\n', "o": b"5"}
+
+
+@pytest.mark.parametrize("deed", ["sys.stdout = None", "sys.stdout.close()", "sys.stderr = open(os.devnull)"])
+def test_a_function_may_do_away_with_its_streams(bench: Bench, deed: str) -> None:
+    module = f"import os, sys\ndef f(x):\n    {deed}\n    return {{'y': x}}\n"
+    records = bench.package({"main.py": module}, kind="function", tasks=2).work()
+    assert [records[k].state for k in (1, 2)] == ["COMPLETED"] * 2
+    assert bench.outputs(2) == {"cj:rows": b'{"y": 2}\n'}
+
+
+FULL_FOR_PRINTS = """
+import os, sys
+class Full:
+    left, worker = 3, os.getpid()
+    def __init__(self, real): self.real = real
+    def write(self, text): return self.real.write(text)
+    def flush(self):
+        if os.path.exists(%r) and Full.left and os.getpid() != Full.worker:
+            Full.left -= 1
+            raise OSError(28, "No space left on device")
+        self.real.flush()
+    def __getattr__(self, name): return getattr(self.real, name)
+sys.stdout = Full(sys.stdout)
+"""
+
+
+def test_what_a_function_prints_waits_for_room_on_a_full_disk(bench: Bench) -> None:
+    full = bench.root / "full"
+    module = f"def f(x):\n    open({str(full)!r}, 'w')\n    print('task', x)\n    return {{'y': x}}\n"
+    bench.package({"main.py": module}, kind="function", tasks=2)
+    worker = bench.start(preamble=FULL_FOR_PRINTS % str(full))
+    assert worker.wait(timeout=20) == 0
+    assert {record.state for record in bench.records().values()} == {"COMPLETED"}
+    assert bench.outputs(1)["cj:out"] == b"task 1\n"
+
+
+@pytest.mark.parametrize("kind", ["script", "function"])
+def test_no_task_is_begun_that_would_not_fit_into_the_walltime(bench: Bench, kind: str) -> None:
+    files = {"main.py": "import time\ntime.sleep(2)\ndef f(x): pass\n"}
+    if kind == "function":
+        files = {"main.py": "import time\ndef f(x): time.sleep(2)\n"}
+    asked = resources(walltime_s=4, jobs=None)
+    bench.package(files, kind=kind, tasks=4, block=1, scheduler="slurm", resources=asked)
+    bench.start().wait(timeout=30)
+    assert len(bench.records()) == 1
+
+
+def test_where_no_signal_comes_before_the_end_a_worker_ends_by_its_clock(bench: Bench) -> None:
+    files = {"main.py": "import time\ndef f(x): time.sleep(60)\n"}
+    asked = resources(walltime_s=4, jobs=None)
+    bench.package(files, kind="function", tasks=2, block=1, scheduler="sge", resources=asked)
+    began = time.monotonic()
+    assert bench.start().wait(timeout=30) == 143
+    assert time.monotonic() - began < 10
+    assert [(record.task, record.state) for record in bench.records().values()] == [(1, "TIMEOUT")]
 
 
 def test_a_function_that_forks_goes_on_once(bench: Bench) -> None:

@@ -135,7 +135,9 @@ def test_a_worker_killed_while_it_submits_its_successor_leaves_it_to_whoever_loo
     finish(site, slurm, package, 24)
 
 
-def test_who_gets_nothing_done_has_no_successor(site: Site, slurm: FakeSlurm) -> None:
+def test_a_task_longer_than_the_walltime_leaves_the_others_to_a_successor(
+    site: Site, slurm: FakeSlurm
+) -> None:
     package = sent(site, 4, 100, workers=2, walltime_s=31, until_done=True)
     process = start(site, package, 1)
     wait_for((site.root / "began").exists)
@@ -144,7 +146,7 @@ def test_who_gets_nothing_done_has_no_successor(site: Site, slurm: FakeSlurm) ->
     assert process.wait(timeout=60) == 143
     (record,) = records(site, package)
     assert record.state == "TIMEOUT"
-    assert len(slurm.jobs()) == 1
+    assert len(slurm.jobs()) == 2
 
 
 def test_a_part_is_added_once_for_each_token(tmp_path: Path) -> None:
