@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cjledger.commands.told import PackageState, TaskState
 
 _LISTED = 50
+_WIDE = 120  # columns: in fewer, parameters and errors need the room that jobs would take
 
 
 def state(
@@ -191,7 +192,7 @@ def _task_table(listed: list[TaskState]) -> None:
     ]
     headers = ["task", "job", "state", "attempt", "exit", "time", "MB", "parameters", "error"]
     filled = [index for index in range(len(headers)) if any(row[index] not in (None, "") for row in rows)]
-    if len({task.job for task in listed}) == 1:
+    if output.width() < _WIDE or len({task.job for task in listed}) == 1:
         filled = [index for index in filled if headers[index] != "job"]  # it would only take room
     output.say(
         table(

@@ -98,7 +98,8 @@ def _grouped(failed: Sequence[TaskState]) -> list[list[TaskState]]:
     groups: dict[tuple[str, str, int | None], list[TaskState]] = {}
     for task in sorted(failed, key=lambda task: task.task):
         alike = (task.state, _OWN.sub("#", _words(task)), task.exit_code)
-        groups.setdefault(alike, []).append(task)
+        # What somebody cancelled is one thing, whether it had begun or not.
+        groups.setdefault(("CANCELLED", "", None) if task.state == "CANCELLED" else alike, []).append(task)
     return sorted(groups.values(), key=lambda group: (-len(group), group[0].task))
 
 

@@ -89,11 +89,11 @@ def _settled(
 def _run_again(root: str, progress: Progress, now: Any) -> None:
     """Submit what failed and is to run again; nothing of that is the asker's trouble."""
     waiting = {each.task for each in now.due}
-    others = any(each.state not in FINAL_STATES for task, each in now.opened.items() if task not in waiting)
+    others = sum(each.state not in FINAL_STATES for task, each in now.opened.items() if task not in waiting)
     further = importlib.import_module("cjnode.further")
     try:
         progress.problems.extend(further.finish(root, progress))
-        if others and further.is_recent(progress):
+        if others > now.left and further.is_recent(progress):
             for each in now.due:
                 words = "others of the package, to be submitted again after %s" % each.ended.state
                 now.reasons[words] = now.reasons.get(words, 0) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.clusters.ports import wait_until
 from tests.shells import Shell
 
 SCRIPT = """
@@ -41,6 +42,19 @@ def test_failures_are_grouped_by_their_last_line(shell: Shell) -> None:
     assert "p.py, line 10, in <module>\n    x = 1\n" in first["variables"]
     assert "in solve\n    size = 1\n    matrix = [1, 1, 1]\n" in first["variables"]
     assert (second["tasks"], second["error"], second["variables"]) == ("4", "exit code 9", "")
+
+
+def test_exit_codes_are_causes_and_what_was_cancelled_is_one_thing(shell: Shell) -> None:
+    shell.write("p.py", "import os, sys\nos._exit(int(sys.argv[2]))\n")
+    shell.launch("run", "p.py", "local", "--sweep", "x=3,5,137,5")
+    found = [(each["tasks"], each["error"]) for each in shell.lines("errors")]
+    assert found == [("2,4", "exit code 5"), ("1", "exit code 3"), ("3", "exit code 137")]
+    shell.write("p.py", "import time\ntime.sleep(60)\n")
+    shell.cj("run", "p.py", "local", "--sweep", "x=1:4", "--jobs", "1")
+    wait_until(lambda: "RUNNING" in shell.lines("state")[0]["counts"], "a task that runs")
+    shell.cj("cancel")
+    wait_until(lambda: shell.lines("state")[0]["final"], "the end")
+    assert [(each["tasks"], each["state"]) for each in shell.lines("errors")] == [("1-4", "CANCELLED")]
 
 
 def test_a_person_reads_counts_an_example_and_its_variables(shell: Shell) -> None:

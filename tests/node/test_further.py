@@ -221,6 +221,25 @@ def test_what_is_due_waits_while_other_tasks_go_on(site: Site, slurm: FakeSlurm)
     assert len(slurm.jobs()) == 2
 
 
+def test_what_is_due_does_not_wait_for_tasks_that_nobody_runs(site: Site, slurm: FakeSlurm) -> None:
+    package = sent(site, policy(2, memory=grow()))
+    claimed(site, package, 2, 2)
+    # The worker of the other came to its walltime.
+    Path(blocks.stopped_path(str(site.submission(package)))).touch()
+    rows(slurm, package, "7_2|OUT_OF_MEMORY|None")
+    state(site, package)
+    slurm.say("rows", "")
+    state(site, package)
+    found = list(site.submission(package).glob("gone*.json"))
+    assert found
+    for path in found:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "first": LONG_AGO}))
+        os.utime(path, (1, 1))
+    state(site, package)
+    assert len(slurm.jobs()) == 2
+    assert intent(site, package, 2)["tasks"] == "2"
+
+
 def test_a_submission_that_is_refused_leaves_the_task_as_it_ended(site: Site, slurm: FakeSlurm) -> None:
     package = sent(site, policy(2, memory=grow()), tasks=1)
     claimed(site, package, 1, 1)
