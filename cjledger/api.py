@@ -16,7 +16,7 @@ from cjledger.commands import control, family, following, harvest, log, order, r
 from cjledger.commands import extend as extending
 from cjledger.commands import launch as launching
 from cjledger.commands.following import Result
-from cjledger.commands.plan import LaunchRequest
+from cjledger.commands.request import LaunchRequest
 from cjledger.commands.told import PackageState
 from cjledger.config import person_file
 from cjledger.errors import CjError

@@ -1,9 +1,7 @@
-"""Questions to the shards: one table of the newest attempts, SQL, aggregates, files of many kinds."""
+"""Questions to the shards: one table of the newest attempts, SQL, aggregates, the files that tasks left."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,9 +12,7 @@ from cjledger.shards import frames
 from cjledger.shards.frames import pl
 
 KEYS = ("cj_package", "cj_task", "cj_attempt")
-FORMATS = ("csv", "tsv", "jsonl", "parquet", "arrow")
 _CALL = re.compile(r"\s*([a-z]+)\s*\(([^()]*)\)\s*")
-_FORMULA = re.compile(r"^[=+\-@\t\r]")
 
 _AGGREGATES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "mean": lambda column: column.mean(),
@@ -229,50 +225,6 @@ def columns(rows: pl.LazyFrame, names: Sequence[str]) -> dict[str, list[Any]]:
         _check(name, known)
     found = collect(rows.select(list(dict.fromkeys(names))))
     return {name: found[name].to_list() for name in names}
-
-
-def write(rows: pl.DataFrame, out: Path | IO[bytes], kind: str, escape_formulas: bool = False) -> None:
-    """Write a table as csv, tsv, jsonl, parquet or arrow; numbers read back as they were.
-
-    Text is written as it is. A spreadsheet runs text that begins with ``= + - @`` as a formula:
-    ``escape_formulas`` puts an apostrophe before such text in csv and tsv (never before a number).
-    """
-    target: Any = out
-    if kind in ("csv", "tsv"):
-        flat = _flat(rows)
-        if escape_formulas:
-            texts = pl.col(pl.String)
-            flat = flat.with_columns(
-                pl.when(texts.str.contains(_FORMULA.pattern)).then("'" + texts).otherwise(texts).name.keep()
-            )
-        with _own_errors():
-            flat.write_csv(target, separator="," if kind == "csv" else "\t")
-    elif kind == "jsonl":
-        with _own_errors():
-            rows.write_ndjson(target)
-    elif kind == "parquet":
-        rows.write_parquet(target)
-    elif kind == "arrow":
-        rows.write_ipc(target)
-    else:
-        raise CjError(f"no format {kind!r}", _nearest(kind, (*FORMATS, "txt")))
-
-
-@contextlib.contextmanager
-def _own_errors() -> Iterator[None]:
-    """Polars tells of what the system refused in words alone: as Python does, by its number."""
-    try:
-        yield
-    except OSError as problem:
-        number = re.search(r"\(os error (\d+)\)", str(problem))
-        if problem.errno is None and number:
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
-        raise
-
-
-def _flat(rows: pl.DataFrame) -> pl.DataFrame:
-    nested = [name for name, kind in rows.schema.items() if kind.is_nested()]
-    return rows.with_columns(frames.from_values(name, rows[name].to_list()) for name in nested)
 
 
 def contents(paths: Sequence[Path], file: str) -> Iterator[tuple[int, bytes | None]]:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cjledger import query
+from cjledger import query, tablefile
 from cjledger.errors import CjError
 from cjledger.harvest.manifest import RECORDS
 from cjledger.shards.frames import pl
@@ -149,9 +149,9 @@ def test_columns_for_a_plot_are_lists(rows: pl.LazyFrame) -> None:
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "arrow"])
 def test_a_written_table_reads_back(rows: pl.LazyFrame, tmp_path: Path, kind: str) -> None:
     table = query.reduce(rows).collect()
-    query.write(table, tmp_path / "out", kind)
+    tablefile.write(table, tmp_path / "out", kind)
     stream = io.BytesIO()
-    query.write(table, stream, kind)
+    tablefile.write(table, stream, kind)
     assert stream.getvalue() == (tmp_path / "out").read_bytes()
     readers: dict[str, Callable[[Path], pl.DataFrame]] = {
         "csv": pl.read_csv,
@@ -165,14 +165,14 @@ def test_a_written_table_reads_back(rows: pl.LazyFrame, tmp_path: Path, kind: st
 
 def test_an_unknown_kind_of_file_is_refused(rows: pl.LazyFrame, tmp_path: Path) -> None:
     with pytest.raises(CjError, match="no format 'cvs'"):
-        query.write(rows.collect(), tmp_path / "x", "cvs")
+        tablefile.write(rows.collect(), tmp_path / "x", "cvs")
 
 
 def test_formulas_are_escaped_on_request_and_numbers_never() -> None:
     table = pl.DataFrame({"a": ["=1+1", "-x", "ok", None], "b": [-1, 2, 3, 4]})
     plain, escaped = io.BytesIO(), io.BytesIO()
-    query.write(table, plain, "csv")
-    query.write(table, escaped, "csv", escape_formulas=True)
+    tablefile.write(table, plain, "csv")
+    tablefile.write(table, escaped, "csv", escape_formulas=True)
     assert plain.getvalue() == b"a,b\n=1+1,-1\n-x,2\nok,3\n,4\n"
     assert escaped.getvalue() == b"a,b\n'=1+1,-1\n'-x,2\nok,3\n,4\n"
 
@@ -185,7 +185,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 @settings(max_examples=150, deadline=None)
 def test_csv_values_round_trip(values: list[tuple[float, str, int]]) -> None:
     stream = io.BytesIO()
-    query.write(
+    tablefile.write(
         pl.DataFrame(values, orient="row", schema={"f": pl.Float64, "t": pl.String, "i": pl.Int64}),
         stream,
         "csv",

@@ -31,7 +31,7 @@ from cjledger.render import fit, plain
 
 if TYPE_CHECKING:
     from cjledger.cli.ahead import Ahead
-    from cjledger.commands.plan import LaunchRequest
+    from cjledger.commands.request import LaunchRequest
     from cjledger.commands.submit import Launched
 
 
@@ -146,7 +146,7 @@ _OPTIONS = {
 
 
 def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loops: bool) -> LaunchRequest:
-    from cjledger.commands.plan import LaunchRequest
+    from cjledger.commands.request import LaunchRequest
 
     program, cluster = _program_and_cluster(project, given)
     named = {name: _OPTIONS.get(name, name) for name in LaunchRequest._fields}

@@ -8,7 +8,8 @@ from pathlib import Path
 from cjledger.cli import output
 from cjledger.commands import launch
 from cjledger.commands import plan as planning
-from cjledger.commands.plan import LaunchRequest, Plan
+from cjledger.commands.plan import Plan
+from cjledger.commands.request import LaunchRequest
 from cjledger.languages import script
 from cjledger.project import Project
 from cjledger.render import plain, plain_lines, table

@@ -19,7 +19,7 @@ from cjledger import cluster, config, gitrepo
 from cjledger.cluster import Contact, replies
 from cjledger.cluster.transport import printable
 from cjledger.commands import control, harvest, launch, state
-from cjledger.commands.plan import LaunchRequest
+from cjledger.commands.request import LaunchRequest
 from cjledger.config import Config
 from cjledger.errors import CjError
 from cjledger.model import Cluster

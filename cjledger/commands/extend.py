@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cjledger import __version__, config, gitrepo, ledger, package
-from cjledger.commands import family, launch, order, packing, reuse, sweeping, then, waiting
-from cjledger.commands.plan import LaunchRequest, Plan
+from cjledger.commands import conditions, family, launch, order, packing, reuse, sweeping, then, waiting
+from cjledger.commands.plan import Plan
+from cjledger.commands.request import LaunchRequest
 from cjledger.commands.submit import Launched, launched, send
 from cjledger.errors import CjError
 from cjledger.gitpack import Person
@@ -54,7 +55,7 @@ def extend(project: Project, target: Target, more: More, announce: Callable[[str
     manifest = _manifest(project, target, parent, planned, author, more)._replace(linked=linked, after=after)
     tops = package.tops(project.repo, _code(project, target))
     package_id, pack = packing.commit(project, tops, manifest, planned.points, author)
-    waits = order.why_here(project, manifest) if after else ""
+    waits = conditions.why_here(project, manifest) if after else ""
     entry = launch.record(project, manifest, package_id, pack)
     if waits:
         waiting.mark(project, package_id, waits)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from cjledger import cluster, datalinks, environments, gitrepo, ledger, package, snapshot
 from cjledger.beside import Beside
 from cjledger.commands import packing, reuse
-from cjledger.commands.plan import LaunchRequest, Plan, plan
+from cjledger.commands.plan import Plan, plan
+from cjledger.commands.request import LaunchRequest
 from cjledger.commands.submit import Launched, launched, send
 from cjledger.errors import CjError
 from cjledger.gitpack import Pack, Person

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from cjledger import __version__, cluster, ledger, package
-from cjledger.commands.plan import LaunchRequest, Plan
+from cjledger.commands.plan import Plan
+from cjledger.commands.request import LaunchRequest
 from cjledger.errors import CjError
 from cjledger.gitpack import Entry, Pack, Person
 from cjledger.languages import script

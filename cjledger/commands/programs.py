@@ -16,7 +16,7 @@ from cjledger.project import Project
 from cjledger.snapshot import Begun
 
 if TYPE_CHECKING:
-    from cjledger.commands.plan import LaunchRequest
+    from cjledger.commands.request import LaunchRequest
 
 
 def find(

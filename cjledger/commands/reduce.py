@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cjledger import query as questions
+from cjledger import tablefile
 from cjledger.commands import family, state, writing
 from cjledger.commands import harvest as harvesting
 from cjledger.errors import CjError, UsageError
@@ -172,7 +173,7 @@ def reduce(
         return _concatenate(project, sources, file, out or Path(), header, announce)
     with nullcontext(stream) if out is None else _at(project, out) as place:
         table = questions.collect(questions.reduce(_joined(sources), by, agg or "", where or "", columns))
-        questions.write(table, place, kind)
+        tablefile.write(table, place, kind)
     return Reduced(table.height, tuple(line for one in sources for line in _report(project, one, file)))
 
 

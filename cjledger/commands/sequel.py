@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cjledger import package
-from cjledger.commands import order, then, waiting
+from cjledger.commands import conditions, order, then, waiting
 from cjledger.commands.packing import commit
-from cjledger.commands.plan import LaunchRequest, Plan
+from cjledger.commands.plan import Plan
+from cjledger.commands.request import LaunchRequest
 from cjledger.gitpack import Pack, Person
 from cjledger.model import After, Manifest, Snapshot
 from cjledger.project import Project
@@ -18,7 +19,7 @@ def after(project: Project, request: LaunchRequest) -> tuple[After, ...]:
 
 def why_wait(project: Project, request: LaunchRequest, manifest: Manifest) -> str:
     """Why a package must not be sent yet; empty when it may be, or is not to be."""
-    return order.why_here(project, manifest) if manifest.after and request.submit else ""
+    return conditions.why_here(project, manifest) if manifest.after and request.submit else ""
 
 
 def after_all(

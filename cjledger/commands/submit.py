@@ -99,9 +99,9 @@ def _why_waiting(project: Project, package_id: str, manifest: Manifest) -> str:
     """Why a package must not be sent yet, which is noted; empty when it may be."""
     if not manifest.after or _is_there(project, package_id):
         return ""
-    from cjledger.commands import order  # for packages that wait alone
+    from cjledger.commands import conditions  # for packages that wait alone
 
-    why = order.why_here(project, manifest)
+    why = conditions.why_here(project, manifest)
     if why:
         waiting.mark(project, package_id, why)
     return why

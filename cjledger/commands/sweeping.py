@@ -15,7 +15,7 @@ from cjledger.model import Program, Sweep
 from cjledger.project import Project
 
 if TYPE_CHECKING:
-    from cjledger.commands.plan import LaunchRequest
+    from cjledger.commands.request import LaunchRequest
 
 _PIECE = 1 << 16
 

@@ -9,7 +9,7 @@ from cjnode.adopt import INBOX, PACKAGES
 from cjnode.cancel import all_jobs
 from cjnode.errors import NodeError
 from cjnode.files import forget, read_json
-from cjnode.schedulers import pool
+from cjnode.schedulers import localjobs
 
 ENDING_S = 40  # longer than a job's own grace
 
@@ -32,7 +32,7 @@ def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         os.rename(folder, aside)
         freed = expand.remove(aside)
     for job in jobs if layout.scheduler(root) == "local" else ():
-        freed += expand.remove(pool.job_folder(root, job))
+        freed += expand.remove(localjobs.job_folder(root, job))
     repo = gitbare.repo_path(root)
     with gitbare.RefMoves(repo) as moves:
         moves.do(["delete %s%s" % (prefix, package) for prefix in (INBOX, PACKAGES)])

@@ -94,11 +94,11 @@ def _plain(word: str) -> str:
 
 
 def _of_pool(root: str, part: Part) -> States:
-    pool = schedulers.module("local").pool
-    folder = pool.job_folder(root, part.job)
-    owner = pool.owner(folder)
-    begins = not pool.is_done(folder) and owner is not None and processes.alive(owner)
-    lives: Set[Tuple[int, bool]] = pool.living(folder)
+    localjobs = schedulers.module("local").localjobs
+    folder = localjobs.job_folder(root, part.job)
+    owner = localjobs.owner(folder)
+    begins = not localjobs.is_done(folder) and owner is not None and processes.alive(owner)
+    lives: Set[Tuple[int, bool]] = localjobs.living(folder)
     started = {element for element, _ in lives}
     found = {}
     for element in elements_of(part):

@@ -25,6 +25,7 @@ from cjnode.schedulers import (
     hold,
     limits,
     local,
+    localjobs,
     poll,
     pool,
     release,
@@ -56,7 +57,7 @@ def done(site: Site, name: str) -> dict[str, int]:
 
 
 def element_pids(site: Site, name: str) -> list[int]:
-    return [who.pid for who in pool.elements(str(site.root / "scheduler" / name))]
+    return [who.pid for who in localjobs.elements(str(site.root / "scheduler" / name))]
 
 
 def test_the_batch_script_is_text_and_nothing_else() -> None:
@@ -118,7 +119,7 @@ def test_a_job_whose_processes_are_gone_is_not_there(site: Site) -> None:
     name = started(site, SLEEPER)
     wait_for(lambda: len(site.tally()) == 1)
     folder = str(site.root / "scheduler" / name)
-    owner = pool.owner(folder)
+    owner = localjobs.owner(folder)
     assert owner is not None
     os.kill(owner.pid, signal.SIGKILL)
     wait_for(lambda: not processes.alive(owner))
@@ -167,7 +168,7 @@ def test_of_many_pools_at_once_one_takes_a_dead_ones_job_and_ends_its_elements(s
     name = started(site, SLEEPER)
     wait_for(lambda: len(site.tally()) == 1)
     folder = str(site.root / "scheduler" / name)
-    owner, orphan = pool.owner(folder), pool.elements(folder)[0]
+    owner, orphan = localjobs.owner(folder), localjobs.elements(folder)[0]
     assert owner is not None
     os.kill(owner.pid, signal.SIGKILL)
     wait_for(lambda: not processes.alive(owner))

@@ -14,7 +14,7 @@ import pytest
 
 from cjnode import blocks, processes
 from cjnode.points import format_tasks, parse_tasks
-from cjnode.schedulers import local, pool
+from cjnode.schedulers import local, localjobs
 
 from .cluster_kit import Site, new_site, resources, wait_for
 
@@ -147,11 +147,11 @@ def kills(site: Site, role: str) -> Iterator[str]:
         folder = str(site.job(package))
         if role == "pool":
             # It goes on by itself, to its death or to its end.
-            wait_for(lambda folder=folder: note.exists() or pool.is_done(folder))  # type: ignore[misc]
+            wait_for(lambda folder=folder: note.exists() or localjobs.is_done(folder))  # type: ignore[misc]
         if not note.exists():
             return
         if role == "pool":
-            owner = pool.owner(folder)
+            owner = localjobs.owner(folder)
             wait_for(lambda owner=owner: owner is None or not processes.alive(owner))  # type: ignore[misc]
         yield package
         note.unlink()

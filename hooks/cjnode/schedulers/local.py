@@ -13,7 +13,7 @@ from cjnode import processes
 from cjnode.errors import NodeError
 from cjnode.files import create_json, read_json
 from cjnode.processes import Identity
-from cjnode.schedulers import Account, Job, JobSpec, Limits, Status, job_script, pool
+from cjnode.schedulers import Account, Job, JobSpec, Limits, Status, job_script, localjobs, pool
 
 __all__ = ["JobSpec", "batch_script"]
 
@@ -29,7 +29,7 @@ def batch_script(spec: JobSpec) -> str:
 
 def submit(root: str, job: Job) -> str:
     """Start a job's pool and return its name. A pool of that name that lives goes on alone."""
-    folder = pool.job_folder(root, job.name)
+    folder = localjobs.job_folder(root, job.name)
     os.makedirs(folder, 0o700, exist_ok=True)
     fields = {"package": job.package, "submission": job.submission, "elements": job.elements}
     if job.first > 1:
@@ -46,18 +46,18 @@ def submit(root: str, job: Job) -> str:
 
 def find(root: str, name: str) -> List[str]:
     """The job of that name when it runs or has run; not when its pool died before the end."""
-    folder = pool.job_folder(root, name)
-    return [name] if pool.is_done(folder) or _owner_lives(folder) else []
+    folder = localjobs.job_folder(root, name)
+    return [name] if localjobs.is_done(folder) or _owner_lives(folder) else []
 
 
 def poll(root: str, jobs: List[str]) -> Dict[str, Status]:
     """PENDING, RUNNING or HELD for each living job."""
     found = {}
     for job in jobs:
-        folder = pool.job_folder(root, job)
-        if pool.is_done(folder):
+        folder = localjobs.job_folder(root, job)
+        if localjobs.is_done(folder):
             continue
-        elements = pool.elements(folder)
+        elements = localjobs.elements(folder)
         if _owner_lives(folder):
             found[job] = Status("RUNNING", "", "", {}) if elements else _waiting(root, job)
         elif any(processes.alive(who) for who in elements):
@@ -67,7 +67,7 @@ def poll(root: str, jobs: List[str]) -> Dict[str, Status]:
 
 def _waiting(root: str, job: str) -> Status:
     """What is said of a job that has not started its elements."""
-    if os.path.exists(os.path.join(pool.job_folder(root, job), "held")):
+    if os.path.exists(os.path.join(localjobs.job_folder(root, job), "held")):
         return Status("HELD", "", "", {})
     ranks = importlib.import_module("cjnode.schedulers.ranks")
     return Status("PENDING", ranks.WAITS if ranks.is_behind(root, job) else "", "", {})
@@ -75,10 +75,10 @@ def _waiting(root: str, job: str) -> Status:
 
 def cancel(root: str, job: str) -> None:
     """End a job: its pool ends the elements, which record what they were at."""
-    folder = pool.job_folder(root, job)
-    owner = pool.owner(folder)
+    folder = localjobs.job_folder(root, job)
+    owner = localjobs.owner(folder)
     # An orphan of a pool that died has nobody else to end it.
-    targets = [owner] if owner and processes.here(owner) else pool.elements(folder)
+    targets = [owner] if owner and processes.here(owner) else localjobs.elements(folder)
     for who in targets:
         if processes.here(who):
             os.kill(who.pid, signal.SIGTERM)
@@ -86,14 +86,14 @@ def cancel(root: str, job: str) -> None:
 
 def ended(root: str, job: str) -> bool:
     """Whether no process of the job is left."""
-    folder = pool.job_folder(root, job)
-    return not _owner_lives(folder) and not any(processes.alive(who) for who in pool.elements(folder))
+    folder = localjobs.job_folder(root, job)
+    return not _owner_lives(folder) and not any(processes.alive(who) for who in localjobs.elements(folder))
 
 
 def hold(root: str, job: str) -> None:
     """Keep a job from starting its elements."""
-    folder = pool.job_folder(root, job)
-    if pool.elements(folder):
+    folder = localjobs.job_folder(root, job)
+    if localjobs.elements(folder):
         raise NodeError("job %s has started" % job, "git cj cancel")
     create_json(os.path.join(folder, "held"), {})
 
@@ -101,7 +101,7 @@ def hold(root: str, job: str) -> None:
 def release(root: str, job: str) -> None:
     """Let a held job start."""
     try:
-        os.unlink(os.path.join(pool.job_folder(root, job), "held"))
+        os.unlink(os.path.join(localjobs.job_folder(root, job), "held"))
     except FileNotFoundError:
         pass
 
@@ -122,11 +122,11 @@ def explain(reason: str) -> str:
 
 
 def _owner_lives(folder: str) -> bool:
-    who: Optional[Identity] = pool.owner(folder)
+    who: Optional[Identity] = localjobs.owner(folder)
     return who is not None and processes.alive(who)
 
 
 def exit_codes(root: str, job: str) -> Dict[str, int]:
     """How a job's elements ended, by number; empty while it runs."""
-    done = read_json(os.path.join(pool.job_folder(root, job), "done.json"))
+    done = read_json(os.path.join(localjobs.job_folder(root, job), "done.json"))
     return dict(done["exit_codes"]) if done else {}

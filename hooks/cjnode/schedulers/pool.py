@@ -2,82 +2,22 @@
 
 import importlib
 import os
-import re
 import signal
 import sys
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Set
 
 from cjnode import gitbare, layout, processes
 from cjnode.blocks import element_log_path
 from cjnode.errors import NodeError
 from cjnode.expand import ensure_expanded
 from cjnode.files import create_json, now, read_json
-from cjnode.processes import Identity
+from cjnode.schedulers import localjobs
 
 STARTS = 4  # of one element in one pool: the first, and three more after deaths by a signal
 GRACE_S = 30  # how long an element may take to end; its worker gives up on a task much sooner
 TAKEN = 75  # another process runs as this element
 
-_JOB = re.compile(r"cj-[0-9a-f]{12}-[1-9][0-9]{0,9}(?:-[1-9][0-9]{0,9})?\Z")
-_ELEMENT = re.compile(r"element-([0-9]+)-([0-9]+)\.json\Z")
-_OWNER = re.compile(r"owner-([0-9]+)\.json\Z")
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM}
-
-
-def is_job(name: str) -> bool:
-    """Whether a name is one of a local job."""
-    return _JOB.match(name) is not None
-
-
-def job_folder(root: str, job: str) -> str:
-    """Where a job's own files lie."""
-    if not is_job(job):
-        raise NodeError("not a job: %r" % job)
-    return os.path.join(root, "scheduler", job)
-
-
-def is_done(folder: str) -> bool:
-    """Whether the job ran to its end."""
-    return os.path.exists(os.path.join(folder, "done.json"))
-
-
-def _names(folder: str) -> List[str]:
-    try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []
-
-
-def _numbers(pattern: "re.Pattern[str]", folder: str) -> List[int]:
-    return [int(match.group(1)) for match in map(pattern.match, _names(folder)) if match]
-
-
-def _identity(path: str) -> Optional[Identity]:
-    fields = read_json(path)
-    return processes.from_fields(fields) if fields else None
-
-
-def owner(folder: str) -> Optional[Identity]:
-    """The last pool that took the job."""
-    numbers = _numbers(_OWNER, folder)
-    return _identity(os.path.join(folder, "owner-%d.json" % max(numbers))) if numbers else None
-
-
-def elements(folder: str) -> List[Identity]:
-    """Every start of every element."""
-    found = [_identity(os.path.join(folder, name)) for name in _names(folder) if _ELEMENT.match(name)]
-    return [who for who in found if who is not None]
-
-
-def living(folder: str) -> Set[Tuple[int, bool]]:
-    """Every element that was started, and whether a start of it lives."""
-    found = set()
-    for name in _names(folder):
-        match = _ELEMENT.match(name)
-        who = _identity(os.path.join(folder, name)) if match else None
-        if match and who is not None:
-            found.add((int(match.group(1)), processes.alive(who)))
-    return found
 
 
 def launch(root: str, job: str) -> bool:
@@ -98,7 +38,7 @@ def _detach(root: str, job: str, writer: int) -> int:
         os.setsid()
         if os.fork():
             return 0
-        folder = job_folder(root, job)
+        folder = localjobs.job_folder(root, job)
         own_files(os.path.join(folder, "log"), writer)
         os.chdir(root)
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -146,11 +86,11 @@ def _open_files() -> List[int]:
 
 def take(folder: str) -> bool:
     """Own a job that no living pool owns. False when another does."""
-    while not is_done(folder):
+    while not localjobs.is_done(folder):
         # The next number after the owner that was looked at: after a later look it could be one that follows
         # another's who lives.
-        last = max(_numbers(_OWNER, folder) or [0])
-        before = _identity(os.path.join(folder, "owner-%d.json" % last)) if last else None
+        last = max(localjobs.numbers(localjobs.OWNER, folder) or [0])
+        before = localjobs.identity(os.path.join(folder, "owner-%d.json" % last)) if last else None
         if before is not None and processes.alive(before):
             return False
         path = os.path.join(folder, "owner-%d.json" % (last + 1))
@@ -161,7 +101,7 @@ def take(folder: str) -> bool:
 
 def run(root: str, job: str) -> None:
     """Run the job to its end and say so. Whatever happens, the log has it."""
-    folder = job_folder(root, job)
+    folder = localjobs.job_folder(root, job)
     fields = read_json(os.path.join(folder, "job.json"))
     assert fields is not None
     print("%s pool %d starts" % (now(), os.getpid()), flush=True)
@@ -260,11 +200,11 @@ class _Pool:
     def _bury(self, element: int) -> int:
         """End what earlier pools left of an element; return its last incarnation."""
         seen: Set[int] = {0}
-        for name in _names(self._folder):
-            match = _ELEMENT.match(name)
+        for name in localjobs.names(self._folder):
+            match = localjobs.ELEMENT.match(name)
             if match and int(match.group(1)) == element:
                 seen.add(int(match.group(2)))
-                who = _identity(os.path.join(self._folder, name))
+                who = localjobs.identity(os.path.join(self._folder, name))
                 if who is not None:
                     processes.end(who, GRACE_S)
         return max(seen)

@@ -4,11 +4,10 @@
 """
 
 import os
-from typing import List
 
 from cjnode import processes
 from cjnode.files import create_once, forget, read_json
-from cjnode.schedulers import pool
+from cjnode.schedulers import localjobs
 
 WAITS = "jobs of a higher priority go first"
 
@@ -30,31 +29,26 @@ def is_behind(root: str, job: str) -> bool:
     own = _priority(root, job)
     return any(
         other != job and _priority(root, other) > own and _goes(root, other)
-        for other in (_names(_ahead(root)) if own >= 0 else _names(os.path.join(root, "scheduler")))
-        if pool.is_job(other)
+        for other in (
+            localjobs.names(_ahead(root)) if own >= 0 else localjobs.names(os.path.join(root, "scheduler"))
+        )
+        if localjobs.is_job(other)
     )
 
 
 def _goes(root: str, job: str) -> bool:
     """Whether a job is there and will run, or does."""
-    folder = pool.job_folder(root, job)
-    if pool.is_done(folder) or os.path.exists(os.path.join(folder, "held")):
+    folder = localjobs.job_folder(root, job)
+    if localjobs.is_done(folder) or os.path.exists(os.path.join(folder, "held")):
         return False
-    owner = pool.owner(folder)
+    owner = localjobs.owner(folder)
     return owner is not None and processes.alive(owner)
 
 
 def _priority(root: str, job: str) -> int:
-    fields = read_json(os.path.join(pool.job_folder(root, job), "job.json"))
+    fields = read_json(os.path.join(localjobs.job_folder(root, job), "job.json"))
     return int((fields or {}).get("priority") or 0)
 
 
 def _ahead(root: str) -> str:
     return os.path.join(root, "scheduler", "ahead")
-
-
-def _names(folder: str) -> List[str]:
-    try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []
