@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shells import Shell
+from tests.shells import PROGRAMS, Shell
 
 CONTROL = "\x1b[31mred\x1b]0;title\x07\u202e\r\x9b2J"
 
@@ -214,7 +214,7 @@ def test_a_git_that_is_too_old_here_is_named(crowd: Shell, tmp_path: Path) -> No
     program = tmp_path / "git"
     program.write_text('#!/bin/sh\nshift\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
-    there = Shell(crowd.folder, {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"})
+    there = Shell(crowd.folder, {"PATH": os.pathsep.join((str(tmp_path), str(PROGRAMS), os.environ["PATH"]))})
     said = there.run("git-cj", "run", "ok.py", "local", code=1).stderr
     words = "the git program on PATH is older than 2.29"
     assert said == f"error: {words}\nhint: install a newer one: git cj doctor\n"
