@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cjledger.commands import state, waiting
+from cjledger.commands.told import awaited
 from cjledger.errors import CjError
 from cjledger.model import Manifest
 from cjledger.project import Project, Target
@@ -27,8 +28,7 @@ def look(project: Project, manifest: Manifest) -> tuple[bool, str]:
     for after in manifest.after:
         if after.cluster == manifest.cluster and state.is_on_cluster(project, after.package):
             continue  # the cluster's business
-        name, to = after.package[:12], "end" if after.when == "any" else "complete"
-        words = f"it waits for {name} to {to}, on {after.cluster}"
+        words = f"it waits for {awaited(after)}, on {after.cluster}"
         if waiting.why(project, after.package) is not None:
             whys.append(words)
             continue
@@ -38,5 +38,5 @@ def look(project: Project, manifest: Manifest) -> tuple[bool, str]:
             whys.append(words)
         elif left and after.when == "ok":
             what = "1 of its tasks" if left == 1 else f"{left} of its tasks"
-            return False, f"{name} did not complete {what}"
+            return False, f"{after.package[:12]} did not complete {what}"
     return True, "; ".join(whys)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cjledger import gitrepo, ledger, package
-from cjledger.model import Manifest
+from cjledger.commands import state
+from cjledger.model import Linked, Manifest
 from cjledger.project import Project, Target
 from cjnode.points import parse_tasks
 
@@ -59,9 +60,8 @@ def _united(one: Target, other: Target) -> Target:
 
 def dependents(project: Project, package_id: str) -> dict[str, str]:
     """What of a package counts as other packages' that are here, in words by package."""
-    others = [name.removeprefix(package.PACKAGES) for name in gitrepo.refs(project.repo, package.PACKAGES)]
     found = {}
-    for other, manifest in package.readable_manifests(project.repo, others).items():
+    for other, manifest in package.readable_manifests(project.repo, state.package_ids(project)).items():
         tasks = ",".join(link.tasks for link in manifest.linked if link.package == package_id)
         if tasks:
             found[other] = f"tasks {tasks}, whose rows count as those of {other[:12]}"
@@ -72,11 +72,15 @@ def dependents(project: Project, package_id: str) -> dict[str, str]:
 
 def gone(project: Project, package_id: str, manifest: Manifest) -> list[str]:
     """In words, the tasks that a package links and that are not here any more."""
-    return [
-        f"{package_id[:12]} lacks tasks {link.tasks} of {link.package[:12]}, which is not here any more"
-        for link in manifest.linked
-        if not gitrepo.ref_value(project.repo, package.ref(link.package))
-    ]
+    return [_lacks(package_id, link) for link in manifest.linked if not _is_here(project, link)]
+
+
+def _is_here(project: Project, link: Linked) -> bool:
+    return gitrepo.ref_value(project.repo, package.ref(link.package)) is not None
+
+
+def _lacks(package_id: str, link: Linked) -> str:
+    return f"{package_id[:12]} lacks tasks {link.tasks} of {link.package[:12]}, which is not here any more"
 
 
 def _next(
@@ -86,10 +90,10 @@ def _next(
     manifests = package.read_manifests(project.repo, whole) if whole else {}
     found = []
     for package_id in whole:
-        for line in gone(project, package_id, manifests[package_id]):
-            announce(line)
         for link in manifests[package_id].linked:
-            if gitrepo.ref_value(project.repo, package.ref(link.package)):
+            if not _is_here(project, link):
+                announce(_lacks(package_id, link))
+            else:
                 found.append(Target(link.package, tuple(parse_tasks(link.tasks))))
         found += [Target(child) for child in added.get(package_id, ())]
     return found

@@ -56,11 +56,11 @@ def harvest(project: Project, target: Target, announce: Announce = lambda line: 
 
 def what_is_home(project: Project, target: Target, announce: Announce = lambda line: None) -> Harvested:
     """As ``harvest``; where the cluster cannot be asked, all that came home of a package at its end."""
-    manifest = package.read_manifest(project.repo, target.package_id)
-    check_tasks(target, manifest.tasks)
     try:
         return harvest(project, target, announce)
     except CjError as problem:
+        manifest = package.read_manifest(project.repo, target.package_id)
+        check_tasks(target, manifest.tasks)  # that there are no such tasks stands
         seen = state.last_known(project, target.package_id)
         _, results = store.load(project.repo, target.package_id)
         kept = _report(target, manifest, results, results)

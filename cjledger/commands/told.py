@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cjledger.commands import waiting
-from cjledger.model import Manifest
+from cjledger.model import After, Manifest
 from cjledger.project import Project, Target
 
 _ANOTHER = "waits for another job"
@@ -53,10 +53,14 @@ class PackageState:
     then: str | None = None  # the package that runs after it
 
 
+def awaited(after: After) -> str:
+    """What is waited for of a package, in words that follow "it waits for"."""
+    return f"{after.package[:12]} to {'end' if after.when == 'any' else 'complete'}"
+
+
 def reasons(manifest: Manifest, found: Mapping[str, int]) -> dict[str, int]:
     """Why tasks wait; schedulers know of other jobs alone, the manifest of which packages."""
-    ends = {"ok": "complete", "any": "end"}
-    names = " and ".join(f"{each.package[:12]} to {ends[each.when]}" for each in manifest.after)
+    names = " and ".join(map(awaited, manifest.after))
     return {
         f"it waits for {names}" if names and _ANOTHER in words else words: count
         for words, count in found.items()
