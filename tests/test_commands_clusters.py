@@ -89,7 +89,7 @@ def test_importing_keeps_what_is_there_and_says_what_it_wrote(shell: Shell, pers
     assert set(tomllib.loads(person.read_text())["cluster"]) == {"old", "sherlock2", "farm", "myMac"}
     assert "[cluster.sherlock2]" in done.stdout
     assert "Colour is not known" in done.stderr
-    assert shell.lines("config")[0]["clusters"]["farm"]["host"] == "farm.example.org"
+    assert shell.lines("config")[0]["cluster"]["farm"]["host"] == "farm.example.org"
 
 
 def test_importing_overwrites_a_cluster_only_when_told(shell: Shell, person: Path) -> None:
@@ -118,6 +118,21 @@ def test_a_host_that_would_be_an_option_is_not_imported(shell: Shell, person: Pa
     shell.write("ssh_config", "[far]\nHost -oProxyCommand=id\nBqs SGE\n[far]\n")
     assert "cluster.far.host must" in shell.refused("config", "import", "ssh_config")
     assert not person.exists()
+
+
+def test_the_configuration_in_force_reads_back_as_itself(shell: Shell, person: Path) -> None:
+    example = Path(__file__).parent.parent / ".cjledger.toml.example"
+    own = '[cluster."a.b"]\nhost = "h"\nresources.gpus = 0\nretry.grow_memory = "+4G"\nalloc = ["\\"é"]\n'
+    shell.write(".cjledger.toml", example.read_text() + own)
+    before = shell.lines("config")[0]
+    printed = shell.cj("config")
+    assert printed.splitlines()[0] == f"# {before['sources'][0]}"
+    person.parent.mkdir(parents=True)
+    person.write_text(printed)
+    (shell.folder / ".cjledger.toml").unlink()
+    after = shell.lines("config")[0]
+    assert {**after, "sources": before["sources"]} == before
+    assert after["cluster"]["a.b"]["alloc"] == ['"é']
 
 
 @pytest.mark.parametrize(

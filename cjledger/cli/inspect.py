@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,23 +111,24 @@ def config(
 ) -> None:
     """Show the configuration in force, or import clusters into it.
 
-    Defaults included; sources are the files that were read. git cj config import FILE writes ClusterJob's
-    clusters into your own configuration file, and says what it did not understand.
+    Defaults included, by the keys of the files; those that were read come first. git cj config import FILE
+    writes ClusterJob's clusters into your own configuration file, and says what it did not understand.
     """
     from cjledger.commands import about
 
     if act is not None:
         _import(act, file, yes, json)
         return
-    found = about.settings(output.project())
+    project = output.project()
+    found = about.settings(project)
+    sources = project.config.sources
     if json:
-        output.emit(found)
+        output.emit({**found, "sources": sources})
         return
-    # As the files have it, so that a line shown can be written there.
-    found["cluster"] = found.pop("clusters")
-    for key, value in _flat(found):
-        if value != "" and not (key.startswith("cluster.") and key.endswith(".name")):
-            output.say(f"{plain(key)} = {json_line(value)}")
+    for path in sources:
+        output.say(f"# {plain(path)}")
+    for keys, value in _flat(found):
+        output.say(f"{'.'.join(map(_key, keys))} = {_toml(value)}")
 
 
 def _import(act: str, file: str | None, yes: bool, json: bool) -> None:
@@ -143,14 +146,23 @@ def _import(act: str, file: str | None, yes: bool, json: bool) -> None:
     output.note(f"next: git cj init {plain(done.clusters[0])}")
 
 
-def _flat(values: dict[str, Any], at: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            pairs += _flat(value, f"{at}{key}.")
-        elif value not in (None, (), []):
-            pairs.append((at + key, value))
-    return pairs
+def _flat(table: dict[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in table.items():
+        # Data is a table in a line of its own.
+        if isinstance(value, dict) and (not at or at[-1] != "data"):
+            yield from _flat(value, (*at, key))
+        else:
+            yield (*at, key), value
+
+
+def _key(word: str) -> str:
+    return word if re.fullmatch(r"[A-Za-z0-9_-]+", word) else json_line(word)
+
+
+def _toml(value: Any) -> str:
+    if not isinstance(value, dict):
+        return json_line(value)
+    return "{ " + ", ".join(f"{key} = {json_line(item)}" for key, item in value.items()) + " }"
 
 
 def who(json: Json = False) -> None:
