@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cjledger import ledger
-from cjledger.commands import control, family, following, harvest, log, order, reduce, state, waiting
+from cjledger.commands import control, family, following, harvest, log, order, state, tables, waiting
 from cjledger.commands import extend as extending
 from cjledger.commands import launch as launching
 from cjledger.commands.following import Result
@@ -61,7 +61,7 @@ class Package:
         ``file`` names the table when tasks left several. ``.to_pandas()`` and ``.to_arrow()`` of the
         frame collect it.
         """
-        return reduce.frame(self.project, [Target(self.id)], file)
+        return tables.frame(self.project, [Target(self.id)], file)
 
     def cancel(self) -> int:
         """End what has not ended; returns how many tasks that were."""

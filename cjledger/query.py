@@ -183,11 +183,11 @@ def _check(name: str, known: Sequence[str]) -> None:
 
 def _nearest(name: str, known: Sequence[str]) -> str:
     near = nearest(name, known)
-    return f"{'did you mean ' + near + '? ' if near else ''}There are: {', '.join(known)}"
+    return f"{f'did you mean {near}? There' if near else 'there'} are: {', '.join(known)}"
 
 
 def sql(query: str, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
-    """The answer to an SQL query; the tables are named as in ``tables`` (`results`, `records`)."""
+    """The answer to an SQL query; the tables are named as in ``tables`` (`results`, `records`, `a.csv`)."""
     names = [name for rows in tables.values() for name in rows.collect_schema().names()]
     if not re.match(r"[\s(]*(select|with)\b", query, re.IGNORECASE):
         raise CjError(f"not a question: {query}", 'git cj query "SELECT * FROM results"')
@@ -206,7 +206,8 @@ def _explained(problem: Exception, known: Sequence[str], what: str, tables: Sequ
         return CjError(f"there is no column {column[1]!r} (in: {what})", _nearest(column[1], known))
     relation = re.search(r"relation '([^']*)' was not found", words)
     if relation:
-        return CjError(f"there is no table {relation[1]!r} (in: {what})", _nearest(relation[1], tables))
+        named = [name if name.isidentifier() else f'"{name}"' for name in tables]
+        return CjError(f"there is no table {relation[1]!r} (in: {what})", _nearest(relation[1], named))
     return CjError(f"{words} (in: {what})", f"columns: {', '.join(known)}")
 
 

@@ -113,16 +113,18 @@ def query(
 ) -> None:
     """Ask a package's rows, or all packages', in SQL.
 
-    The rows are the table results; each has cj_package, cj_task and the task's parameters.
+    The rows are the table results; each has cj_package, cj_task and the task's parameters. Where tasks
+    left several tables each has its file's name; records has every attempt.
 
       git cj query "SELECT delta, avg(pr) FROM results GROUP BY delta"
+      git cj query 'SELECT * FROM "loss.csv" WHERE epoch = 10'
     """
-    from cjledger.commands import reduce as reducing
+    from cjledger.commands import query as asking
 
     project = output.project()
     if every and pid:
         raise UsageError("--all and a package exclude one another", "git cj query SQL --all")
-    found = reducing.query(project, None if every else resolve(project, pid), sql, announce=output.note)
+    found = asking.query(project, None if every else resolve(project, pid), sql, announce=output.note)
     if json:
         for row in found.rows:
             output.emit(dict(zip(found.columns, row, strict=True)))

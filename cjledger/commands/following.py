@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cjledger import query
-from cjledger.commands import harvest, reduce, state
+from cjledger.commands import harvest, state, tables
 from cjledger.errors import CjError
 from cjledger.harvest import store
 from cjledger.harvest.manifest import ROWS
@@ -67,7 +67,7 @@ def _rows(
         announce(f"no rows: the tasks left {len(names)} tables, and file names none of {', '.join(names)}")
         return {}
     try:
-        table = reduce.frame(project, [Target(target.package_id, tuple(sorted(tasks)))], file)
+        table = tables.frame(project, [Target(target.package_id, tuple(sorted(tasks)))], file)
     except CjError:
         return {}  # tasks that left no table
     found: dict[int, list[dict[str, Any]]] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cjledger import query as questions
-from cjledger.commands import reduce
+from cjledger.commands import tables
 from cjledger.plot.chart import chart
 from cjledger.plot.file import save
 from cjledger.plot.terminal import in_terminal
@@ -39,7 +39,7 @@ def plot(
     announce: Callable[[str], None],
 ) -> Drawn:
     """Draw ``y`` over ``x``: a map with ``color``, a line for each value of ``by``, else points."""
-    rows = questions.reduce(reduce.frame(project, [target], file, announce), columns=columns)
+    rows = questions.reduce(tables.frame(project, [target], file, announce), columns=columns)
     names = [name for name in (x, y, color, by) if name]
     values = questions.columns(rows, names)
     picture = chart(values, x, y, color or "", by or "", f"package {target.short}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -256,7 +257,7 @@ def test_tasks_without_the_usual_file_or_lines_are_found(shell: Shell) -> None:
 
 def test_who_config_and_fsck_answer(done: Shell) -> None:
     assert done.lines("who")[0]["author"] == "Mia <mia@example.org>"
-    assert done.lines("config")[0]["clusters"]["local"]["scheduler"] == "local"
+    assert done.lines("config")[0]["cluster"]["local"]["scheduler"] == "local"
     assert 'cluster.local.scheduler = "local"\n' in done.cj("config")
     assert "nothing wrong" in done.cj("fsck")
     assert done.lines("fsck") == []
@@ -356,3 +357,23 @@ def test_what_came_home_is_read_when_its_cluster_cannot_be_asked(shell: Shell) -
     assert "there is no cluster other" in shell.refused("reduce", package)
     shell.write(".cjledger.toml", table)
     shell.cj("state", package, "--watch")
+
+
+def test_a_query_names_each_table_that_tasks_left(shell: Shell) -> None:
+    write = """
+        open("a.csv", "w").write("x,y\\n1,2\\n")
+        open("b.csv", "w").write("u\\n1\\n")
+    """
+    shell.write("two.py", dedent(write))
+    shell.cj("run", "two.py", "local", "--wait")
+    words = shell.refused("query", "SELECT * FROM results")
+    assert 'there are: "a.csv", "b.csv", records' in words
+    assert [(row["x"], row["y"]) for row in shell.lines("query", 'SELECT x, y FROM "a.csv"')] == [(1, 2)]
+    assert shell.lines("query", 'SELECT u FROM "b.csv"') == [{"u": 1}]
+    shell.write("one.py", 'print("x,y")\nopen("c.csv", "w").write("x\\n3\\n")\n')
+    shell.cj("run", "one.py", "local", "--wait")
+    everything = shell.run("git", "cj", "query", "SELECT x FROM results", "--all", "--json")
+    assert everything.stdout == '{"x":3}\n'
+    assert "not in results" in everything.stderr
+    assert "left 2 tables" in everything.stderr
+    assert len(shell.lines("query", "SELECT * FROM records", "--all")) == 2

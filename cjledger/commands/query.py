@@ -1,0 +1,60 @@
+"""Query: SQL over the tables of packages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cjledger import query as questions
+from cjledger.commands import family, state
+from cjledger.commands.tables import Announce, Source, every_table, joined, main_table
+from cjledger.harvest.manifest import ROWS
+from cjledger.project import Project, Target
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query's answer: names of columns, and rows."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def query(project: Project, target: Target | None, sql: str, *, announce: Announce) -> Answer:
+    """Answer SQL over one package, or all of this repository.
+
+    ``results`` is each package's main table, ``records`` has its attempts. A table that tasks left as a file
+    has the file's name, too.
+    """
+    if target:
+        targets = family.members(project, [target], announce)
+    else:
+        everything = map(Target, state.package_ids(project))
+        targets = [one for one in everything if state.was_submitted(project, one.package_id)]
+    sources = [source for one in targets for source in every_table(project, one, announce)]
+    frames = {name: joined(found) for name, found in _tables(sources, announce).items()}
+    records = {source.target: questions.records(source.records) for source in sources if source.records}
+    frames["records"] = questions.join(list(records.values()))
+    table = questions.collect(questions.sql(sql, frames))
+    return Answer(table.columns, table.rows())
+
+
+def _tables(sources: Sequence[Source], announce: Announce) -> dict[str, list[Source]]:
+    """What may be named: every file's table, and ``results`` unless each package has several."""
+    files: dict[str, list[Source]] = {}
+    main = []
+    several = {}
+    for source in sources:
+        meant = main_table(source.results)
+        if source.table is not None and source.table != ROWS:
+            files.setdefault(source.table, []).append(source)
+        if source.table == meant:
+            main.append(source)
+        elif meant is None:
+            several[source.target.short] = source.results.names
+    if several and not any(source.table for source in main):
+        return files
+    for package, names in several.items():
+        announce(f'not in results: {package} left {len(names)} tables; FROM "{names[0]}" asks one of them')
+    return {**files, "results": main}
