@@ -44,18 +44,36 @@ class Entry(NamedTuple):
 def agent(repo: Repo) -> str:
     """This installation's name: ``user-host-xxxx``, drawn once and kept in the tool's folder."""
     path = repo.cj_dir / "agent"
+    drawn = _read_agent(path)
+    if drawn:
+        return drawn
+    words = re.sub(r"[^a-z0-9]+", "-", f"{_login()}-{os.uname().nodename}".lower()).strip("-")[:40]
+    repo.cj_dir.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"agent.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        aside.write_text(f"{words}-{os.urandom(2).hex()}\n")
+        _draw(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return _read_agent(path)
+
+
+def _draw(aside: Path, path: Path) -> None:
+    """Give the agent's file its name, unless another command was faster."""
+    try:
+        os.link(aside, path)
+    except OSError:
+        # Without links here, or with a file that a full disk left empty, it is replaced.
+        if not _read_agent(path):
+            os.replace(aside, path)
+
+
+def _read_agent(path: Path) -> str:
+    """The name in the file; empty where there is none."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        pass
-    words = re.sub(r"[^a-z0-9]+", "-", f"{_login()}-{os.uname().nodename}".lower()).strip("-")[:40]
-    repo.cj_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("x") as file:
-            file.write(f"{words}-{os.urandom(2).hex()}\n")
-    except FileExistsError:
-        pass
-    return path.read_text().strip()
+        return ""
 
 
 def _login() -> str:

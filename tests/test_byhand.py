@@ -107,6 +107,19 @@ def test_a_tasks_own_script_without_its_package_says_where_to_look(
     assert "fetch refs/cj/packages/" in done.stderr
 
 
+def test_a_file_that_the_repository_has_lost_is_named(
+    tmp_path: Path, baked: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    tree = tmp_path / "repository"
+    lost = subprocess.run(("git", "rev-parse", "HEAD:data.txt"), cwd=tree, capture_output=True, text=True)
+    (tree / ".git/objects" / lost.stdout[:2] / lost.stdout[2:].strip()).unlink()
+    (tree / "PT.py").unlink()
+    (tree / ".cj/package.json").unlink()
+    done = baked(tree)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the file data.txt of package" in done.stderr
+
+
 def test_a_checkout_of_the_package_knows_its_id(tmp_path: Path) -> None:
     package, _ = package_in(
         tmp_path, Program("script", "PT.py"), text="import os\nprint(os.environ.get('CJ_PACKAGE'))\n"

@@ -111,6 +111,15 @@ def test_the_agent_is_drawn_once(repo: Repo) -> None:
     assert gitrepo.text(repo, "check-ref-format", ledger.CHAINS + ledger.agent(repo)) == ""
 
 
+def test_an_agent_s_file_that_a_full_disk_left_empty_is_made_again(repo: Repo) -> None:
+    repo.cj_dir.mkdir(parents=True, exist_ok=True)
+    (repo.cj_dir / "agent").write_text("")
+    name = ledger.agent(repo)
+    assert gitrepo.text(repo, "check-ref-format", ledger.CHAINS + name) == ""
+    assert ledger.agent(repo) == name
+    assert [path.name for path in repo.cj_dir.iterdir()] == ["agent"]
+
+
 def test_an_entry_edited_in_place_is_noticed(repo: Repo) -> None:
     name = ledger.agent(repo)
     for event in ("launched", "submitted", "harvested"):

@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -153,6 +154,34 @@ def test_f25_a_package_s_line_of_wrong_fields_is_refused(changes: dict[str, Any]
 def test_f25_a_task_s_line_of_wrong_fields_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(CjError, match="the cluster's reply cannot be read"):
         replies.task_fields({**TASK, **changes}, 3)
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (replies.named_texts, {"git": 2}),
+        (replies.named_texts, ["git"]),
+        (replies.counts, {"RUNNING": "9"}),
+        (replies.counts, {"RUNNING": -9}),
+        (replies.counts, None),
+        (replies.limits, {"array": 1.5}),
+        (replies.limits, "none"),
+    ],
+)
+def test_f25_names_and_values_of_another_type_are_refused(
+    read: Callable[[dict[str, Any], str], Any], value: object
+) -> None:
+    with pytest.raises(CjError, match="cannot be read"):
+        read({"name": value}, "name")
+
+
+def test_f25_names_have_no_characters_that_a_terminal_obeys() -> None:
+    shown = "?[2J?]0;owned??31m?? "
+    assert replies.named_texts({"name": {ESCAPES: ESCAPES}}, "name") == {shown: shown}
+    assert replies.limits({"name": {ESCAPES: None}}, "name") == {shown: None}
+    for package in (ESCAPES, "8" * 39, "../../etc"):
+        with pytest.raises(CjError, match="no package ID"):
+            replies.package_id({"package": package})
 
 
 def test_f25_texts_have_no_characters_that_a_terminal_obeys() -> None:

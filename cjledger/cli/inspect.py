@@ -111,8 +111,8 @@ def config(
 ) -> None:
     """Show the configuration in force, or import clusters into it.
 
-    Defaults included, by the keys of the files; those that were read come first. git cj config import FILE
-    writes ClusterJob's clusters into your own configuration file, and says what it did not understand.
+    Defaults included, by the keys of the files; those that were read come first. With import FILE
+    ClusterJob's clusters go into your own configuration file, and what was not understood is said.
     """
     from cjledger.commands import about
 

@@ -5,6 +5,7 @@ Each function raises CjError for what is not of the type that docs/formats.md gi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -21,6 +22,13 @@ def one(lines: Sequence[Json], verb: str) -> Json:
     if not lines:
         _refuse(f"{verb}: it is empty")
     return lines[0]
+
+
+def last(lines: Sequence[Json], verb: str) -> Json:
+    """The line that ends a reply."""
+    if not lines:
+        _refuse(f"{verb}: it is empty")
+    return lines[-1]
 
 
 def text(line: Json, name: str) -> str:
@@ -55,6 +63,30 @@ def texts(line: Json, name: str) -> tuple[str, ...]:
     return tuple(_plain(item) for item in value)
 
 
+def named_texts(line: Json, name: str) -> dict[str, str]:
+    """Texts by name."""
+    return {_plain(key): text(dict(_object(line, name)), key) for key in _object(line, name)}
+
+
+def counts(line: Json, name: str) -> dict[str, int]:
+    """Counts by name."""
+    return {_plain(key): count(dict(_object(line, name)), key) for key in _object(line, name)}
+
+
+def limits(line: Json, name: str) -> dict[str, int | None]:
+    """Counts by name, None where there is no limit."""
+    there = dict(_object(line, name))
+    return {_plain(key): None if there[key] is None else count(there, key) for key in there}
+
+
+def package_id(line: Json) -> str:
+    """The ID of a package, which need not be known here."""
+    value = text(line, "package")
+    if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", value):
+        _refuse("package is no package ID")
+    return value
+
+
 def flag(line: Json, name: str) -> bool:
     """A truth value."""
     value = line.get(name)
@@ -67,19 +99,19 @@ def package_fields(line: Json, package_id: str, tasks: int) -> dict[str, Any]:
     """A package's line of ``state``, which must be that package's, with no more tasks than it has."""
     if line.get("package") != package_id:
         _refuse(f"it is not about {package_id[:12]}")
-    counts = _counts(line.get("counts"), "counts")
-    if not set(counts) <= set(STATES) or sum(counts.values()) > tasks:
+    states = counts(line, "counts")
+    if not set(states) <= set(STATES) or sum(states.values()) > tasks:
         _refuse("counts are not those of the package's tasks")
     seconds = line.get("seconds")
     if not isinstance(seconds, list) or len(seconds) != 2 or not all(map(_is_number, seconds)):
         _refuse("seconds are not a sum and a count")
     return {
-        "counts": {state: number for state, number in counts.items() if number},
+        "counts": {state: number for state, number in states.items() if number},
         "final": flag(line, "final"),
         "jobs": texts(line, "jobs"),
         "seconds": (float(seconds[0]), int(seconds[1])),
         "problems": texts(line, "problems"),
-        "reasons": _counts(line.get("reasons") or {}, "reasons"),
+        "reasons": counts(line, "reasons") if line.get("reasons") else {},
         "submissions": count(line, "submissions") if "submissions" in line else 0,
         **_told_spread(line),
         **{name: count(line, name) for name in ("left", "workers") if line.get(name)},
@@ -131,10 +163,11 @@ def _attempt_fields(line: Json, task: int, tasks: int) -> dict[str, Any]:
     return {name: fields[name] for name in fields if name != "task"}
 
 
-def _counts(value: object, name: str) -> dict[str, int]:
+def _object(line: Json, name: str) -> Mapping[str, Any]:
+    value = line.get(name)
     if not isinstance(value, Mapping):
         _refuse(f"{name} is no object")
-    return {_plain(key): count(dict(value), key) for key in value}
+    return value
 
 
 def _is_number(value: object) -> bool:

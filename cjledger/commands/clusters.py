@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from cjledger import cluster, config
 from cjledger.cluster import Transport, replies
-from cjledger.errors import CjError
+from cjledger.cluster.transport import Json
 from cjledger.project import Project
 
 Announce = Callable[[str], None]
@@ -28,7 +27,7 @@ class Site:
     root: str
     scheduler: str
     versions: dict[str, str]
-    limits: dict[str, Any]
+    limits: dict[str, int | None]
     path: tuple[str, ...]
     environment: dict[str, str]
     modules: bool
@@ -64,7 +63,7 @@ class Summary:
     packages: tuple[Queued, ...]
     other: int | None
     backlog: int
-    limits: dict[str, Any]
+    limits: dict[str, int | None]
 
 
 def way(project: Project, name: str, announce: Announce) -> Transport:
@@ -82,51 +81,49 @@ def init(project: Project, name: str, announce: Announce) -> Site:
     asked = {"cluster": where.name, "scheduler": where.scheduler}
     found = replies.one(there.call("site", asked), "site")
     was = "set up" if before is None else "checked" if before == there.installed() else "upgraded"
-    try:
-        return Site(
-            where.name,
-            was,
-            where.host,
-            where.root,
-            where.scheduler,
-            dict(found["versions"]),
-            dict(found["limits"]),
-            tuple(found["path"]),
-            dict(found["environment"]),
-            bool(found["modules"]),
-        )
-    except (KeyError, TypeError, ValueError) as problem:
-        raise _unread(name) from problem
+    return Site(
+        where.name,
+        was,
+        where.host,
+        where.root,
+        where.scheduler,
+        replies.named_texts(found, "versions"),
+        replies.limits(found, "limits"),
+        replies.texts(found, "path"),
+        replies.named_texts(found, "environment"),
+        replies.flag(found, "modules"),
+    )
 
 
 def avail(project: Project, name: str, wanted: str, announce: Announce) -> Modules:
     """The cluster's modules whose names hold ``wanted``, upper and lower case alike."""
     lines = _ready(project, name, announce).call("avail", {"name": wanted})
-    try:
-        command = lines[-1]["command"]
-        return Modules(None if command is None else str(command), tuple(str(x["module"]) for x in lines[:-1]))
-    except (IndexError, KeyError, TypeError) as problem:
-        raise _unread(name) from problem
+    last = replies.last(lines, "avail")
+    command = None if last.get("command", "") is None else replies.text(last, "command")
+    return Modules(command, tuple(replies.text(line, "module") for line in lines[:-1]))
 
 
 def summary(project: Project, name: str, announce: Announce) -> Summary:
     """The person's own jobs on a cluster, by package and state."""
     lines = _ready(project, name, announce).call("summary", {})
-    try:
-        *packages, last = lines
-        return Summary(
-            name,
-            str(last["scheduler"]),
-            tuple(
-                Queued(str(x["package"]), tuple(x["jobs"]), dict(x["counts"]), dict(x["reasons"]))
-                for x in packages
-            ),
-            last["other"],
-            int(last["backlog"]),
-            dict(last["limits"]),
-        )
-    except (KeyError, TypeError, ValueError) as problem:
-        raise _unread(name) from problem
+    last = replies.last(lines, "summary")
+    return Summary(
+        name,
+        replies.text(last, "scheduler"),
+        tuple(map(_queued, lines[:-1])),
+        None if last.get("other", "") is None else replies.count(last, "other"),
+        replies.count(last, "backlog"),
+        replies.limits(last, "limits"),
+    )
+
+
+def _queued(line: Json) -> Queued:
+    return Queued(
+        replies.package_id(line),
+        replies.texts(line, "jobs"),
+        replies.counts(line, "counts"),
+        replies.counts(line, "reasons"),
+    )
 
 
 def _ready(project: Project, name: str, announce: Announce) -> Transport:
@@ -134,7 +131,3 @@ def _ready(project: Project, name: str, announce: Announce) -> Transport:
     if cluster.ensure_ready(there, project.repo):
         announce(f"cluster {name}: set up in {there.cluster.root}")
     return there
-
-
-def _unread(name: str) -> CjError:
-    return CjError(f"the reply of {name} cannot be read", f"git cj init {name}")

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from cjledger import cluster, config, gitrepo
 from cjledger.cluster import Contact, replies
-from cjledger.cluster.transport import printable
 from cjledger.commands import control, harvest, launch, state
 from cjledger.commands.request import LaunchRequest
 from cjledger.config import Config
@@ -124,9 +123,8 @@ def of_cluster(project: Project, name: str) -> Iterator[Check]:
         if "time" in line:
             yield clock(where.name, before, replies.number(line, "time"), after)
             continue
-        advice = _of(where.name, printable(str(line.get("advice", ""))))
-        found = printable(str(line.get("found", "")))
-        yield Check(where.name, str(line.get("check", "")), str(line.get("state", "")), found, advice)
+        words = {name: replies.text(line, name) for name in ("check", "state", "found", "advice")}
+        yield Check(where.name, **{**words, "advice": _of(where.name, words["advice"])})
 
 
 def _of(name: str, advice: str) -> str:

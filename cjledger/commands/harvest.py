@@ -25,6 +25,7 @@ __all__ = ["Harvested", "Output", "alone", "contents", "digest", "harvest", "out
 
 Announce = Callable[[str], None]
 PULL_BYTES = 256 << 20
+FETCH_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -183,18 +184,41 @@ def contents(project: Project, target: Target, wanted: Sequence[Output]) -> Iter
             "and was cleaned there",
             f"git cj rerun {target.package_id[:8]}/{away[0].task}",
         )
-    for output in wanted:
-        content = output.content
-        if content is None:
-            items = [[output.block, output.offset, output.size]]
-            asked = {"package": target.package_id, "items": items}
-            content = b"".join(frame.payload for frame in transport(project, manifest).stream("fetch", asked))
+    for output, content in _brought(project, target, manifest, wanted):
         if hashlib.sha256(content).hexdigest() != output.sha256:
             raise CjError(
                 f"task {output.task}: {output.path} is not what the task left: its SHA-256 differs",
                 f"git cj rerun {target.package_id[:8]}/{output.task}",
             )
         yield output, content
+
+
+def _brought(
+    project: Project, target: Target, manifest: Manifest, wanted: Sequence[Output]
+) -> Iterator[tuple[Output, bytes]]:
+    """The outputs with their bytes, in the order wanted; those that are on the cluster come in batches."""
+    way = transport(project, manifest)
+    for batch in _batches(wanted):
+        items = [[one.block, one.offset, one.size] for one in batch if one.content is None]
+        asked = {"package": target.package_id, "items": items}
+        frames = way.stream("fetch", asked) if items else iter(())
+        for output in batch:
+            frame = next(frames, None) if output.content is None else None
+            yield output, output.content or (frame.payload if frame else b"")
+
+
+def _batches(wanted: Sequence[Output]) -> Iterator[list[Output]]:
+    batch: list[Output] = []
+    size = 0
+    for output in wanted:
+        here = 0 if output.content is not None else output.size
+        if batch and size + here > FETCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(output)
+        size += here
+    if batch:
+        yield batch
 
 
 def digest(path: Path) -> str:

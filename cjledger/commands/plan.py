@@ -7,7 +7,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from cjledger.quantities import check_count
 from cjledger.snapshot import Begun
 from cjnode import points as numbering
 from cjnode.errors import NodeError
+from cjnode.globs import pattern
 
 Announce = Callable[[str], None]
 
@@ -60,16 +60,23 @@ class Plan(NamedTuple):
     def unlinked(self, taken: Snapshot) -> tuple[str, ...]:
         """Files of the snapshot that are outputs of an earlier run, which tasks must not see."""
         prefix = "" if self.program.workdir == "." else self.program.workdir + "/"
-        untracked = [change.path for change in taken.changes if change.change == "untracked"]
-        globs = [prefix + glob for glob in self.outputs] if self.given_outputs else []
-        left = {path for path in untracked if any(fnmatchcase(path, glob) for glob in globs)}
-        return tuple(sorted(left | (self.written & set(untracked))))
+        untracked = {change.path for change in taken.changes if change.change == "untracked"}
+        here = [path.removeprefix(prefix) for path in untracked if path.startswith(prefix)]
+        wanted = pattern(self.outputs if self.given_outputs else ())
+        left = {prefix + path for path in here if self.given_outputs and wanted.match(path)}
+        return tuple(sorted(left | (self.written & untracked)))
 
 
 def _outputs(project: Project, request: LaunchRequest) -> tuple[str, ...]:
     if not all(request.out):
         raise CjError("--out '': a pattern without a character fits no file", "--out 'results*.csv'")
-    return tuple(request.out or project.config.outputs)
+    globs = tuple(request.out or project.config.outputs)
+    for glob in globs:
+        try:
+            pattern((glob,))
+        except ValueError as problem:
+            raise CjError(f"the outputs {glob!r}: {problem}", "--out 'results*.csv'") from None
+    return globs
 
 
 def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Begun | None = None) -> Plan:

@@ -133,7 +133,13 @@ def _write_out(package_id: str) -> str:
         place = os.path.join(os.fsencode(tree), path)
         os.makedirs(place if kind == b"commit" else os.path.dirname(place), exist_ok=True)
         if kind == b"blob":
-            _write_blob(place, mode, _git("cat-file", "blob", name.decode("ascii")) or b"")
+            content = _git("cat-file", "blob", name.decode("ascii"))
+            if content is None:
+                raise ValueError(
+                    "the file %s of package %s is not in this repository any more; git cj fsck %s tells what "
+                    "is lost" % (os.fsdecode(path), package_id[:12], package_id[:8])
+                )
+            _write_blob(place, mode, content)
     for path_name in load(os.path.join(tree, ".cj")).manifest["unlinked"]:
         if os.path.lexists(os.path.join(tree, path_name)):
             os.unlink(os.path.join(tree, path_name))

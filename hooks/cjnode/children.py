@@ -164,8 +164,11 @@ def wait(child: int, signals: Signals, look: Callable[[], str]) -> Ended:
 
 
 def rss_mb(max_rss: int) -> float:
-    """The kernel's largest resident set in MB (10**6 bytes): it counts KiB, macOS bytes."""
-    return round(max_rss * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+    """The kernel's largest resident set in MB of 2**20 bytes, as memory is asked for.
+
+    Linux counts KiB, macOS bytes.
+    """
+    return round(max_rss / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
 
 
 def _reap(child: int) -> Optional[Tuple[int, resource.struct_rusage]]:

@@ -1,5 +1,6 @@
 """Verb ``clean``: free what a package takes on the cluster."""
 
+import glob
 import os
 import time
 from typing import Any, BinaryIO, Dict, List
@@ -12,6 +13,7 @@ from cjnode.files import forget, read_json
 from cjnode.schedulers import localjobs
 
 ENDING_S = 40  # longer than a job's own grace
+_GONE = ".gone"
 
 
 def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
@@ -25,12 +27,12 @@ def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
             "package %s still has a job that does not end: %s" % (package[:12], ", ".join(busy)),
             "git cj clean %s again in a while" % package[:8],
         )
-    freed = 0
     if os.path.isdir(folder):
         # Renamed first: half a package must not look like one.
-        aside = "%s.%d.gone" % (folder, os.getpid())
-        os.rename(folder, aside)
-        freed = expand.remove(aside)
+        os.rename(folder, "%s.%d%s" % (folder, os.getpid(), _GONE))
+    # Those of calls that were killed, too.
+    freed = sum(map(_freed, glob.glob(glob.escape(folder) + ".*" + _GONE)))
+    forget(layout.wish_path(root, package))
     for job in jobs if layout.scheduler(root) == "local" else ():
         freed += expand.remove(localjobs.job_folder(root, job))
     repo = gitbare.repo_path(root)
@@ -38,6 +40,13 @@ def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         moves.do(["delete %s%s" % (prefix, package) for prefix in (INBOX, PACKAGES)])
     gitbare.run(repo, "-c", "gc.auto=5000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
     out.write(blocks.canonical({"package": package, "freed": freed}) + b"\n")
+
+
+def _freed(folder: str) -> int:
+    try:
+        return expand.remove(folder)
+    except FileNotFoundError:
+        return 0  # another call is at it
 
 
 def _end(root: str, jobs: List[str]) -> List[str]:

@@ -16,7 +16,8 @@ _CHUNK = 1 << 20
 # the time of the expansion, since sites delete what looks old. Some file systems keep microseconds only.
 _MARK_NS = 271828000
 _SHARED_S = 7 * 24 * 3600  # an older file might be deleted under a package that shares it
-_ASIDE = re.compile(r"code\.([0-9]+)-[0-9]+\.tmp\Z")
+_ASIDE = re.compile(r"code\.(.+)\.([0-9]+)-([0-9]+)\.tmp\Z")
+_LEFT_S = 24 * 3600  # what another machine began so long ago goes on no more
 
 
 def ensure_expanded(root: str, package: str) -> str:
@@ -24,7 +25,7 @@ def ensure_expanded(root: str, package: str) -> str:
     code = layout.code_path(root, package)
     if os.path.isdir(code):
         return code
-    aside = "%s.%d-%d.tmp" % (code, os.getpid(), int(time.time() * 1e6))
+    aside = _aside(code)
     os.mkdir(aside, 0o700)
     try:
         _fill(root, package, os.fsencode(aside))
@@ -40,11 +41,16 @@ def ensure_expanded(root: str, package: str) -> str:
     return code
 
 
+def _aside(code: str) -> str:
+    """A name beside a tree: machine, process and microseconds tell whether who took it is still at it."""
+    return "%s.%s.%d-%d.tmp" % (code, os.uname().nodename, os.getpid(), int(time.time() * 1e6))
+
+
 def ensure_whole(root: str, package: str) -> str:
     """As ``ensure_expanded``, but a tree from which a site's purge took files is made again."""
     code = layout.code_path(root, package)
     if os.path.isdir(code) and not _is_whole(root, package, os.fsencode(code)):
-        aside = "%s.%d-%d.tmp" % (code, os.getpid(), int(time.time() * 1e6))
+        aside = _aside(code)
         try:
             os.rename(code, aside)
         except FileNotFoundError:
@@ -194,16 +200,24 @@ def _copy(path: bytes, mode: int, size: int, source: IO[bytes], seen: Callable[[
 
 
 def _sweep(folder: str) -> None:
-    """Drop what expansions left that were killed here."""
+    """Drop what expansions left that were killed."""
     for name in os.listdir(folder):
         match = _ASIDE.match(name)
-        if match:
-            try:
-                os.kill(int(match.group(1)), 0)
-            except ProcessLookupError:
-                _discard(os.path.join(folder, name))
-            except PermissionError:
-                pass
+        if match and _is_over(match.group(1), int(match.group(2)), int(match.group(3)) / 1e6):
+            _discard(os.path.join(folder, name))
+
+
+def _is_over(machine: str, process: int, begun: float) -> bool:
+    """Whether who began something is dead; of another machine's processes only the time tells."""
+    if machine != os.uname().nodename:
+        return time.time() - begun > _LEFT_S
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
 
 
 def _discard(folder: str) -> None:

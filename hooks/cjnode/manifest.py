@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any, Callable, Dict, List
 
-from cjnode import points
+from cjnode import globs, points
 from cjnode.axes import LARGEST_TASK, MANIFEST_FORMAT
 from cjnode.blocks import is_package_id
 from cjnode.environment import KINDS
@@ -54,6 +54,13 @@ def _line(value: Any) -> bool:
 
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) and "\0" not in item for item in value)
+
+
+def _globs(value: Any) -> bool:
+    try:
+        return _texts(value) and bool(globs.pattern(value))
+    except ValueError:
+        return False
 
 
 def _inside(path: Any) -> bool:
@@ -165,7 +172,7 @@ _CHECKS: Dict[str, Callable[[Any], bool]] = {
     "sweep": lambda value: isinstance(value, dict),
     "tasks": _count,
     "seed": lambda value: type(value) is int,
-    "outputs": _texts,
+    "outputs": _globs,
     "unlinked": _texts,
     "resources": _resources,
     "cluster": _line,

@@ -14,35 +14,6 @@ _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 Chosen = NamedTuple("Chosen", [("path", str), ("name", str)])
 
 
-def pattern(globs: Iterable[str]) -> Pattern[str]:
-    """What an output's name must match: ``*`` and ``?`` stay in a folder, ``**`` does not.
-
-    A glob that matches a folder takes all in it.
-    """
-    return re.compile("(?:%s)(?:/.*)?\\Z" % "|".join(_translated(glob) for glob in globs), re.DOTALL)
-
-
-def _translated(glob: str) -> str:
-    parts = []
-    # A leading ./ and doubled slashes mean nothing.
-    rest = re.sub(r"/+", "/", re.sub(r"\A(?:\./+)+", "", glob)).rstrip("/")
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|[\s\S]", rest):
-        if token == "**/":
-            parts.append("(?:[^/]+/)*")
-        elif token == "**":
-            parts.append(".*")
-        elif token == "*":
-            parts.append("[^/]*")
-        elif token == "?":
-            parts.append("[^/]")
-        elif len(token) > 1:
-            inner = token[1:-1].replace("\\", "\\\\").replace("[", "\\[")
-            parts.append("[%s]" % ("^" + inner[1:] if inner[0] == "!" else inner))
-        else:
-            parts.append(re.escape(token))
-    return "".join(parts)
-
-
 def choose(left: Iterable[Left], workdir: str, wanted: Pattern[str]) -> Tuple[List[Chosen], List[str]]:
     """The outputs among what was left, by name, and notes on what is not kept."""
     prefix = "" if workdir in ("", ".") else workdir + "/"

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import os
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from cjnode import blocks, layout, reproduce, then
 from cjnode.points import parse_tasks, points
@@ -65,14 +65,14 @@ def _joined(line: Row, row: Row) -> Row:
     return line
 
 
-def _newest(root: str, package: str, output: str) -> Tuple[Dict[int, Newest], List[int]]:
+def _newest(root: str, package: str, output: str) -> Tuple[Dict[int, Newest], Set[int]]:
     """The newest attempt of each task, and the tasks that were cancelled."""
     found: Dict[int, Newest] = {}
-    cancelled: List[int] = []
+    cancelled: Set[int] = set()
     folder = layout.checked_package(root, package)
     for number in blocks.list_submissions(folder):
         path = blocks.submission_folder(folder, number)
-        cancelled += cancelled_tasks(path)
+        cancelled |= cancelled_tasks(path)
         for each in blocks.list_blocks(path, number):
             if each.records:
                 _take(found, path, each.id, output)

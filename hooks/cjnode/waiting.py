@@ -15,7 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from cjnode import blocks, layout, state
 from cjnode.files import create_json, create_once, now, read_json
 from cjnode.points import parse_tasks
-from cjnode.progress import Progress, look, sums
+from cjnode.progress import Progress, look, sums, waits
 
 # Schedulers that start a job when others have ended. HTCondor has that for its own workflows only (DAGMan).
 HOLDING = ("slurm", "sge", "pbs", "torque", "lsf")
@@ -161,9 +161,10 @@ def _has_ended(root: str, wanted: Dict[str, Any]) -> bool:
     counts, _, number = sums(progress, ())
     if when == "ok":
         return bool(counts.get("COMPLETED", 0) == progress.tasks)
-    still = any(progress.retried[each.number] for each in progress.submissions)
-    cancelled = {task for tasks in progress.cancelled.values() for task in tasks}
-    return not still and number + len(cancelled - set(progress.ended)) >= progress.tasks
+    if any(waits(progress, each) or progress.retried[each.number] for each in progress.submissions):
+        return False
+    # What is missing was cancelled; whose submission was killed before it was written down is in neither.
+    return number + sum(len(tasks) for tasks in progress.missing.values()) >= progress.tasks
 
 
 def _give_up(folder: str, intent: Dict[str, Any], why: str) -> None:

@@ -1,13 +1,14 @@
 """Where an element's tasks run one after another, and what they leave there."""
 
+import contextlib
 import os
 import re
 import stat
 from types import TracebackType
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from cjnode import datalinks, outputs, streams, traces
-from cjnode.blocks import Output
+from cjnode import datalinks, globs, outputs, streams, traces
+from cjnode.blocks import Output, write_all
 from cjnode.journal import Piece, UnreadableError
 from cjnode.outputs import Chosen
 from cjnode.relay import Keeper
@@ -41,7 +42,7 @@ class Workplace:
         self._number = 1
         self.remarks = list(remarks)  # what every record here must say
         self._workdir = os.path.normpath(package.manifest["program"]["workdir"])
-        self._wanted = outputs.pattern(package.manifest["outputs"])
+        self._wanted = globs.pattern(package.manifest["outputs"])
         discard(folder, folder + ".trash")
         os.makedirs(os.path.join(folder, "trash"), 0o700)
         self.streams = Streams(folder)
@@ -89,12 +90,15 @@ class Workplace:
         return Collected(tuple(kept), error, notes, bool(changed) or bool(kept))
 
     def keep_locals(self, trace: Optional[TracebackType]) -> None:
-        """Keep what the program's variables held where a task failed. In the task's own process."""
+        """Keep what the program's variables held where a task failed. In the task's own process.
+
+        Not where the disk is full or the program has all files open: the task's own ending is what counts.
+        """
         found = traces.lines(trace, (self._package.tree, self.root))
-        if found:
+        with contextlib.suppress(OSError):
             fd = os.open(os.path.join(self._folder, "locals"), os.O_WRONLY | os.O_APPEND)
             try:
-                os.write(fd, ("\n".join(found) + "\n").encode("utf-8", "backslashreplace"))
+                write_all(fd, "".join(line + "\n" for line in found).encode("utf-8", "backslashreplace"))
             finally:
                 os.close(fd)
 

@@ -91,6 +91,7 @@ def commit(shell: Shell, **files: str) -> None:
         (("run", "-c", "awk '{print $1}'", "local"), "{print $1}, which is no", "{{print $1}} means the"),
         (("run", "-c", "", "local"), "the command is empty", "git cj run -c 'echo {x}' local"),
         (("run", "ok.py", "local", "--out", ""), "--out '': a pattern without", "--out 'results*.csv'"),
+        (("run", "ok.py", "local", "--out", "a[]"), "'a[]': [] names no character", "--out 'results*.csv'"),
         (("run", "ok.py", "local", "--points", "other.csv"), "'x;y' is not a parameter name", "commas"),
         (("run", "ok.py:f", "local"), "no function f at module level", "ok.py:FUNCTION"),
         (("run", "ok.py", "local", "--mem", "lots"), "'lots' is not an amount of memory", "4G"),

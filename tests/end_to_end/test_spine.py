@@ -72,3 +72,16 @@ def test_any_past_experiment_is_checked_out_exactly(shell: Shell, tmp_path: Path
     assert (then / "data/untracked.bin").read_text() == "x\0y"
     manifest = json.loads((then / ".cj/package.json").read_text())
     assert manifest["program"]["path"] == "hello.py"
+
+
+def test_a_pattern_means_the_same_to_a_launch_and_to_its_tasks(shell: Shell, tmp_path: Path) -> None:
+    """What it names are earlier outputs, which tasks must not see; an input elsewhere stays."""
+    shell.write("data/in.csv", "7\n")
+    shell.write("old.csv", "1\n")
+    text = (
+        "import os\nopen('new.csv', 'w').write(open('data/in.csv').read() + str(os.path.exists('old.csv')))\n"
+    )
+    shell.write("copy.py", text)
+    shell.cj("run", "copy.py", "local", "--out", "*.csv", "--wait")
+    shell.cj("get", "@/1", "-o", str(tmp_path / "got"))
+    assert [path.read_text() for path in (tmp_path / "got").rglob("new.csv")] == ["7\nFalse"]

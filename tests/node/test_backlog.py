@@ -227,3 +227,16 @@ def test_a_clean_package_leaves_no_job_and_nothing_that_waits(site: Site, slurm:
     assert slurm.jobs() == []
     assert list((site.root / "backlog").glob("*.json")) == []
     assert list((site.root / "packages").iterdir()) == []
+
+
+def test_a_clean_frees_what_one_that_was_killed_left(site: Site, slurm: FakeSlurm) -> None:
+    sent = package(site, 2)
+    site.send(sent)
+    wish = site.root / "wishes" / f"{sent}.json"
+    wish.parent.mkdir(exist_ok=True)
+    wish.write_text('{"format":1,"priority":5}\n')
+    left = site.root / "packages" / f"{sent}.123.gone"
+    (site.root / "packages" / sent).rename(left)
+    assert site.verb("clean", {"package": sent})["freed"] > 0
+    assert list((site.root / "packages").iterdir()) == []
+    assert not wish.exists()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from cjnode.outputs import choose, pattern
+from cjnode.errors import NodeError
+from cjnode.globs import pattern
+from cjnode.manifest import parse
+from cjnode.outputs import choose
 from cjnode.scratch import Left, Mirror, discard
+
+from .cluster_kit import manifest
 
 
 @pytest.fixture
@@ -114,6 +120,14 @@ def test_compiled_modules_stay_and_are_no_outputs(mirror: Mirror) -> None:
 )
 def test_a_glob_means_what_it_says(globs: list[str], name: str, matches: bool) -> None:
     assert bool(pattern(globs).match(name)) == matches
+
+
+@pytest.mark.parametrize("glob", ["a[]", "x[!]", "run[z-a].csv"])
+def test_a_glob_that_names_no_character_is_refused(glob: str) -> None:
+    with pytest.raises(ValueError, match="names no character"):
+        pattern([glob])
+    with pytest.raises(NodeError, match="wrong in: outputs"):
+        parse(json.dumps(manifest(outputs=[glob])).encode())
 
 
 def test_files_outside_the_working_directory_are_told() -> None:

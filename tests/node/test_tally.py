@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cjnode import claims, cutoff, tally
+from cjnode import claims, cutoff, tally, waiting
 
 from .conftest import Root, call, record
 
@@ -40,6 +40,17 @@ def test_counts_are_those_of_the_tasks_one_by_one(large: Root, node_python: str)
     with large.file("1/000001-01", "records").open("ab") as file:
         file.write(b'no record\n{"task":99999,"attempt":1}\n' + b'{"task":10001')
     assert answer(node_python, large) == answer(node_python, large, tasks=True)
+
+
+def test_tasks_that_were_cancelled_while_they_ran_are_counted_once(large: Root) -> None:
+    """Half of the package has ended; of the other half a part was cancelled, as some of the first was."""
+    record_of_cancelled = [record(task, "CANCELLED", attempt=2) for task in range(1, 3001)]
+    large.append("1/000001-01", record_of_cancelled)
+    large.write(1, "cancel/a.json", {"tasks": "1-3000,6001-9000"})
+    wanted = {"package": large.package, "when": "any"}
+    assert not waiting._has_ended(str(large.path), wanted)
+    large.append("1/000002-01", [record(task) for task in range(9001, TASKS + 1)])
+    assert waiting._has_ended(str(large.path), wanted)
 
 
 def test_who_watches_sees_how_long_the_latest_took(large: Root, node_python: str) -> None:

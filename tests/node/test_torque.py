@@ -97,6 +97,12 @@ def test_a_refusal_is_told_from_what_may_pass(site: Replay, err: str, kind: type
     assert "submit error" not in refusal.value.error
 
 
+def test_a_qstat_that_fails_without_a_word_is_told(site: Replay) -> None:
+    site.says("qstat", code=1)
+    with pytest.raises(NodeError, match="it said nothing at all"):
+        torque.find(root(site), NAME)
+
+
 def test_no_id_leaves_it_unclear(site: Replay) -> None:
     with pytest.raises(UnclearError):
         torque.submit(root(site), site.job())

@@ -201,6 +201,17 @@ def test_a_function_may_do_away_with_its_streams(bench: Bench, deed: str) -> Non
     assert bench.outputs(2) == {"cj:rows": b'{"y": 2}\n'}
 
 
+@pytest.mark.parametrize("kind", ["script", "function"])
+def test_a_task_that_has_all_files_open_fails_by_its_own_error(bench: Bench, kind: str) -> None:
+    leak = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (99, 99))\nkept = []\n"
+    leak += "while True: kept.append(open('/dev/null'))\n"
+    module = "def f(x):\n" + "".join(f"    {line}\n" for line in leak.splitlines())
+    bench.package({"main.py": leak if kind == "script" else module}, kind=kind)
+    record = bench.work(code=1)[1]
+    assert (record.state, record.exit_code) == ("FAILED", 1)
+    assert record.error == "OSError: [Errno 24] Too many open files: '/dev/null'"
+
+
 FULL_FOR_PRINTS = """
 import os, sys
 class Full:

@@ -137,7 +137,8 @@ def _listed(root: str, jobs: List[str]) -> Optional[List[torque_answers.Row]]:
             known.update(torque_answers.number(word) for word in line.split())
     unexplained = [job for job in jobs if torque_answers.number(job) not in known]
     if unexplained or (done.code and not jobs):
-        torque_answers.silent("qstat", done.err or "it said nothing of job %s" % unexplained[0])
+        of_whom = "of job %s" % unexplained[0] if unexplained else "at all"
+        torque_answers.silent("qstat", done.err or "it said nothing %s" % of_whom)
     return rows
 
 
