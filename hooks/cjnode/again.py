@@ -1,7 +1,8 @@
 """A block's turns, and at its end those whose failure is followed by another attempt."""
 
+import functools
 import os
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Container, Dict, List, NamedTuple, Tuple
 
 from cjnode import attempt, attempts, claims, retries
 from cjnode.attempt import Setting
@@ -17,6 +18,9 @@ from cjnode.submissions import Submission, taken_by_later
 Run = Callable[[Setting, Holding, bool], List[str]]
 
 Histories = Dict[int, List[Ended]]
+
+# Attempts whose element died with them: of which tasks, and how they are recorded.
+Lost = NamedTuple("Lost", [("tasks", Container[int]), ("attempt", int), ("state", str), ("note", str)])
 
 
 def run_block(setting: Setting, submission: Submission, claims: Claims, held: Held, run: Run) -> List[str]:
@@ -59,13 +63,25 @@ def _record_what_left_no_record(
 
     After those that followed: the newest record of a task is the one that counts.
     """
-    intent = read_json(os.path.join(submission.path, "intent.json")) or {}
     written = attempts.histories(submission.path, 1, {held.chosen.block})
+    for lost in _unrecorded(submission.path):
+        for task in sorted(known):
+            if task in lost.tasks and lost.attempt not in [ended.number for ended in written[task]]:
+                cut_off = claims.Current(task, lost.attempt, "")
+                attempt.bury(setting, held.journal, cut_off, lost.state, lost.note)
+
+
+@functools.lru_cache(maxsize=2)
+def _unrecorded(path: str) -> Tuple[Lost, ...]:
+    """What a submission's intent says of such attempts; each block asks, and a million tasks are long."""
+    intent = read_json(os.path.join(path, "intent.json")) or {}
+    found = []
     for each in intent.get("unrecorded") or []:
-        for task in parse_tasks(each["tasks"]):
-            if task in known and each["attempt"] not in [ended.number for ended in written[task]]:
-                cut_off = claims.Current(task, each["attempt"], "")
-                attempt.bury(setting, held.journal, cut_off, each["state"], each["note"])
+        tasks = parse_tasks(each["tasks"])
+        # A range knows at once what is in it.
+        within = tasks if isinstance(tasks, range) else frozenset(tasks)
+        found.append(Lost(within, each["attempt"], each["state"], each["note"]))
+    return tuple(found)
 
 
 def is_due(setting: Setting, submission: Submission, block: int) -> bool:

@@ -5,12 +5,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from cjnode import retries, schedulers
 from cjnode.attempts import Attempt, histories
-from cjnode.ends import End
 from cjnode.errors import NodeError
 from cjnode.files import read_json
 from cjnode.points import parse_tasks
 from cjnode.progress import Holder, Open, Progress
 from cjnode.retries import CAUSES, Ended, Policy
+from cjnode.schedulers import Account
 from cjnode.sight import Sight
 from cjnode.submissions import Submission
 
@@ -79,7 +79,7 @@ View = NamedTuple(
         ("sight", Sight),
         ("held", Dict[int, Holder]),
         ("where", Dict[int, int]),  # the tasks that may change, with their blocks
-        ("over", Dict[int, End]),  # elements that have ended
+        ("over", Dict[int, Account]),  # elements that have ended
     ],
 )
 

@@ -4,12 +4,12 @@ All of it is derived: when it is lost, it is asked again.
 """
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from cjnode import asked, files, layout, schedulers
 from cjnode.errors import NodeError
 from cjnode.parts import Part
-from cjnode.schedulers import Status
+from cjnode.schedulers import Account, Status
 from cjnode.submissions import Submission
 
 # How long a job must be out of the scheduler's sight before its tasks are called lost.
@@ -18,14 +18,11 @@ OTHER_GRACE_S = 60.0
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
 
-# How an element ended.
-End = NamedTuple("End", [("state", str), ("exit_code", Optional[int]), ("reason", str)])
-
 # What is remembered of a submission's elements.
 Memory = NamedTuple(
     "Memory",
     [
-        ("ended", Dict[int, End]),
+        ("ended", Dict[int, Account]),
         ("unseen", Dict[int, str]),  # elements at work by their claims and not by the scheduler: since when
         ("accounted", List[str]),  # jobs that accounting was asked about
     ],
@@ -86,7 +83,7 @@ def remember(submission: Submission) -> Memory:
     try:
         fields = files.read_json(_memory_path(submission)) or {}
         return Memory(
-            {int(element): End(*end) for element, end in fields.get("ended", {}).items()},
+            {int(element): Account(*end) for element, end in fields.get("ended", {}).items()},
             {int(element): str(since) for element, since in fields.get("unseen", {}).items()},
             [str(job) for job in fields.get("accounted", [])],
         )
@@ -106,16 +103,16 @@ def write_down(submission: Submission, before: Memory, memory: Memory) -> None:
     files.replace(_memory_path(submission), files.json_bytes(fields))
 
 
-def listed_ends(part: Part, status: Status) -> Dict[int, End]:
+def listed_ends(part: Part, status: Status) -> Dict[int, Account]:
     """The elements of a part that the scheduler lists as ended, by their number in the submission."""
     return {
-        part.first + index - 1: End(element.state, None, element.reason)
+        part.first + index - 1: Account(element.state, None, element.reason, None)
         for index, element in status.elements.items()
         if element.state in ENDED
     }
 
 
-def account(root: str, scheduler: str, parts: List[Part]) -> Dict[int, End]:
+def account(root: str, scheduler: str, parts: List[Part]) -> Dict[int, Account]:
     """How accounting says that elements of these parts ended; empty where there is none."""
     jobs = [part.job for part in parts if part.job is not None]
     try:
@@ -125,5 +122,5 @@ def account(root: str, scheduler: str, parts: List[Part]) -> Dict[int, End]:
     found = {}
     for part in parts:
         for index, known in told.get(part.job or "", {}).items():
-            found[part.first + index - 1] = End(known.state, known.exit_code, known.reason)
+            found[part.first + index - 1] = known
     return found

@@ -1,12 +1,13 @@
 """The tasks of a submission that have not ended: whether each waits, runs, or is lost."""
 
+import math
 import os
 from itertools import groupby
 from typing import Dict, NamedTuple, Optional, Set
 
 from cjnode.blocks import stopped_path
-from cjnode.ends import End
 from cjnode.progress import Holder, Open, Progress, recorded
+from cjnode.schedulers import Account
 from cjnode.sight import WAITING, Sight, elements_of
 from cjnode.submissions import Submission
 
@@ -26,7 +27,7 @@ Turn = NamedTuple(
         ("is_free", bool),  # its last holder let it go
         ("holder", Optional[Holder]),
         ("element", int),
-        ("end", Optional[End]),  # of the element
+        ("end", Optional[Account]),  # of the element
         ("may_come", bool),  # after all jobs have ended: workers that somebody adds
     ],
 )
@@ -41,7 +42,7 @@ def open_tasks(
     sight: Sight,
     held: Dict[int, Holder],
     where: Where,
-    ended: Dict[int, End],
+    ended: Dict[int, Account],
 ) -> Dict[int, Open]:
     """What each open task is now."""
     number = submission.number
@@ -99,7 +100,7 @@ def _not_begun(sight: Sight, turn: Turn, attempt: int) -> Open:
     return known if turn.end is None else lost(known, turn.end)
 
 
-def _at_work(holder: Holder, end: Optional[End], sight: Sight) -> Open:
+def _at_work(holder: Holder, end: Optional[Account], sight: Sight) -> Open:
     now = holder.now
     known = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host, None, None)
     if end is not None:
@@ -107,15 +108,17 @@ def _at_work(holder: Holder, end: Optional[End], sight: Sight) -> Open:
     return known._replace(state="LOST") if sight.lost else known
 
 
-def _outranks(progress: Progress, submission: Submission, task: int, end: End) -> bool:
+def _outranks(progress: Progress, submission: Submission, task: int, end: Account) -> bool:
     known = recorded(progress, submission, task)
     return end.state in OUTRANKS and known is not None and known.state == "NODE_FAIL"
 
 
-def _ending(known: Open, end: End) -> Open:
+def _ending(known: Open, end: Account) -> Open:
     note = "the scheduler says %s" % end.state
     if end.reason not in ("", "None"):
         note += ": " + end.reason
+    if end.max_rss_mb:
+        note += "; its element had %d MB at most" % math.ceil(end.max_rss_mb)
     if end.state == "LOST":
         note = end.reason
     return known._replace(state=end.state, exit_code=end.exit_code, note=note or None)
@@ -135,7 +138,7 @@ def _at_rest(sight: Sight, element: int, attempt: int, holder: Optional[Holder])
     return Open(state, attempt, holder.job if holder else job, None, None, None, None)
 
 
-def lost(known: Open, end: End) -> Open:
+def lost(known: Open, end: Account) -> Open:
     """A task that its element never came to."""
     state = "CANCELLED" if "CANCELLED" in (known.state, end.state) else "LOST"
     return _ending(known, end)._replace(state=state)

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Set
 from cjnode import ends
 from cjnode.asked import Answer, between_s
 from cjnode.blocks import stopped_path
-from cjnode.ends import End, Memory
+from cjnode.ends import Memory
 from cjnode.opentasks import Where, lost, open_tasks
 from cjnode.partition import first_elements
 from cjnode.parts import Part
@@ -24,7 +24,7 @@ from cjnode.progress import (
     unsettled,
     waits,
 )
-from cjnode.schedulers import Status
+from cjnode.schedulers import Account, Status
 from cjnode.sight import Sight, ask, elements_of, indices, look_at, why_waiting
 from cjnode.submissions import Submission, log_tails
 
@@ -141,7 +141,7 @@ def _learn(
         told = ends.account(root, scheduler, asked)
         ended.update({element: end for element, end in told.items() if element in of_interest})
         for element in late:
-            ended.setdefault(element, End("LOST", None, ""))
+            ended.setdefault(element, Account("LOST", None, "", None))
     memory = Memory(ended, unseen, accounted)
     try:
         ends.write_down(submission, before, memory)
@@ -156,7 +156,7 @@ def _see(
     answer: Answer,
     of_interest: Set[int],
     held: Dict[int, Holder],
-    ended: Dict[int, End],
+    ended: Dict[int, Account],
     unseen: Dict[int, str],
 ) -> None:
     """Take in what the scheduler lists of a part's elements."""
@@ -184,13 +184,13 @@ def _late(since: str, answer: Answer, scheduler: str) -> bool:
         return False
 
 
-def _ended(memory: Memory, answer: Answer, scheduler: str) -> Dict[int, End]:
+def _ended(memory: Memory, answer: Answer, scheduler: str) -> Dict[int, Account]:
     """How elements ended; one that completed without a record is lost after the grace period."""
     found = dict(memory.ended)
     for element, end in memory.ended.items():
         if end.state == "COMPLETED":
             if element in memory.unseen and _late(memory.unseen[element], answer, scheduler):
-                found[element] = End("LOST", None, "its element ended without a record")
+                found[element] = Account("LOST", None, "its element ended without a record", None)
             else:
                 del found[element]
     return found

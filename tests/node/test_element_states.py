@@ -133,11 +133,13 @@ def test_accounting_tells_of_an_element_that_is_listed_no_more(array: Root, slur
     claim(array, 2, 2, 2)
     claim(array, 3, 3, 3)
     rows(slurm, "7_[4-5]|PENDING|Resources")
-    slurm.say("accounts", f"7_2|OUT_OF_MEMORY|0:125|12K|None|{NAME}\n")
+    slurm.say("accounts", f"7_2|OUT_OF_MEMORY|0:125|4089446K|None|{NAME}\n")
     assert states(array)[1:3] == ["RUNNING", "RUNNING"]
     age(array, "ends.json")
     assert states(array)[1:3] == ["OUT_OF_MEMORY", "LOST"]
-    assert ask(array, tasks=True)[2]["exit_code"] == 253
+    task = ask(array, tasks=True)[2]
+    assert task["exit_code"] == 253
+    assert task["note"] == "the scheduler says OUT_OF_MEMORY; its element had 3994 MB at most"
     asked = len(slurm.calls("sacct"))
     assert states(array)[1:3] == ["OUT_OF_MEMORY", "LOST"]
     assert len(slurm.calls("sacct")) == asked  # what is known is not asked again
