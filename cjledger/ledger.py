@@ -152,9 +152,9 @@ def parse(raw: str, name: str) -> Entry:
         ) from None
 
 
-def all_entries(repo: Repo, limit: int | None = None) -> list[Entry]:
+def all_entries(repo: Repo) -> list[Entry]:
     """Every agent's entries merged, newest first."""
-    told = [_timed(list(entries(repo, name, limit))) for name in sorted(chains(repo))]
+    told = [_timed(list(entries(repo, name))) for name in sorted(chains(repo))]
     return [entry for _, entry in heapq.merge(*told, key=lambda pair: pair[0], reverse=True)]
 
 

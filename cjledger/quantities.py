@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime
 
 from cjledger.errors import CjError
 
@@ -33,6 +34,11 @@ def parse_walltime(text: str) -> int:
     if seconds > _LONGEST_S:
         raise CjError(f"{text!r} is more than ten years", "48:00:00 is two days")
     return seconds
+
+
+def now() -> str:
+    """The time in UTC as every format has it: ``2026-01-31T12:00:00.000000Z``."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def check_count(option: str, count: int | None) -> None:

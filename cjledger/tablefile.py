@@ -14,25 +14,14 @@ from cjledger.shards import frames
 from cjledger.shards.frames import pl
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "arrow")
-_FORMULA = re.compile(r"^[=+\-@\t\r]")
 
 
-def write(rows: pl.DataFrame, out: Path | IO[bytes], kind: str, escape_formulas: bool = False) -> None:
-    """Write a table as csv, tsv, jsonl, parquet or arrow; numbers read back as they were.
-
-    Text is written as it is. A spreadsheet runs text that begins with ``= + - @`` as a formula:
-    ``escape_formulas`` puts an apostrophe before such text in csv and tsv (never before a number).
-    """
+def write(rows: pl.DataFrame, out: Path | IO[bytes], kind: str) -> None:
+    """Write a table as csv, tsv, jsonl, parquet or arrow; numbers read back as they were."""
     target: Any = out
     if kind in ("csv", "tsv"):
-        flat = _flat(rows)
-        if escape_formulas:
-            texts = pl.col(pl.String)
-            flat = flat.with_columns(
-                pl.when(texts.str.contains(_FORMULA.pattern)).then("'" + texts).otherwise(texts).name.keep()
-            )
         with _own_errors():
-            flat.write_csv(target, separator="," if kind == "csv" else "\t")
+            _flat(rows).write_csv(target, separator="," if kind == "csv" else "\t")
     elif kind == "jsonl":
         with _own_errors():
             rows.write_ndjson(target)

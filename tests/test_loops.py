@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cjledger.errors import CjError
-from cjledger.languages.python import Nest, find_nests
+from cjledger.languages.python import Nest
+from cjledger.languages.python.nests import find_nests
 from cjledger.languages.python.sweeps import loop_sweep
 from cjledger.model import Sweep
 from cjledger.sweep import explicit
@@ -144,10 +146,10 @@ def test_nests_are_found_inside_with_if_and_try() -> None:
         "            for m in z:\n                pass\n            n = 1\n"
         "try:\n    pass\nexcept E:\n    for o in x: pass\n"
     )
-    assert find_nests(source, "PT.py") == (
+    assert find_nests(ast.parse(source)) == [
         Nest(4, 2, (4, 5), (("i",), ("j", "k", "l"))),
         Nest(12, 1, (12,), (("o",),)),
-    )
+    ]
 
 
 # ---- what is refused ----

@@ -168,15 +168,6 @@ def test_an_unknown_kind_of_file_is_refused(rows: pl.LazyFrame, tmp_path: Path) 
         tablefile.write(rows.collect(), tmp_path / "x", "cvs")
 
 
-def test_formulas_are_escaped_on_request_and_numbers_never() -> None:
-    table = pl.DataFrame({"a": ["=1+1", "-x", "ok", None], "b": [-1, 2, 3, 4]})
-    plain, escaped = io.BytesIO(), io.BytesIO()
-    tablefile.write(table, plain, "csv")
-    tablefile.write(table, escaped, "csv", escape_formulas=True)
-    assert plain.getvalue() == b"a,b\n=1+1,-1\n-x,2\nok,3\n,4\n"
-    assert escaped.getvalue() == b"a,b\n'=1+1,-1\n'-x,2\nok,3\n,4\n"
-
-
 FLOATS = st.floats(allow_nan=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 

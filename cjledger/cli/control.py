@@ -1,4 +1,4 @@
-"""cancel, retry, rerun, hold, release, clean."""
+"""cancel, retry, rerun, hold, release, pause, resume, clean."""
 
 from __future__ import annotations
 

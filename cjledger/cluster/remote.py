@@ -14,7 +14,6 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +26,7 @@ from cjledger.cluster.transport import Contact, Frame, Json, LostReplyError, fra
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
+from cjledger.quantities import now
 from cjnode import VERSION
 from cjnode.owners import NOT_OURS
 from cjnode.space import TAKES_NO_MORE
@@ -127,7 +127,7 @@ class Remote:
                     replies.text(reply, "root"),
                     str(reply.get("python") or ""),
                     str(request.get("hash", "sha1")),
-                    datetime.now(UTC).isoformat(),
+                    now(),
                 ),
             )
 

@@ -110,7 +110,7 @@ def most_bytes(verb: str, request: Mapping[str, Any]) -> int:
     """How many bytes may follow the lines of the reply.
 
     ``fetch`` brings what was asked for, and no more; ``pull`` its limit, or the files of a single task, which
-    can be larger. All of it is held in memory, so no reply may have more than a quarter of that.
+    can be larger: as much as a quarter of this machine's memory, in which all of it is held.
     """
     if verb == "fetch":
         return min(_memory_bytes() // 4, sum(int(item[2]) for item in request["items"]))

@@ -1,4 +1,4 @@
-"""Cancel, retry, rerun, hold, release and clean: acts on a package that is already on its cluster."""
+"""Cancel, retry, rerun, hold, release, pause, resume and clean: acts on a package that is already on its cluster."""
 
 from __future__ import annotations
 

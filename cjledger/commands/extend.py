@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cjledger import __version__, config, gitrepo, ledger, package
+from cjledger import __version__, config, gitrepo, ledger, package, quantities
 from cjledger.commands import conditions, family, launch, order, packing, reuse, sweeping, then, waiting
 from cjledger.commands.plan import Plan
 from cjledger.commands.request import LaunchRequest
@@ -74,7 +73,7 @@ def _manifest(
         tasks=planned.tasks,
         seed=planned.seed,
         message=more.message or f"more points for {target.short}",
-        created=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        created=quantities.now(),
         author=f"{author.name} <{author.address}>",
         agent=ledger.agent(project.repo),
         report=(),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
-from cjledger import __version__, cluster, ledger, package
+from cjledger import __version__, cluster, ledger, package, quantities
 from cjledger.commands.plan import Plan
 from cjledger.commands.request import LaunchRequest
 from cjledger.errors import CjError
@@ -50,7 +49,7 @@ def manifest_of(
         python=planned.python,
         setup=planned.cluster.setup,
         message=request.message,
-        created=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        created=quantities.now(),
         author=f"{author.name} <{author.address}>",
         agent=ledger.agent(project.repo) if agent is None else agent,
         head=head,

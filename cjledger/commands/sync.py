@@ -280,7 +280,7 @@ def _notice_rewinding(repo: Repo, where: Remote, there: Refs, tally: _Tally) -> 
 
 
 def _note_seen(repo: Repo, where: Remote, refs: Refs) -> None:
-    write_whole(_seen_path(repo, where), json.dumps(_of(refs, LEDGER)).encode())
+    write_whole(_seen_path(repo, where), json.dumps({"format": 1, **_of(refs, LEDGER)}).encode())
 
 
 def _seen_path(repo: Repo, where: Remote) -> Path:

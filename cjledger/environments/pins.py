@@ -55,7 +55,7 @@ def pins(environment: Environment, files: Mapping[str, str]) -> dict[str, Pin]:
     if environment.kind == "uv" or environment.lock.endswith("uv.lock"):
         found = _of_uv(files[environment.lock])
     elif environment.kind == "venv":
-        found = [pin for path in sorted(files) for pin in _of_requirements(path, files[path])]
+        found = [pin for path in sorted(files) for pin in _of_requirements(files[path])]
     elif environment.kind == "conda":
         found = list(_of_conda(files[environment.lock]))
     else:
@@ -73,7 +73,7 @@ def _of_uv(text: str) -> list[Pin]:
     ]
 
 
-def _of_requirements(path: str, text: str) -> Iterator[Pin]:
+def _of_requirements(text: str) -> Iterator[Pin]:
     for name, version, marker in _PINNED.findall(text):
         yield Pin(name, version, bool(marker))
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from cjledger import gitrepo
-from cjledger.gitrepo import RefMove, Repo
+from cjledger.gitrepo import Repo
 from cjledger.harvest.manifest import Results, Shard, from_bytes, to_bytes
 
 BLOB_BYTES = 50 * 1000 * 1000  # a larger shard stays beside the repository: hosts refuse 100 MB
@@ -81,19 +81,6 @@ def _tree(repo: Repo, entries: Mapping[str, str], results: Results) -> str:
     if entries:
         top.append(f"040000 tree {folder}\tshards\n")
     return _object(repo, "mktree", stdin="".join(top).encode())
-
-
-def store(
-    repo: Repo,
-    package_id: str,
-    before_commit: str | None,
-    results: Results,
-    shards: Sequence[tuple[Shard, bytes]],
-) -> bool:
-    """Commit and move the results ref by compare-and-swap; False when another harvest was first."""
-    new = commit(repo, package_id, before_commit, results, shards)
-    move = RefMove(results_ref(package_id), new, before_commit or repo.zero)
-    return gitrepo.move_refs(repo, [move], f"harvest {results.harvest}")
 
 
 def _object(repo: Repo, *arguments: str, stdin: bytes, env: dict[str, str] | None = None) -> str:

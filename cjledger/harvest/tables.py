@@ -147,10 +147,10 @@ def _parse(name: str, files: _Files, rules: dict[str, Any]) -> Parsed | None:
             rules[name] = decided.to_json()
         elif suffix in (".txt", ".dat"):
             rules[name] = {"kind": "none"}
-    return _parse_delimited(suffix, files, rules.get(name))
+    return _parse_delimited(files, rules.get(name))
 
 
-def _parse_delimited(suffix: str, files: _Files, entry: Mapping[str, Any] | None) -> Parsed | None:
+def _parse_delimited(files: _Files, entry: Mapping[str, Any] | None) -> Parsed | None:
     if entry is None:  # nothing here could be read: no decision, but broken files are named
         return delimited.parse(files.contents, rule.Rule(",", False, ("column_1",)))
     if entry["kind"] == "none":

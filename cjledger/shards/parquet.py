@@ -216,12 +216,6 @@ def check(path: Path) -> int:
         raise ParseError(str(problem)) from problem
 
 
-def notes(path: Path) -> dict[str, str]:
-    """What was noted beside a shard's columns."""
-    metadata = pq.read_schema(path).metadata or {}
-    return {key.decode()[3:]: value.decode() for key, value in metadata.items() if key.startswith(b"cj_")}
-
-
 def read_outputs(path: Path, tasks: set[int] | None) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
     """Task, attempt, block and fields of each output of a ``cj:records`` shard."""
     columns = ["cj_task", "cj_attempt", "block", "outputs"]
@@ -275,7 +269,6 @@ __all__ = [
     "ParseError",
     "check",
     "concatenate",
-    "notes",
     "parse_json",
     "read_output",
     "read_outputs",

@@ -40,7 +40,7 @@ def main(argv: List[str]) -> int:
             sys.stdout.write(USAGE % {"name": os.path.basename(__file__), "tasks": package.tasks})
         elif options.verb == "list":
             for number in range(1, package.tasks + 1):
-                print(describe(package, task(package, number)))
+                print(describe(task(package, number)))
         elif options.number is None:
             sys.stderr.write(USAGE % {"name": os.path.basename(__file__), "tasks": package.tasks})
             return 2
@@ -164,7 +164,7 @@ def _environment(package: Package, number: int, tree: str) -> Dict[str, str]:
 
 def _show(package: Package, number: int) -> None:
     here = task(package, number)
-    print(describe(package, here))
+    print(describe(here))
     for name, value in sorted(_environment(package, number, package.tree).items()):
         print("  %s=%s" % (name, value))
     if package.manifest["program"]["kind"] == "command":

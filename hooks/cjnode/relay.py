@@ -208,10 +208,6 @@ class Relay:
         """Take the turns after so many away from the child; they must not be allowed."""
         self._words[_TURNS] = turns
 
-    def allowed(self) -> int:
-        """How many turns the child may have begun."""
-        return self._words[_ALLOWED]
-
     def handed(self) -> Handed:
         """How far the child is."""
         words = self._words

@@ -139,7 +139,7 @@ def working_directory(package: Package, code_root: str) -> str:
     return os.path.normpath(os.path.join(code_root, package.manifest["program"]["workdir"]))
 
 
-def describe(package: Package, task: Task) -> str:
+def describe(task: Task) -> str:
     """A task in words: its number and its parameters."""
     words = ["%s=%s" % (name, shlex.quote(text_form(value))) for name, value in task.params.items()]
     return " ".join([str(task.task)] + words)

@@ -20,7 +20,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\Z")
 def workers(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…,"add":n,"stop":n,"token":…}``; a line a worker, last what was done."""
     package = request.get("package")
-    folder = layout.present_package(root, package)
+    layout.present_package(root, package)
     add, stop = _count(request, "add"), _count(request, "stop")
     token = request.get("token") or ""
     if (add or stop) and not (isinstance(token, str) and _TOKEN.match(token)):
@@ -39,7 +39,7 @@ def workers(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         last["stopped"] = _stop(submission, listed, stop, token)
     if add:
         last["jobs"] = _add(root, scheduler, str(package), submission, add, token)
-        listed = roster.workers(root, scheduler, _again(folder, submission))
+        listed = roster.workers(root, scheduler, _again(submission))
     for worker in listed:
         out.write(canonical(dict(worker._asdict())) + b"\n")
     out.write(canonical(last) + b"\n")
@@ -59,7 +59,7 @@ def _open_submission(progress: Progress) -> Optional[Submission]:
     return left[-1] if left else None
 
 
-def _again(folder: str, submission: Submission) -> Submission:
+def _again(submission: Submission) -> Submission:
     intent = read_json(os.path.join(submission.path, "intent.json")) or {}
     return submission._replace(parts=read_parts(submission.path, intent))
 

@@ -1,13 +1,12 @@
 """Python programs: their loops, functions and files, read from their text."""
 
 from cjledger.languages.python.checks import check_function, check_syntax, check_template, written_names
-from cjledger.languages.python.nests import Nest, find_nests
+from cjledger.languages.python.nests import Nest
 
 __all__ = [
     "Nest",
     "check_function",
     "check_syntax",
     "check_template",
-    "find_nests",
     "written_names",
 ]

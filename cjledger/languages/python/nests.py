@@ -39,9 +39,9 @@ def parse(source: bytes | str, shown: str) -> ast.Module:
         raise CjError(f"{shown} cannot be read as Python: {problem}", f"python {shown}") from None
 
 
-def find_nests(source: bytes | str, shown: str) -> tuple[Nest, ...]:
+def find_nests(tree: ast.Module) -> list[Nest]:
     """All loop nests at module level, also those inside ``with``, ``if`` and ``try``, by line."""
-    return tuple(_nest(loop) for loop in _loops(parse(source, shown).body))
+    return [_nest(loop) for loop in _loops(tree.body)]
 
 
 def _loops(body: list[ast.stmt]) -> Iterator[ast.For]:
@@ -83,7 +83,7 @@ def _nest(loop: ast.For) -> Nest:
 
 def choose_nest(tree: ast.Module, shown: str, line: int | None, depth: int | None) -> Nest:
     """The nest a person means. Raises CjError when there is none, or more than one and no line."""
-    nests = [_nest(loop) for loop in _loops(tree.body)]
+    nests = find_nests(tree)
     if not nests:
         raise _no_nest(tree, shown)
     if line is None and len(nests) > 1:

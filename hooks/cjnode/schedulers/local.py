@@ -11,7 +11,7 @@ from typing import Dict, List, Optional
 
 from cjnode import processes
 from cjnode.errors import NodeError
-from cjnode.files import create_json, read_json
+from cjnode.files import create_json
 from cjnode.processes import Identity
 from cjnode.schedulers import Account, Job, JobSpec, Limits, Status, job_script, localjobs, pool
 
@@ -84,12 +84,6 @@ def cancel(root: str, job: str) -> None:
             os.kill(who.pid, signal.SIGTERM)
 
 
-def ended(root: str, job: str) -> bool:
-    """Whether no process of the job is left."""
-    folder = localjobs.job_folder(root, job)
-    return not _owner_lives(folder) and not any(processes.alive(who) for who in localjobs.elements(folder))
-
-
 def hold(root: str, job: str) -> None:
     """Keep a job from starting its elements."""
     folder = localjobs.job_folder(root, job)
@@ -124,9 +118,3 @@ def explain(reason: str) -> str:
 def _owner_lives(folder: str) -> bool:
     who: Optional[Identity] = localjobs.owner(folder)
     return who is not None and processes.alive(who)
-
-
-def exit_codes(root: str, job: str) -> Dict[str, int]:
-    """How a job's elements ended, by number; empty while it runs."""
-    done = read_json(os.path.join(localjobs.job_folder(root, job), "done.json"))
-    return dict(done["exit_codes"]) if done else {}
