@@ -1,4 +1,4 @@
-"""Cancel, retry, rerun, hold, release, pause, resume and clean: acts on a package that is already on its cluster."""
+"""Acts on a package that is on its cluster: cancel, retry, rerun, hold, release, pause, resume and clean."""
 
 from __future__ import annotations
 
