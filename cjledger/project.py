@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +13,7 @@ from cjledger.config import Config
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Manifest
+from cjledger.whole import write_whole
 from cjnode.points import POINTS_PER_FILE, Point, Sweep, parse_tasks, points
 
 _ID = re.compile(r"[0-9a-f]{4,64}")
@@ -167,17 +166,3 @@ def _copy_points(repo: Repo, package_id: str, folder: Path, name: str) -> None:
     if blob is None:
         raise CjError(f"package {package_id[:12]} lacks {name}", f"git cj fsck {package_id[:12]}")
     write_whole(path, blob)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Make a file appear whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".cj-", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except OSError:
-            os.unlink(file.name)
-            raise

@@ -16,6 +16,7 @@ import cjnode
 from cjledger.cluster.transport import Transport
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
+from cjledger.whole import write_whole
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MAIN = b"import sys\n\nfrom cjnode.__main__ import main\n\nsys.exit(main(sys.argv[1:]))\n"
@@ -37,9 +38,7 @@ def node_zip() -> bytes:
     made = _made(package)
     if not sys.dont_write_bytecode:
         with contextlib.suppress(OSError):  # it is not ours to write there
-            aside = kept.with_name(f"cjnode.{os.getpid()}")
-            aside.write_bytes(key + made)
-            aside.replace(kept)
+            write_whole(kept, key + made)
     return made
 
 

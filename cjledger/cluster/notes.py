@@ -6,11 +6,11 @@ Notes may be wrong: the cluster may have been purged or upgraded since. Its answ
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from cjledger.model import Cluster
+from cjledger.whole import write_whole
 
 _FORMAT = 1
 
@@ -61,7 +61,4 @@ def read_notes(path: Path, where: Cluster) -> Notes:
 
 def write_notes(path: Path, notes: Notes) -> None:
     """Keep the notes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps({"format": _FORMAT, **asdict(notes)}) + "\n")
-    aside.replace(path)
+    write_whole(path, (json.dumps({"format": _FORMAT, **asdict(notes)}) + "\n").encode())

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from cjledger import gitrepo
 from cjledger.cluster.transport import printable
 from cjledger.gitrepo import Repo
+from cjledger.whole import write_whole
 
 # Settings of the person's that would change what a push sends or runs.
 _SETTINGS = (
@@ -53,10 +54,7 @@ def outbox(repo: Repo) -> Path:
     if not (path / "HEAD").exists():
         _make(repo, path)
     # Made just now, or the repository was moved or copied and this lends from where it was.
-    alternates.parent.mkdir(parents=True, exist_ok=True)
-    aside = alternates.with_name(f"alternates.{os.getpid()}")
-    aside.write_bytes(lender)
-    aside.replace(alternates)
+    write_whole(alternates, lender)
     return path
 
 

@@ -89,11 +89,7 @@ def _compared(
 ) -> EnvironmentCheck:
     listed = format_tasks(tasks)
     if content is None:
-        why = (
-            "nothing is known of it: the record that tells it has not come"
-            if name
-            else "made before records told it"
-        )
+        why = "the record that tells of it has not come" if name else "made before records told it"
         return EnvironmentCheck(name, listed, "", (), None, why)
     observed = pinned.observed_from_bytes(content)
     python, modules = str(observed.get("python", "")), tuple(map(str, observed.get("modules") or ()))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cjledger.errors import CjError
-from cjledger.project import write_whole
 from cjledger.schema import flatten
+from cjledger.whole import write_whole
 
 _SECTION = re.compile(r"\[([\w-]+)\](.*?)\[\1\]", re.DOTALL | re.IGNORECASE | re.ASCII)
 _SCHEDULERS = {

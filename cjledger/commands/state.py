@@ -16,7 +16,8 @@ from cjledger.commands import elsewhere
 from cjledger.commands.told import PackageState, TaskState, reasons, unsubmitted
 from cjledger.errors import CjError
 from cjledger.model import STATES, Manifest
-from cjledger.project import Project, Target, check_tasks, package_points, transport, write_whole
+from cjledger.project import Project, Target, check_tasks, package_points, transport
+from cjledger.whole import write_whole
 
 KEPT_TASKS = 10_000
 LONGEST_PAUSE_S = 15.0

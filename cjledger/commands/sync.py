@@ -21,8 +21,9 @@ from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.harvest import union
 from cjledger.ledger import Entry
-from cjledger.project import Project, write_whole
+from cjledger.project import Project
 from cjledger.remote import KINDS, Remote
+from cjledger.whole import write_whole
 
 PACKAGES, RESULTS, LEDGER = KINDS
 _WORDS = {PACKAGES: "packages", RESULTS: "results", LEDGER: "ledgers"}

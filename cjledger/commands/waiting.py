@@ -10,7 +10,8 @@ from pathlib import Path
 
 from cjledger import ledger
 from cjledger.commands import elsewhere
-from cjledger.project import Project, write_whole
+from cjledger.project import Project
+from cjledger.whole import write_whole
 
 
 def _path(project: Project, package_id: str) -> Path:

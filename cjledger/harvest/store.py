@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from cjledger import gitrepo
 from cjledger.gitrepo import Repo
 from cjledger.harvest.manifest import Results, Shard, from_bytes, to_bytes
+from cjledger.whole import write_whole
 
 BLOB_BYTES = 50 * 1000 * 1000  # a larger shard stays beside the repository: hosts refuse 100 MB
 _NAME = "git cj"
@@ -115,17 +115,7 @@ def _entries(repo: Repo, commit_id: str | None) -> dict[str, str]:
 
 def write_copy(path: Path, data: bytes) -> None:
     """Write a shard's copy so that it is there whole or not at all, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, data)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
