@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Callable, Iterator, List, Optional, Tuple
 
 from cjnode import attempt as attempts
-from cjnode import children, points, reproduce, running
+from cjnode import children, points, preload, reproduce, running
+from cjnode.alone import Modules
 from cjnode.attempt import Outcome, Setting, Span
 from cjnode.blocks import Output
 from cjnode.holding import Holding, Turn
@@ -21,6 +22,7 @@ from cjnode.seeds import task_seed
 from cjnode.watch import Watch
 
 UNWRITABLE = 74
+ALONE = 75  # each task is to have a child of its own
 
 # A child may begin as many tasks as it does in about this time before the worker has written their records.
 _AHEAD_S = 2 * children.LOOK_EVERY_S
@@ -28,6 +30,9 @@ _AHEAD_S = 2 * children.LOOK_EVERY_S
 # Tasks a second in this worker's block before. Each time a child has to wait for leave to go on costs two
 # changes of process, and a machine that is busy takes a tenth of a second for that.
 _PACE = [0.0]
+
+# Whether the package's modules are loaded by each task for itself.
+_IS_ALONE = [False]
 
 
 def run_block(setting: Setting, journal: Journal, holding: Holding, careful: bool = False) -> List[str]:
@@ -75,7 +80,9 @@ class _Minder:
         # One that takes over from a worker that died goes task by task: what killed that one may be among
         # them, and must not take others along.
         # Of one that runs again it would not be known, when its worker died, whether it had begun.
-        return 1 if self._careful or self._journal.place.generation > 1 else max(1, int(pace * _AHEAD_S))
+        if self._careful or self._journal.place.generation > 1 or _IS_ALONE[0]:
+            return 1
+        return max(1, int(pace * _AHEAD_S))
 
     def _share(self) -> None:
         """Take away from the child what the worker gave to others."""
@@ -117,6 +124,9 @@ def _one_child(setting: Setting, journal: Journal, holding: Holding, first: int,
     ended = children.wait(child, setting.signals, minder.look)
     if ended.why == "full" or (ended.exit_code == UNWRITABLE and relay.at().index < 0):
         raise UnwritableError("a record could not be written")
+    if ended.exit_code == ALONE and relay.at().index < 0 and not _IS_ALONE[0]:
+        _IS_ALONE[0] = True
+        preload.load(setting.package, len(turns))
     relay.finish(lambda: setting.signals.stopping)
     return relay.states() + _after(setting, journal, turns, relay, ended)
 
@@ -166,6 +176,8 @@ def _in_child(setting: Setting, relay: Relay, turns: List[Turn]) -> int:
                 attempts.skip(setting, relay, task, turn.attempt)
             elif not caller.run(index, turn, task):
                 return 70 if relay.has(index) else 0
+            elif caller.is_alone():
+                return ALONE
     except UnwritableError:
         relay.idle()
         return UNWRITABLE
@@ -183,6 +195,7 @@ class _Caller:
         self._watch = Watch(setting.workplace.folders(), setting.workplace.streams.descriptors())
         self._line = Line(setting)
         self._again: Optional[Callable[[Task], bytes]] = None  # after the first task
+        self._modules: Optional[Modules] = Modules(setting.package.tree)  # until they were looked at
 
     def run(self, index: int, turn: Turn, task: Task) -> bool:
         """Run one task and record it; False when the worker is gone."""
@@ -214,14 +227,20 @@ class _Caller:
         self._relay.idle()
         return True
 
+    def is_alone(self) -> bool:
+        """Whether no other task may be called here. Asked after each; the first one tells."""
+        modules, self._modules = self._modules, None
+        return modules is not None and modules.is_alone()
+
     def _call(self, task: Task) -> Tuple[int, bytes]:
         package = self._setting.package
         code, rows = 0, b""
+        loading = self._modules.loading() if self._modules else None
         try:
             if self._again is not None:
                 rows = self._again(task)
             else:
-                rows = running.run_here(package, task, self._setting.workplace.root)
+                rows = running.run_here(package, task, self._setting.workplace.root, loading)
                 self._again = running.again(package)
         except SystemExit as ending:
             code = running.exit_code(ending)

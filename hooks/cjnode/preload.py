@@ -37,7 +37,7 @@ def prepare(package: Package, tasks: int) -> None:
     """Make forked tasks of a Python script start quickly; whatever fails here, the tasks will tell."""
     program = package.manifest["program"]
     if program["language"] == "python" and program["kind"] == "script":
-        _load(package, tasks)
+        load(package, tasks)
         try:
             program_code(package)
         except (Exception, RecursionError):
@@ -48,7 +48,8 @@ def prepare(package: Package, tasks: int) -> None:
         gc.freeze()
 
 
-def _load(package: Package, tasks: int) -> None:
+def load(package: Package, tasks: int) -> None:
+    """Import the libraries of a program so many of whose tasks are to be forked from here."""
     wanted = package.manifest.get("preload")
     names = wanted or []
     if wanted is None and tasks >= WORTH_TASKS:

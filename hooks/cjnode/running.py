@@ -1,6 +1,7 @@
 """Running a Python program's task in this process, as the interpreter would run it by itself."""
 
 import atexit
+import contextlib
 import gc
 import importlib
 import importlib.util
@@ -10,12 +11,12 @@ import sys
 import threading
 import traceback
 from types import CodeType, ModuleType, TracebackType
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Tuple
 
 from cjnode.loops import Cursor, WrongIterationError, cut
 from cjnode.reproduce import Package, Task, dep_folders, program_arguments, working_directory
 from cjnode.rows import rows_of, rows_to_bytes
-from cjnode.seeding import sow
+from cjnode.seeding import sow, sow_again
 from cjnode.seeds import task_seed
 
 _CODE: Dict[Tuple[str, Tuple[int, ...]], CodeType] = {}
@@ -35,10 +36,13 @@ def program_code(package: Package) -> CodeType:
     return _CODE[path, lines]
 
 
-def run_here(package: Package, task: Task, code_root: str) -> bytes:
+def run_here(
+    package: Package, task: Task, code_root: str, loading: Optional[ContextManager[None]] = None
+) -> bytes:
     """Run a script's or function's task in this process; the current directory is the task's.
 
-    Returns the rows of a function as JSON lines (nothing for a script). Raises what the program raises.
+    ``loading`` is entered while a function's modules are loaded. Returns the rows of a function as JSON lines
+    (nothing for a script). Raises what the program raises.
     """
     program = package.manifest["program"]
     # A function's module is loaded once a process, so it comes from where all tasks see the same files.
@@ -50,7 +54,7 @@ def run_here(package: Package, task: Task, code_root: str) -> bytes:
     ours = folders + [package.folder, ""]
     sys.path[:] = folders + [entry for entry in sys.path if entry not in ours]
     if program["kind"] == "function":
-        return _run_function(package, task, path)
+        return _run_function(package, task, path, loading)
     _run_script(package, task, path)
     return b""
 
@@ -76,8 +80,11 @@ def _run_script(package: Package, task: Task, path: str) -> None:
         cursor.finish()
 
 
-def _run_function(package: Package, task: Task, path: str) -> bytes:
-    function = _function(package, path)
+def _run_function(package: Package, task: Task, path: str, loading: Optional[ContextManager[None]]) -> bytes:
+    # What all tasks load in common is drawn alike in all of them.
+    sow(task.seed, task_seed(package.manifest["seed"], 0))
+    with loading or contextlib.ExitStack():
+        function = _function(package, path)
     arguments = {name: value for name, value in task.params.items() if name in package.sweep.names}
     try:
         inspect.signature(function).bind(**arguments)
@@ -89,7 +96,7 @@ def _run_function(package: Package, task: Task, path: str) -> bytes:
         ) from None
     except ValueError:
         pass  # a function written in C may have no signature
-    sow(task.seed)
+    sow_again()
     return rows_to_bytes(rows_of(function(**arguments)))
 
 
@@ -110,10 +117,9 @@ def again(package: Package) -> Callable[[Task], bytes]:
 
 
 def _function(package: Package, path: str) -> Callable[..., Any]:
-    """The function, its module loaded once a process under a seed that is the same for every task."""
+    """The function, its module loaded once a process, with the seeds of ``sow``."""
     name = package.manifest["program"]["function"]
     if (path, name) not in _FUNCTIONS:
-        sow(task_seed(package.manifest["seed"], 0))
         module = _load_module(path)
         _FUNCTIONS[path, name] = getattr(module, name)
     return _FUNCTIONS[path, name]

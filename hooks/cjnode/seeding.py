@@ -8,33 +8,51 @@ from types import ModuleType
 from typing import Any, Callable, Dict, Optional
 
 
-def sow(seed: int) -> None:
-    """Seed every generator that is loaded, and those that will be when they are imported."""
-    random.seed(seed)
+def sow(seed: int, libraries: Optional[int] = None) -> None:
+    """Seed every generator that is loaded, and those that will be when they are imported.
+
+    ``libraries`` seeds the libraries' own generators instead, until ``sow_again``.
+    """
     _HOOK.seed = seed
+    _HOOK.planted = seed if libraries is None else libraries
+    _HOOK.entropy = 0
+    if _HOOK not in sys.meta_path:
+        sys.meta_path.insert(0, _HOOK)
+    _plant_all()
+
+
+def sow_again() -> None:
+    """Seed the libraries' own generators with the seed of ``sow``; what stands for entropy goes on."""
+    _HOOK.planted = _HOOK.seed
+    _plant_all()
+
+
+def has_asked_for_entropy() -> bool:
+    """Whether NumPy was asked for a generator without a seed since ``sow``."""
+    return bool(_HOOK.entropy)
+
+
+def _plant_all() -> None:
+    random.seed(_HOOK.planted)
     for name, plant in _PLANTS.items():
         module = sys.modules.get(name)
         if module is not None:
-            plant(module, seed)
-    if _HOOK not in sys.meta_path:
-        sys.meta_path.insert(0, _HOOK)
+            plant(module, _HOOK.planted)
 
 
 def _plant_numpy(numpy_random: Any, seed: int) -> None:
     numpy_random.seed(seed & 0xFFFFFFFF)
     bit_generator: Any = getattr(numpy_random, "bit_generator", None)
-    if not hasattr(bit_generator, "randbits"):
-        return  # older than 1.17: there is no default_rng
-    state = {"calls": 0}
+    if hasattr(bit_generator, "randbits"):  # older than 1.17, there is no default_rng
+        bit_generator.randbits = _randbits
 
-    def randbits(bits: int) -> int:
-        """Stands for the operating system's entropy, so that an unseeded default_rng() repeats."""
-        state["calls"] += 1
-        words = "cj-entropy-1:%d:%d" % (seed, state["calls"])
-        digest = hashlib.shake_256(words.encode("ascii")).digest((bits + 7) // 8)
-        return int.from_bytes(digest, "big") >> (-bits % 8)
 
-    bit_generator.randbits = randbits
+def _randbits(bits: int) -> int:
+    """Stands for the operating system's entropy, so that an unseeded default_rng() repeats."""
+    _HOOK.entropy += 1
+    words = "cj-entropy-1:%d:%d" % (_HOOK.seed, _HOOK.entropy)
+    digest = hashlib.shake_256(words.encode("ascii")).digest((bits + 7) // 8)
+    return int.from_bytes(digest, "big") >> (-bits % 8)
 
 
 def _plant_torch(torch: Any, seed: int) -> None:
@@ -49,6 +67,8 @@ class _ImportHook:
 
     def __init__(self) -> None:
         self.seed = 0
+        self.planted = 0  # in the libraries' own generators
+        self.entropy = 0  # how often NumPy asked for the system's
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
         if name not in _PLANTS:
@@ -81,7 +101,7 @@ class _SeedingLoader:
         if module.__spec__ is not None:
             module.__spec__.loader = self.real
         self.real.exec_module(module)
-        _PLANTS[module.__name__](module, _HOOK.seed)
+        _PLANTS[module.__name__](module, _HOOK.planted)
 
 
 _HOOK: Any = _ImportHook()
