@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cjledger import ledger
 from cjledger.commands import control, family, following, harvest, log, order, state, tables, waiting
 from cjledger.commands import extend as extending
 from cjledger.commands import launch as launching
@@ -20,7 +19,7 @@ from cjledger.commands.request import LaunchRequest
 from cjledger.commands.told import PackageState
 from cjledger.config import person_file
 from cjledger.errors import CjError
-from cjledger.project import Project, Target, open_project, resolve
+from cjledger.project import Project, Target, open_project, resolve, runs_after
 from cjledger.shards import export  # noqa: F401 - adds to_pandas and to_arrow to lazy frames
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Package:
 
     def then(self) -> Package | None:
         """What runs when all tasks have ended (``then`` of ``launch``); None where nothing does."""
-        found = ledger.then(self.project.repo, self.id)
+        found = runs_after(self.project, self.id)
         return None if found is None else Package(self.project, found, 1)
 
     def retry(self) -> bool:

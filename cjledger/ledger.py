@@ -6,21 +6,21 @@ compare-and-swap on the chain's ref; who loses the race reads the new tip and ap
 
 from __future__ import annotations
 
-import getpass
 import heapq
 import itertools
 import json
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cjledger import gitrepo
+from cjledger.agent import agent as agent
+from cjledger.agent import draw
 from cjledger.errors import CjError
 from cjledger.gitpack import Pack, Person
 from cjledger.gitrepo import GitError, RefMove, Repo
+from cjledger.whole import write_whole
 
 CHAINS = "refs/cj/ledger/"
 _FORMAT = "--format=%H%x1f%P%x1f%cI%x1f%B%x00"
@@ -41,46 +41,19 @@ class Entry(NamedTuple):
     data: dict[str, Any]
 
 
-def agent(repo: Repo) -> str:
-    """This installation's name: ``user-host-xxxx``, drawn once and kept in the tool's folder."""
-    path = repo.cj_dir / "agent"
-    drawn = _read_agent(path)
-    if drawn:
-        return drawn
-    words = re.sub(r"[^a-z0-9]+", "-", f"{_login()}-{os.uname().nodename}".lower()).strip("-")[:40]
-    repo.cj_dir.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"agent.{os.getpid()}.{os.urandom(4).hex()}")
-    try:
-        aside.write_text(f"{words}-{os.urandom(2).hex()}\n")
-        _draw(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return _read_agent(path)
+def rename(repo: Repo) -> str:
+    """Give this installation another name, under which its chain goes on. Returns the name.
 
-
-def _draw(aside: Path, path: Path) -> None:
-    """Give the agent's file its name, unless another command was faster."""
-    try:
-        os.link(aside, path)
-    except OSError:
-        # Without links here, or with a file that a full disk left empty, it is replaced.
-        if not _read_agent(path):
-            os.replace(aside, path)
-
-
-def _read_agent(path: Path) -> str:
-    """The name in the file; empty where there is none."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        return ""
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a uid without a name, as in some containers
-        return "user"
+    For a clone that was copied: two that write under one name would each undo the other's chain.
+    """
+    old, new = agent(repo), draw(repo)
+    tip_now = gitrepo.ref_value(repo, CHAINS + old)
+    if tip_now:
+        moves = [RefMove(CHAINS + new, tip_now, repo.zero), RefMove(CHAINS + old, repo.zero, tip_now)]
+        gitrepo.move_refs(repo, moves, f"cj: {old} is {new} from now on")
+        lines = [[new if word == old else word for word in line] for line in _anchor_lines(repo)]
+        write_whole(anchors(repo), "".join(f"{' '.join(line)}\n" for line in lines).encode())
+    return new
 
 
 def chains(repo: Repo) -> dict[str, str]:
@@ -110,6 +83,11 @@ def entries(repo: Repo, name: str, limit: int | None = None, only: Sequence[str]
             raise
         return
     yield from _parsed(out, name)
+
+
+def entry_at(repo: Repo, name: str, commit: str) -> Entry:
+    """The entry that a commit is. Raises CjError when it is none."""
+    return next(_parsed(gitrepo.run(repo, "log", "--no-show-signature", "-n1", _FORMAT, commit, "--"), name))
 
 
 def read_chain(repo: Repo, name: str, newest: str, before: str | None) -> list[Entry]:
@@ -155,7 +133,9 @@ def parse(raw: str, name: str) -> Entry:
 def all_entries(repo: Repo) -> list[Entry]:
     """Every agent's entries merged, newest first."""
     told = [_timed(list(entries(repo, name))) for name in sorted(chains(repo))]
-    return [entry for _, entry in heapq.merge(*told, key=lambda pair: pair[0], reverse=True)]
+    merged = (entry for _, entry in heapq.merge(*told, key=lambda pair: pair[0], reverse=True))
+    # Two chains have their beginning in common where an installation took another name.
+    return list({entry.id: entry for entry in merged}.values())
 
 
 def _timed(chain: list[Entry]) -> list[tuple[datetime, Entry]]:
@@ -165,15 +145,6 @@ def _timed(chain: list[Entry]) -> list[tuple[datetime, Entry]]:
         when = datetime.fromisoformat(entry.when)
         found.append((max(when, found[-1][0]) if found else when, entry))
     return found[::-1]
-
-
-def then(repo: Repo, package_id: str) -> str | None:
-    """The package that runs after another one, by the entry of its launch."""
-    for name in chains(repo):
-        for entry in of_package(repo, name, package_id):
-            if entry.event == "launched" and entry.data.get("then"):
-                return str(entry.data["then"])
-    return None
 
 
 def append(

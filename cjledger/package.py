@@ -116,6 +116,27 @@ def readable_manifests(repo: Repo, package_ids: Sequence[str]) -> dict[str, Mani
     return found
 
 
+def is_then(first: Manifest, first_id: str, other: Manifest) -> bool:
+    """Whether a package is what the launch of another one made to run after it, as ``commands.then`` does.
+
+    It runs a script of the same code in the same way: nothing else of it could run anything.
+    """
+    if first.then is None or other.then_of is None or other.then_of.package != first_id:
+        return False
+    program = other.program
+    is_its_script = (program.kind, program.path) == ("script", first.then.path) and not program.arguments
+    asked = first.resources._replace(jobs=None, workers=None)
+    same = {name: getattr(first, name) for name in _OF_ONE_ALONE}
+    return is_its_script and other.resources == asked and other._replace(**same) == first
+
+
+# What tells a package that runs after another one from that one.
+_OF_ONE_ALONE = (
+    *("program", "sweep", "tasks", "seed", "outputs", "unlinked", "resources"),
+    *("message", "report", "linked", "after", "then", "then_of"),
+)
+
+
 def _made_of(manifest: Manifest) -> str:
     """The Python of the tasks, or what their environment was made of."""
     environment = manifest.environment

@@ -96,10 +96,46 @@ def resolve_whole(project: Project, text: str | None, words: str) -> Target:
     return Target(target.package_id)
 
 
+def runs_after(project: Project, package_id: str) -> str | None:
+    """The package that runs when all tasks of another one have ended, if it is here.
+
+    Who launched both says so in their ledger. That alone is not believed, since a ledger may have come from
+    anywhere: the package must be what such a launch makes of the other one.
+    """
+    first = package.read_manifest(project.repo, package_id)
+    if first.then is None:
+        return None
+    for agent in dict.fromkeys((first.agent, ledger.agent(project.repo))):
+        for entry in ledger.of_package(project.repo, agent, package_id):
+            found = str(entry.data.get("then") or "") if entry.event == "launched" else ""
+            if found and _is_then(project, first, package_id, found):
+                return found
+    return None
+
+
+def _is_then(project: Project, first: Manifest, first_id: str, found: str) -> bool:
+    if not gitrepo.ref_value(project.repo, package.ref(found)):
+        return False  # it was forgotten, or did not come
+    return package.is_then(first, first_id, package.read_manifest(project.repo, found))
+
+
+def is_ours(project: Project, package_id: str) -> bool:
+    """Whether this installation launched a package: its own ledger says so, which nobody else writes.
+
+    What the package says of itself, anybody can write.
+    """
+    manifest = package.read_manifest(project.repo, package_id)
+    if manifest.then_of is not None:
+        first = manifest.then_of.package
+        return runs_after(project, first) == package_id and is_ours(project, first)
+    own = ledger.of_package(project.repo, ledger.agent(project.repo), package_id)
+    return any(entry.event == "launched" for entry in own)
+
+
 def _then(project: Project, package_id: str, file: str | None) -> Target:
     """What ran after a package: the only task of a package of its own."""
-    found = ledger.then(project.repo, package_id)
-    if found is None or not gitrepo.ref_value(project.repo, package.ref(found)):
+    found = runs_after(project, package_id)
+    if found is None:
         raise CjError(f"nothing runs after {package_id[:12]}", f"git cj show {package_id[:8]}")
     return Target(found, (1,), file)
 

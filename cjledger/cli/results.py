@@ -12,7 +12,7 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
-from cjledger.project import Target, resolve, resolve_whole
+from cjledger.project import Target, resolve, resolve_whole, runs_after
 from cjledger.render import number, plain, table
 
 
@@ -21,14 +21,13 @@ def harvest(pid: Pid = None, json: Json = False) -> None:
 
     It may be interrupted and repeated at any time: no row is lost or doubled. reduce harvests by itself.
     """
-    from cjledger import ledger
     from cjledger.commands import harvest as harvesting
     from cjledger.commands import state
 
     project = output.project(prompts=True)
     target = resolve_whole(project, pid, "git cj harvest")
     done = harvesting.harvest(project, target, output.note)
-    after = ledger.then(project.repo, target.package_id)
+    after = runs_after(project, target.package_id)
     if after and state.is_on_cluster(project, after):
         harvesting.harvest(project, Target(after), output.note)
     if json:

@@ -15,7 +15,7 @@ from cjledger.commands.told import PackageState, TaskState
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
 from cjledger.model import FINAL_STATES, Manifest
-from cjledger.project import Project, Target, check_tasks, transport
+from cjledger.project import Project, Target, check_tasks, runs_after, transport
 from cjledger.quantities import check_count, parse_memory, parse_walltime
 from cjnode.layout import ABSENT
 from cjnode.points import format_tasks
@@ -45,7 +45,7 @@ def cancel(project: Project, target: Target) -> int:
     if not _was_sent(project, target.package_id):
         return _never_send(project, target, manifest)
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
-    after = None if tasks else ledger.then(project.repo, target.package_id)
+    after = None if tasks else runs_after(project, target.package_id)
     last = 0
     if after and state.is_on_cluster(project, after):
         last = cancel(project, Target(after))  # first: it would begin when the others have ended
@@ -242,8 +242,8 @@ def clean(project: Project, target: Target, *, forget: bool, announce: Announce)
     """
     lost: list[str] = []
     freed = 0
-    after = ledger.then(project.repo, target.package_id)
-    if after and gitrepo.ref_value(project.repo, package.ref(after)):
+    after = runs_after(project, target.package_id)
+    if after:
         # First: it would begin when the other one is gone.
         also = clean(project, Target(after), forget=forget, announce=announce)
         lost, freed = list(also.lost), also.freed

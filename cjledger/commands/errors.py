@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cjledger import gitrepo, ledger, package
+from cjledger import package
 from cjledger.commands import family, harvest, state
 from cjledger.commands.told import PackageState, TaskState
 from cjledger.model import FINAL_STATES
-from cjledger.project import Project, Target, package_points
+from cjledger.project import Project, Target, package_points, runs_after
 
 TRACEBACK = "Traceback (most recent call last):"
 LAST_LINES = 40
@@ -75,8 +75,8 @@ def elsewhere(project: Project, target: Target) -> dict[str, int]:
     members = [member for member in family.members(project, [target]) if member.tasks is None]
     others = members[1:]
     for member in members:
-        after = ledger.then(project.repo, member.package_id)
-        if after and gitrepo.ref_value(project.repo, package.ref(after)):
+        after = runs_after(project, member.package_id)
+        if after:
             others.append(Target(after))
     failed = {
         each.package_id: sum(each.counts.get(name, 0) for name in _FAILED)

@@ -10,7 +10,7 @@ from cjledger.commands import conditions, state, waiting
 from cjledger.commands.submit import send
 from cjledger.errors import CjError
 from cjledger.model import After, Cluster, Manifest
-from cjledger.project import Project, Target, resolve_whole, without_prompts
+from cjledger.project import Project, Target, resolve_whole, runs_after, without_prompts
 
 Announce = Callable[[str], None]
 
@@ -105,7 +105,7 @@ def _send(project: Project, package_id: str, manifest: Manifest, announce: Annou
 
 def give_up(project: Project, package_id: str, manifest: Manifest, why: str) -> None:
     """Cancel what can never be sent, and what would run after it, and say why."""
-    after = ledger.then(project.repo, package_id) if manifest.then else None
+    after = runs_after(project, package_id) if manifest.then else None
     if after is not None:
         give_up(project, after, package.read_manifest(project.repo, after), why)
     told = f"it never ran: {why}"

@@ -16,7 +16,7 @@ from cjledger.commands import elsewhere
 from cjledger.commands.told import PackageState, TaskState, reasons, unsubmitted
 from cjledger.errors import CjError
 from cjledger.model import STATES, Manifest
-from cjledger.project import Project, Target, check_tasks, package_points, transport
+from cjledger.project import Project, Target, check_tasks, package_points, runs_after, transport
 from cjledger.whole import write_whole
 
 KEPT_TASKS = 10_000
@@ -191,7 +191,7 @@ def _as_seen(project: Project, package_id: str, manifest: Manifest, problem: CjE
 def _package(project: Project, manifest: Manifest, package_id: str, line: dict[str, Any]) -> PackageState:
     fields = replies.package_fields(line, package_id, manifest.tasks)
     fields["reasons"] = reasons(manifest, fields["reasons"])
-    then = ledger.then(project.repo, package_id) if manifest.then else None
+    then = runs_after(project, package_id) if manifest.then else None
     name = manifest.program.name
     return PackageState(package_id, manifest.cluster, name, manifest.tasks, **fields, then=then)
 

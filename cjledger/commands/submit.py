@@ -12,7 +12,7 @@ from cjledger.commands.plan import check_priority
 from cjledger.errors import CjError
 from cjledger.ledger import Entry
 from cjledger.model import Cluster, Manifest
-from cjledger.project import Project, Target
+from cjledger.project import Project, Target, is_ours
 
 Announce = Callable[[str], None]
 
@@ -53,13 +53,14 @@ def submit(
 ) -> Launched:
     """Send a package that was launched without submitting, or whose submission failed. Idempotent.
 
-    Another person's package, which came by a sync, is sent only when it is ``trusted``: its code will run
-    as the one who sends it. ``priority`` counts instead of the package's own.
+    One that was launched elsewhere and came by a sync is sent only when it is ``trusted``, since its code
+    will run as the one who sends it. ``priority`` counts instead of the package's own.
     """
     manifest = package.read_manifest(project.repo, target.package_id)
-    if not trusted and not _is_ours(project, manifest):
+    if not trusted and not is_ours(project, target.package_id):
         raise CjError(
-            f"package {target.short} is of {manifest.author}: its code would run as you",
+            f"package {target.short} was not launched from here; it says it is of {manifest.author}, and its "
+            "code would run as you",
             f"git cj show {target.package_id[:8]} --diff, then git cj submit {target.package_id[:8]} --yes",
         )
     where = config.cluster(project.config, manifest.cluster, project.repo.cj_dir)
@@ -105,13 +106,6 @@ def _why_waiting(project: Project, package_id: str, manifest: Manifest) -> str:
     if why:
         waiting.mark(project, package_id, why)
     return why
-
-
-def _is_ours(project: Project, manifest: Manifest) -> bool:
-    if manifest.agent == ledger.agent(project.repo):
-        return True
-    name, address = package.identity(project.repo)
-    return manifest.author == f"{name} <{address}>"
 
 
 def send(

@@ -7,31 +7,25 @@ next sync goes on.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
-from pathlib import Path
 
 from cjledger import gitrepo, ledger, package, remote
 from cjledger.commands import elsewhere, state
+from cjledger.commands.chains import Refs, contains, keep_own, note_seen, notice_rewinding, of, taken
 from cjledger.commands.harvest import alone
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.harvest import union
-from cjledger.ledger import Entry
 from cjledger.project import Project
 from cjledger.remote import KINDS, Remote
-from cjledger.whole import write_whole
 
 PACKAGES, RESULTS, LEDGER = KINDS
 _WORDS = {PACKAGES: "packages", RESULTS: "results", LEDGER: "ledgers"}
 _TRIES = 10
 _ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _AGENT = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-
-Refs = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ def sync(project: Project, name: str | None) -> Synced:
     for _ in range(_TRIES):
         remote.unstage(project.repo)
         there = remote.listing(project.repo, where)
-        _notice_rewinding(project.repo, where, there, tally)
+        notice_rewinding(project.repo, where, there, tally.refuse)
         is_done = _bring(project, where, there, tally) and _send(project.repo, where, there, tally)
         remote.unstage(project.repo)
         if is_done:
@@ -75,16 +69,17 @@ def sync(project: Project, name: str | None) -> Synced:
 
 def _bring(project: Project, where: Remote, there: Refs, tally: _Tally) -> bool:
     """Take over what is new there; False when something here moved meanwhile."""
+    keep_own(project.repo, where, there, tally.refuse)
     repo, here = project.repo, _own(project.repo)
     wanted = _wanted(repo, where, there, here, tally)
     came = remote.fetch(repo, where, wanted)
-    packages = _packages(repo, where, _of(came, PACKAGES), tally)
-    known = {ref.removeprefix(PACKAGES) for ref in _of(here, PACKAGES)} | {move.new for move in packages}
-    chains = _chains(repo, where, _of(came, LEDGER), here, tally)
+    packages = _packages(repo, where, of(came, PACKAGES), tally)
+    known = {ref.removeprefix(PACKAGES) for ref in of(here, PACKAGES)} | {move.new for move in packages}
+    chains = taken(repo, where, of(came, LEDGER), here, tally.refuse)
     # In this order, so that a ledger never names what is not here yet.
     if not _move(repo, where, PACKAGES, packages, tally):
         return False
-    for ref, value in _of(came, RESULTS).items():
+    for ref, value in of(came, RESULTS).items():
         package_id = ref.removeprefix(RESULTS)
         if package_id in known and not _bring_results(project, where, package_id, value, tally):
             return False
@@ -107,7 +102,7 @@ def _wanted(repo: Repo, where: Remote, there: Refs, here: Refs, tally: _Tally) -
             continue
         elif ref.startswith(PACKAGES) and name != value:
             tally.refuse(f"{ref} of {where.name} names another commit, {value[:12]}")
-        elif not (here.get(ref) and _contains(repo, here[ref], value)):
+        elif not (here.get(ref) and contains(repo, here[ref], value)):
             found.append(ref)
     return found
 
@@ -128,15 +123,6 @@ def _forgotten(repo: Repo) -> set[str]:
         elif entry.event == "launched":
             gone.discard(entry.package_id)
     return gone
-
-
-def _contains(repo: Repo, descendant: str, ancestor: str) -> bool:
-    """Whether a commit of ours has another, which may not be here, in its history."""
-    try:
-        gitrepo.run(repo, "merge-base", "--is-ancestor", ancestor, descendant)
-    except gitrepo.GitError:
-        return False
-    return True
 
 
 def _packages(repo: Repo, where: Remote, came: Refs, tally: _Tally) -> list[RefMove]:
@@ -185,9 +171,9 @@ def _bring_results(project: Project, where: Remote, package_id: str, came: str, 
         return True
     with alone(project, package_id):
         before = gitrepo.ref_value(repo, ref)
-        if before is None or _contains(repo, came, before):
+        if before is None or contains(repo, came, before):
             new = came
-        elif _contains(repo, before, came):
+        elif contains(repo, before, came):
             return True
         else:
             new, differing = union.merge(repo, package_id, before, came)
@@ -198,26 +184,6 @@ def _bring_results(project: Project, where: Remote, package_id: str, came: str, 
     if elsewhere.is_elsewhere(project, package_id):
         state.forget(project, package_id)
     return True
-
-
-def _chains(repo: Repo, where: Remote, came: Refs, here: Refs, tally: _Tally) -> list[tuple[RefMove, Entry]]:
-    """The chains that go on from what is here, each with its newest entry."""
-    moves = []
-    for ref, value in came.items():
-        name, before = ref.removeprefix(LEDGER), here.get(ref)
-        try:
-            chain = ledger.read_chain(repo, name, value, before)
-            wrong = list(ledger.links(chain, ledger.tip(repo, name) if before else None))
-        except CjError as problem:
-            tally.refuse(f"the ledger of {name} on {where.name} is left there: {problem.message}")
-            continue
-        if before and not _contains(repo, value, before):
-            wrong = [f"it does not go on from {before[:12]}, which is here: it was rewritten"]
-        if wrong:
-            tally.refuse(f"the ledger of {name} on {where.name} is left there: {wrong[0]}")
-        elif chain:
-            moves.append((RefMove(ref, value, before or repo.zero), chain[0]))
-    return moves
 
 
 def _move(repo: Repo, where: Remote, kind: str, moves: Sequence[RefMove], tally: _Tally) -> bool:
@@ -231,25 +197,25 @@ def _send(repo: Repo, where: Remote, there: Refs, tally: _Tally) -> bool:
     """Send what the remote lacks; False when somebody else was first, and all is to be looked at again."""
     here = _own(repo)
     lacking = {ref: value for ref, value in here.items() if there.get(ref) != value}
-    packages = {ref: value for ref, value in _of(lacking, PACKAGES).items() if ref not in there}
+    packages = {ref: value for ref, value in of(lacking, PACKAGES).items() if ref not in there}
     others = {
         ref: value
         for ref, value in lacking.items()
-        if not ref.startswith(PACKAGES) and (ref not in there or _contains(repo, value, there[ref]))
+        if not ref.startswith(PACKAGES) and (ref not in there or contains(repo, value, there[ref]))
     }
     known = [value for ref, value in here.items() if ref.startswith(PACKAGES) and there.get(ref) == value]
     chain = [*known[-1:], *packages.values()]
     for values, base in ((packages, chain), (others, ())):
         refused = remote.push(repo, where, values, base)
         for kind in KINDS:
-            names = set(_of(values, kind)) - {refusal.ref for refusal in refused}
+            names = set(of(values, kind)) - {refusal.ref for refusal in refused}
             tally.sent[_WORDS[kind]] += len(names)
         for refusal in refused:
             if not refusal.is_race:
                 raise remote.explained(where, refusal)
         if refused:
             return False
-    _note_seen(repo, where, {**there, **packages, **others})
+    note_seen(repo, where, {**there, **packages, **others})
     return True
 
 
@@ -261,28 +227,3 @@ def _own(repo: Repo) -> dict[str, str]:
 
 def _is_sound(ref: str, value: str) -> bool:
     return not ref.startswith(PACKAGES) or ref == package.ref(value)
-
-
-def _of(refs: Refs, kind: str) -> dict[str, str]:
-    return {ref: value for ref, value in refs.items() if ref.startswith(kind)}
-
-
-def _notice_rewinding(repo: Repo, where: Remote, there: Refs, tally: _Tally) -> None:
-    """Name chains that had more entries there at the last sync: what is here stays, and is sent again."""
-    try:
-        seen = dict(json.loads(_seen_path(repo, where).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return
-    for ref, value in _of(seen, LEDGER).items():
-        now = there.get(ref)
-        if now != value and (now is None or _contains(repo, value, now)):
-            name = ref.removeprefix(LEDGER)
-            tally.refuse(f"{where.name} has lost entries of the ledger of {name} since the last sync")
-
-
-def _note_seen(repo: Repo, where: Remote, refs: Refs) -> None:
-    write_whole(_seen_path(repo, where), json.dumps({"format": 1, **_of(refs, LEDGER)}).encode())
-
-
-def _seen_path(repo: Repo, where: Remote) -> Path:
-    return repo.cj_dir / "synced" / f"{sha256(where.push_url.encode()).hexdigest()[:16]}.json"

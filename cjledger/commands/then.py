@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from cjledger import ledger, package
+from cjledger import package
 from cjledger.commands import state, waiting
 from cjledger.commands.plan import Plan
 from cjledger.errors import CjError
 from cjledger.model import SINGLE, After, Manifest, Snapshot, ThenOf
-from cjledger.project import Project
+from cjledger.project import Project, runs_after
 from cjnode.points import sweep_from_json
 
 
@@ -44,7 +44,7 @@ def send_too(
     announce: Callable[[str], None],
 ) -> None:
     """Send what runs after a package that was sent. What fails is left to later commands."""
-    found = ledger.then(project.repo, package_id)
+    found = runs_after(project, package_id)
     if found is None:
         return
     waiting.mark(project, found, f"it waits for {package_id[:12]} to end")
@@ -61,7 +61,7 @@ def forget(project: Project, package_id: str) -> None:
     at: str | None = package_id
     while at is not None and at not in seen:
         seen.add(at)
-        found = ledger.then(project.repo, at)
+        found = runs_after(project, at)
         if found is not None:
             state.forget(project, found)
         at = package.read_manifest(project.repo, at).extends
