@@ -226,7 +226,10 @@ def _fetched(found: Fetched, json: bool, again: tuple[str, ...]) -> None:
         if json:
             output.emit({"path": str(path), "written": False})
         else:
-            output.note(f"kept, it is there with other content: {path}")
+            output.note(f"kept, it is there with other content: {plain(str(path))}")
+    if found.left:
+        noun = "1 file lies" if len(found.left) == 1 else f"{len(found.left)} files lie"
+        output.note(f"not brought: {noun} in a .git, which git obeys, such as {plain(found.left[0])}")
     if found.there:
         noun = "file was" if found.there == 1 else "files were"
         output.note(f"{found.there} {noun} there already")

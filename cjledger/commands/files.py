@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,14 +14,20 @@ from cjledger.commands.harvest import Output
 from cjledger.errors import CjError
 from cjledger.project import Project, Target
 
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+
 
 @dataclass(frozen=True)
 class Fetched:
-    """Files brought home, those that were there with other content, and how many were there as they are."""
+    """Files brought home, those that were there with other content, and how many were there as they are.
+
+    ``left`` are those that were not brought since they lie in a ``.git``, which git obeys.
+    """
 
     written: tuple[Path, ...]
     kept: tuple[Path, ...]
     there: int
+    left: tuple[str, ...]
 
 
 def ls(project: Project, target: Target, glob: str | None = None) -> list[Output]:
@@ -68,14 +75,18 @@ def _some(project: Project, target: Target, glob: str | None) -> list[Output]:
 def _write(project: Project, target: Target, places: Sequence[tuple[Output, Path]]) -> Fetched:
     written: list[Path] = []
     kept: list[Path] = []
+    left: list[str] = []
     there = 0
     todo = []
     for output, place in places:
         path = project.cwd / place
         # A path from a cluster is data: it must stay below the folder it is meant for.
-        if ".." in PurePosixPath(output.path).parts or output.path.startswith("/"):
+        parts = PurePosixPath(output.path).parts
+        if ".." in parts or output.path.startswith("/") or "\0" in output.path:
             raise CjError(f"task {output.task} left a file that would escape: {output.path!r}")
-        if path.exists():
+        if any(map(_is_git_s, parts)):
+            left.append(output.path)
+        elif path.exists():
             if path.is_file() and harvest.digest(path) == output.sha256:
                 there += 1
             else:
@@ -89,4 +100,9 @@ def _write(project: Project, target: Target, places: Sequence[tuple[Output, Path
         with writing.aside(path, "name another folder") as place:
             place.write_bytes(content)
         written.append(path)
-    return Fetched(tuple(written), tuple(kept), there)
+    return Fetched(tuple(written), tuple(kept), there, tuple(left))
+
+
+def _is_git_s(name: str) -> bool:
+    """Whether some file system takes a folder's name for ``.git``: a configuration there can run programs."""
+    return _INVISIBLE.sub("", name).rstrip(". ").casefold() in (".git", "git~1")

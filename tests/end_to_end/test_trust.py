@@ -121,3 +121,15 @@ def test_a_copied_clone_goes_on_under_a_name_of_its_own(pair: tuple[Shell, Shell
         assert len(shell.lines("log")) == 3
         assert shell.lines("show", "@")[0]["package"] == own
         assert "nothing wrong" in shell.cj("fsck")
+
+
+def test_what_git_would_obey_is_not_brought_home(pair: tuple[Shell, Shell]) -> None:
+    _, ben = pair
+    text = "import os\nfor name in ('.git', 'a/.GIT', 'b/git~1', 'c/.git\u200c ', 'd/x.git'):\n"
+    text += "    os.makedirs(name)\n    open(name + '/config', 'w').write('[core]\\n')\n"
+    ben.write("leaves.py", text)
+    ben.cj("run", "leaves.py", "local", "--wait")
+    told = ben.run("git", "cj", "get", "@/1", "-o", "got").stderr
+    assert "not brought: 4 files lie in a .git" in told
+    assert [path.name for path in (ben.folder / "got").rglob("*") if path.is_file()] == ["config"]
+    assert (ben.folder / "got/d/x.git/config").exists()
