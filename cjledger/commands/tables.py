@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from cjledger.commands import harvest as harvesting
 from cjledger.commands.told import TaskState
 from cjledger.errors import CjError
 from cjledger.harvest import store
-from cjledger.harvest.manifest import RECORDS, ROWS, Results
+from cjledger.harvest.manifest import RECORDS, ROWS, Results, Shard
 from cjledger.harvest.outputs import outputs as read_outputs
 from cjledger.project import Project, Target
 from cjledger.shards import parquet
@@ -27,10 +27,14 @@ Announce = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Source:
-    """One package's table: its shards' paths, and those of its records."""
+    """One package's table: its shards' paths, and those of its records.
+
+    ``here`` are the results less the shards that cannot be read, such as those too large to be shared.
+    """
 
     target: Target
     results: Results
+    here: Results
     table: str | None
     paths: list[Path]
     records: list[Path]
@@ -77,7 +81,9 @@ def _read(
     paths: dict[str | None, list[Path]] = {}
     for shard, path in readable.items():
         paths.setdefault(shard.table, []).append(path)
-    return [Source(target, results, name, paths.get(name, []), paths.get(RECORDS, [])) for name in tables]
+    here = replace(results, shards=tuple(readable))
+    records = paths.get(RECORDS, [])
+    return [Source(target, results, here, name, paths.get(name, []), records) for name in tables]
 
 
 def main_table(results: Results) -> str | None:
@@ -140,13 +146,12 @@ def report(project: Project, source: Source, file: str | None, taken: set[int] |
     found, _ = state.state(project, Target(target.package_id))
     name = source.table or file or ""
     asked = len(target.tasks or range(found.tasks))
-    is_whole = source.results.count(name) == found.tasks if taken is None else len(taken) == asked
+    is_whole = source.here.count(name) == found.tasks if taken is None else len(taken) == asked
     if is_whole and found.counts.get("COMPLETED") == found.tasks:
         # The common case: asking for a million tasks one by one would take longer than all else.
         return [f"{target.short}: {asked} of {asked} tasks are in"]
     wanted = set(target.tasks or range(1, found.tasks + 1))
-    rows = (task for shard in source.results.of(name) for task in parse_tasks(shard.tasks))
-    present = wanted & (set(rows) if taken is None else taken)
+    present = wanted & (_tasks(source.here.of(name)) if taken is None else taken)
     _, listed = state.state(project, Target(target.package_id), tasks=True)
     kept = {task.task for task in listed if task.state == "COMPLETED"} & present
     left_out = [task for task in listed if task.task in wanted - kept]
@@ -156,6 +161,10 @@ def report(project: Project, source: Source, file: str | None, taken: set[int] |
         reasons = _reasons(source, left_out, name, set(), "is on the cluster alone")
     lines = [f"  missing, {why}: {_few(tasks)}" for why, tasks in reasons.items()]
     return [f"{target.short}: {len(kept)} of {len(wanted)} tasks are in", *lines]
+
+
+def _tasks(shards: Iterable[Shard]) -> set[int]:
+    return {task for shard in shards for task in parse_tasks(shard.tasks)}
 
 
 def _broken(results: Results, name: str) -> set[int]:
@@ -172,10 +181,14 @@ def _reasons(
     left = {output.task for output in outputs if output.path == name}
     # The states are newer than the rows: what ended between the two is said so.
     read = {row[:2] for path in source.records * bool(completed) for row in parquet.read_environments(path)}
+    known = source.results.of(name) + source.results.of(RECORDS)
+    lost = _tasks(set(known).difference(source.here.shards))
     reasons: dict[str, list[int]] = {}
     for task in left_out:
         if task.state != "COMPLETED":
             why = task.state
+        elif task.task in lost:
+            why = "COMPLETED, but its rows are in a shard that is not here"
         elif (task.task, task.attempt) not in read:
             why = "COMPLETED only now, git cj reduce once more"
         elif task.task in broken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -188,6 +189,32 @@ def test_a_remote_that_hides_its_references_is_explained(pair: tuple[Shell, Shel
     words = mia.refused("sync")
     assert "deny updating a hidden ref" in words
     assert "share by another remote" in words
+
+
+def test_rows_that_are_in_a_shard_that_did_not_come_are_missing(pair: tuple[Shell, Shell]) -> None:
+    mia, ben = pair
+    package = mia.launch("parrun", "p.py", "local", "--wait")
+    mia.cj("harvest", package)
+    mia.cj("sync")
+    ben.cj("sync")
+    mia.cj("reduce", package)
+    # As a shard that is too large for git: neither in the harvest's commit nor beside it.
+    results = f"refs/cj/results/{package}"
+    manifest = ben.git("rev-parse", f"{results}:manifest.json")
+    listed = ben.git("ls-tree", f"{results}:shards").splitlines()
+    tables = {
+        shard["name"]: shard["table"] for shard in json.loads(ben.git("cat-file", "blob", manifest))["shards"]
+    }
+    kept = "".join(f"{line}\n" for line in listed if tables[line.split()[-1]] == "cj:records")
+    shards = ben.run("git", "mktree", stdin=kept).stdout.strip()
+    top = f"100644 blob {manifest}\tmanifest.json\n040000 tree {shards}\tshards\n"
+    tree = ben.run("git", "mktree", stdin=top).stdout.strip()
+    commit = ben.run("git", "commit-tree", tree, stdin="Harvest").stdout.strip()
+    ben.git("update-ref", results, commit)
+    shutil.rmtree(ben.folder / ".git/cj/shards", ignore_errors=True)
+    told = ben.run("git", "cj", "reduce", "r.csv", package).stderr
+    assert "0 of 3 tasks are in" in told
+    assert "missing, COMPLETED, but its rows are in a shard that is not here: 1-3" in told
 
 
 def test_a_package_forgotten_here_does_not_come_back(pair: tuple[Shell, Shell], tmp_path: Path) -> None:

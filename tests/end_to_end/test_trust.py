@@ -28,7 +28,7 @@ def pair(tmp_path: Path) -> tuple[Shell, Shell]:
 
 
 def agent(shell: Shell) -> str:
-    return shell.lines("who")[0]["agent"]
+    return str(shell.lines("who")[0]["agent"])
 
 
 def write_entry(eve: Shell, chain: str, package: str, last: str, **data: Any) -> None:
