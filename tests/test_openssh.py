@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -277,6 +278,26 @@ def test_what_cannot_be_reached_is_said_with_the_next_command(
         server.stop()
         with pytest.raises(CjError, match="nothing listens for ssh on loop"):
             at(tmp_path).call("state", {"packages": []})
+
+
+def test_a_jump_host_that_does_not_let_through_is_named_and_asks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        server = two_factor(stack, monkeypatch, Site())
+        plain = server.config.read_text()
+        assert plain.startswith("Host loop\n")
+        behind = plain.replace("Host loop", "Host behind") + "  ProxyJump gate\n"
+        gate = plain.replace("Host loop", "Host gate")
+        locked = re.sub("IdentityFile .*", "IdentityFile /dev/null", gate)
+        unknown = re.sub("(?m)^ *(UserKnown|Strict).*\n", "", gate)
+        for jump, why in ((locked, "Permission denied"), (unknown, "Host key verification failed")):
+            server.config.write_text(plain + behind + jump)
+            monkeypatch.setenv("SSH_ASKPASS", "/bin/false")
+            with pytest.raises(CjError, match="the jump host before far") as caught:
+                at(tmp_path, host="behind").call("state", {"packages": []})
+            assert why in caught.value.message
+            assert caught.value.hint == "git cj connect far"
 
 
 @pytest.mark.parametrize(

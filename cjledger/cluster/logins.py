@@ -73,18 +73,33 @@ def log_in(where: Cluster, ssh: tuple[str, ...], contact: Contact, patience: Pat
 
 def _try(where: Cluster, ssh: tuple[str, ...], patience: Patience) -> str | None:
     """Log in by what needs no answer. None when that did it, else ssh's words."""
+    words = _said(where, ssh, (), patience)
+    if words is None or _NO_WAY not in words:
+        return words
+    # A connection that stays gives no words to what opens the way to it: one that does not stay is asked.
+    alone = (ssh[0], "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ControlPersist=no")
+    return _said(
+        where, (*alone, *(word for word in ssh[1:] if word not in ("-f", "-N"))), ("true",), patience
+    )
+
+
+def _said(where: Cluster, ssh: tuple[str, ...], command: tuple[str, ...], patience: Patience) -> str | None:
+    """What ssh says when it fails, without a terminal; None when it does not."""
+    # Options count for the host alone: on the way through others nobody must be asked either.
+    env = {**persons_environment(), "SSH_ASKPASS_REQUIRE": "never"}
     # A file, not a pipe: the master keeps it open for hours where ssh is old.
     with tempfile.TemporaryFile() as errors:
-        argv = (*ssh, "-o", "BatchMode=yes", "-o", "LogLevel=INFO", "--", str(where.host))
+        argv = (*ssh, "-o", "BatchMode=yes", "-o", "LogLevel=INFO", "--", str(where.host), *command)
         try:
             code = subprocess.run(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env=persons_environment(),
+                env=env,
                 cwd="/",
                 timeout=patience.login_s,
+                start_new_session=True,
             ).returncode
         except subprocess.TimeoutExpired:
             return f"the login timed out after {patience.login_s} s"
@@ -122,6 +137,10 @@ def refusal(where: Cluster, words: str) -> CjError:
             f"the host key of {name} ({host}) has changed: someone may be in between\n{_offence(words)}",
             f"ask its administrators; if they changed it: ssh-keygen{file} -R {entry}",
         )
+    if _NO_WAY in words:
+        told = [line for line in words.splitlines() if not any(sign in line for sign in _PASSING)]
+        why = f": {told[-1]}" if told else ""
+        return CjError(f"the jump host before {name} ({host}) does not let us through{why}", connect)
     if _is_unknown_key(words):
         return CjError(f"the host key of {name} ({host}) is not known here", connect)
     if _wants_answer(words):
@@ -152,6 +171,7 @@ _SIGNS = (
     ("Bad configuration option", "ssh does not understand its configuration", "ssh -G {host}"),
 )
 # An sshd that counts connections (MaxStartups) closes some; the next one may get in.
+_NO_WAY = "UNKNOWN port 65535"  # ssh's word for the far end of a way through others
 _PASSING = ("kex_exchange_identification", "Connection closed by", "Connection reset", "Broken pipe")
 
 
