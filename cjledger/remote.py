@@ -10,17 +10,19 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cjledger import gitrepo
 from cjledger.cluster import outbox
+from cjledger.cluster.transport import printable
 from cjledger.errors import CjError
 from cjledger.gitrepo import GitError, Repo
 
 KINDS = ("refs/cj/packages/", "refs/cj/results/", "refs/cj/ledger/")
 STAGING = "refs/cj/sync/"
 _MANY = 500  # references on one command line
+_MOST_SAID = 300  # characters of a hook's own words
 
 # Of a push, each says that somebody else was there first.
 _RACES = (
@@ -166,9 +168,13 @@ def _push(repo: Repo, remote: Remote, specs: Sequence[str], chain: Sequence[str]
             capture_output=True,
         )
     refused = refusals(done.stdout.decode(errors="replace"))
+    words = done.stderr.decode(errors="replace")
     if done.returncode and not refused:
-        raise _unreachable(remote, "push", done.stderr.decode(errors="replace"))
-    return refused
+        raise _unreachable(remote, "push", words)
+    # What a hook there says is beside git's report, and of all at once.
+    said = [line.removeprefix("remote:").strip() for line in words.splitlines() if line.startswith("remote:")]
+    told = "; ".join(printable(line) for line in said if line)[:_MOST_SAID]
+    return [replace(each, why=f"{each.why}: {told}") if told else each for each in refused]
 
 
 def refusals(report: str) -> list[Refusal]:

@@ -106,6 +106,27 @@ def test_importing_overwrites_a_cluster_only_when_told(shell: Shell, person: Pat
     assert found["other"] == {"host": "o"}
 
 
+@pytest.mark.parametrize(
+    ("repo", "root"),
+    [
+        (".cj_remote", "~/.cj_remote/cjledger"),
+        ("../shared/cj/", "~/../shared/cj/cjledger"),
+        ("./CJRepo", "~/CJRepo/cjledger"),
+        ("./", "~/cjledger"),
+        ("~/x", "~/x/cjledger"),
+    ],
+)
+def test_the_root_lies_in_clusterjob_s_folder(repo: str, root: str) -> None:
+    (table,) = importing.tables(f"[far]\nHost h\nRepo {repo}\n[far]\n")
+    assert table.values["root"] == root
+
+
+def test_a_cluster_that_is_there_twice_is_named() -> None:
+    section = "[far]\nHost h\n[far]\n"
+    with pytest.raises(CjError, match="has the cluster far twice"):
+        importing.tables(section + section)
+
+
 def test_what_is_no_file_of_clusterjob_s_is_refused(shell: Shell, person: Path) -> None:
     shell.write("config", "Host far\n  HostName far.example.org\n")
     assert "this is not ClusterJob's ssh_config" in shell.refused("config", "import", "config")

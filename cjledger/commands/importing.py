@@ -61,6 +61,10 @@ class Imported:
 def tables(text: str) -> list[Table]:
     """The clusters of a ``ssh_config`` of ClusterJob's. Pure. Raises CjError when there is none."""
     found = [_table(name, body) for name, body in _SECTION.findall(text)]
+    names = [table.name for table in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise CjError(f"it has the cluster {_printable(twice)} twice", "keep one of them, then again")
     if not found:
         raise CjError(
             "this is not ClusterJob's ssh_config: it has no [NAME] … [NAME]",
@@ -125,8 +129,8 @@ def _root(repo: str) -> str:
     """A folder of our own in CJ's, whose files are not ours."""
     path = repo.rstrip("/") or "/"
     if not path.startswith(("/", "~/")):
-        path = "~/" + path.removeprefix(".").removeprefix("/")
-    return path.rstrip("/") + "/cjledger"
+        path = "~/" + path.removeprefix("./")
+    return path.removesuffix("/.").rstrip("/") + "/cjledger"
 
 
 def flags(text: str) -> list[str]:

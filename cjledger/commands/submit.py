@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -41,6 +42,9 @@ def launched(manifest: Manifest, package_id: str, jobs: tuple[str, ...]) -> Laun
         manifest.report,
         manifest.program.name,
     )
+
+
+_AGAIN = re.compile(r"(,? ?then )?(run (the command|it) again|try again)(; )?")
 
 
 def submit(
@@ -148,7 +152,10 @@ def _refused(project: Project, package_id: str, where: Cluster, problem: CjError
     words = f"refused {package_id[:12]} by {where.name}"
     data = {"error": problem.message, "submission": 1}
     ledger.append(project.repo, "refused", package_id, words, data)
+    # The launch once more would make another package.
+    first = _AGAIN.sub("", problem.hint or "")
+    submit_it = f"git cj submit {package_id[:8]}"
     return CjError(
         f"package {package_id[:12]} is kept, but {where.name} did not take it: {problem.message}",
-        problem.hint or f"git cj submit {package_id[:8]}",
+        f"{first}, then {submit_it}" if first and submit_it not in first else first or submit_it,
     )

@@ -264,6 +264,17 @@ def test_a_push_sends_what_changed(pair: tuple[Shell, Shell], tmp_path: Path) ->
     assert objects() - before < 30
 
 
+def test_what_a_hook_there_says_is_told(pair: tuple[Shell, Shell], tmp_path: Path) -> None:
+    mia, _ = pair
+    hook = tmp_path / "hub.git/hooks/pre-receive"
+    hook.write_text("#!/bin/sh\nprintf '\\033[2JGitLab: only maintainers push\\n'\nexit 1\n")
+    hook.chmod(0o755)
+    mia.launch("run", "p.py", "local", "--wait")
+    words = mia.refused("sync")
+    assert "GitLab: only maintainers push" in " ".join(words.split())
+    assert "\x1b" not in words
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
