@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from cjledger.config import person_file
 from cjledger.errors import CjError
 from cjledger.project import Project, Target, open_project, resolve, runs_after
 from cjledger.shards import export  # noqa: F401 - adds to_pandas and to_arrow to lazy frames
+from cjnode.points import parse_tasks
 
 if TYPE_CHECKING:
     from cjledger.shards.frames import pl
@@ -30,11 +32,16 @@ Program = str | Callable[..., Any]
 
 @dataclass(frozen=True)
 class Package:
-    """One launched experiment, here and on its cluster."""
+    """One launched experiment, here and on its cluster.
+
+    Where a launch with ``reuse`` found all its points done, ``linked`` has these tasks, ``id`` is the package
+    of the first, and ``results`` and ``as_completed`` are those of the linked tasks alone.
+    """
 
     project: Project = field(repr=False)
     id: str
     tasks: int
+    linked: tuple[Target, ...] = field(default=(), repr=False)
 
     def state(self) -> PackageState:
         """Counts of tasks by state, as the cluster says now."""
@@ -42,6 +49,8 @@ class Package:
 
     def wait(self, timeout_s: float | None = None) -> PackageState:
         """Wait until every task has ended; raises TimeoutError after ``timeout_s`` seconds."""
+        if self.linked:
+            return self.state()
         start = time.monotonic()
         for found in state.follow(self.project, Target(self.id), before=self._send_what_waits):
             if found.final:
@@ -60,7 +69,7 @@ class Package:
         ``file`` names the table when tasks left several. ``.to_pandas()`` and ``.to_arrow()`` of the
         frame collect it.
         """
-        return tables.frame(self.project, [Target(self.id)], file)
+        return tables.frame(self.project, self.linked or [Target(self.id)], file)
 
     def cancel(self) -> int:
         """End what has not ended; returns how many tasks that were."""
@@ -97,7 +106,7 @@ class Package:
         points run as a package of their own, which is returned; ``results`` and ``as_completed`` of this one
         see them too.
         """
-        rows = None if points is None else tuple(dict(point) for point in points)
+        rows = None if points is None else _points(points)
         block = None if sweep is None else dict(sweep)
         given = _as_typed(options, {"after": ()})
         more = extending.More(rows=rows, block=block, **given)
@@ -118,6 +127,10 @@ class Package:
         ``file`` names the table that the results' rows are of, when tasks leave several.
         """
         told: set[tuple[str, int]] = set()
+        for part in self.linked:
+            yield from following.ended(self.project, part, told, file, announce)
+        if self.linked:
+            return
         over: dict[str, PackageState] = {}  # what is final and told need not be listed again
         while True:
             members = family.members(self.project, [Target(self.id)])
@@ -167,14 +180,38 @@ def launch(
         raise TypeError(
             f"launch() got unexpected options {', '.join(unknown)}; known: {', '.join(sorted(known))}"
         )
+    _check_types(options)
     typed = _as_typed(options, LaunchRequest._field_defaults)
     request = LaunchRequest(_program_text(project, program), cluster, command=command, **typed)
     if sweep is not None:
         request = request._replace(block=dict(sweep))
     if points is not None:
-        request = request._replace(rows=tuple(dict(point) for point in points))
+        request = request._replace(rows=_points(points))
     done = launching.launch(project, request, announce)
-    return Package(project, done.package_id, done.tasks)
+    linked = tuple(Target(link.package, tuple(parse_tasks(link.tasks))) for link in done.linked)
+    tasks = sum(len(target.tasks or ()) for target in linked)
+    return Package(project, done.package_id, done.tasks or tasks, linked)
+
+
+def _points(points: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """One mapping a task; the rows of a frame of polars' or pandas' are such."""
+    if hasattr(points, "to_dicts"):
+        points = points.to_dicts()
+    elif hasattr(points, "to_dict"):
+        points = points.to_dict("records")
+    return tuple(dict(point) for point in points)
+
+
+def _check_types(options: Mapping[str, Any]) -> None:
+    """Refuse what the command line could not give: ``walltime=60`` may mean minutes or seconds."""
+    for name, value in options.items():
+        kinds = LaunchRequest.__annotations__[name].__forward_arg__.split(" | ")
+        if value is None or kinds[0] not in ("str", "int"):
+            continue
+        if kinds[0] == "str" and len(kinds) < 3 and not isinstance(value, str):
+            raise TypeError(f"{name} takes a text, as in --help: {name}={str(value)!r}, not {value!r}")
+        if kinds[0] == "int" and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise TypeError(f"{name} takes a whole number, not {value!r}")
 
 
 def _as_typed(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

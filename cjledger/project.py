@@ -166,6 +166,12 @@ def _last(project: Project, before: int) -> str:
         return found
     if before and ledger.last_package(project.repo):
         raise CjError(f"fewer than {before + 1} packages were launched here", "git cj log")
+    others = len(gitrepo.refs(project.repo, package.PACKAGES))
+    if others:
+        words = "the only package here was" if others == 1 else f"all {others} packages here were"
+        raise CjError(
+            f"nothing was launched from here yet: {words} launched elsewhere", "git cj log, then name one"
+        )
     raise CjError("nothing was launched in this repository yet", "git cj run PROGRAM local")
 
 

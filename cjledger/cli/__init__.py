@@ -25,6 +25,7 @@ def main(words: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        _check_text(given)
         code = _dispatch(given)
         sys.stdout.flush()
         return code
@@ -47,6 +48,16 @@ def main(words: list[str] | None = None) -> int:
         from cjledger.cli.bugs import save
 
         return _complain(f"a bug in git cj: {type(problem).__name__}; {save(problem, given)}", BUG)
+
+
+def _check_text(words: list[str]) -> None:
+    """Refuse words that no table, package or message could hold."""
+    for word in words:
+        if any("\ud800" <= char <= "\udfff" for char in word):
+            shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise UsageError(
+                f"{shown}: not text in UTF-8", "name files and values in UTF-8; locale shows yours"
+            )
 
 
 def _dispatch(words: list[str]) -> int:

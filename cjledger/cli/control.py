@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,6 +98,8 @@ def _ask(question: str, yes: bool, command: str) -> None:
     # Not typer.confirm: part of its prompt goes to standard output, into the JSON.
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
+    # A library may have taken SIGINT in a way that lets a read go on after it.
+    signal.siginterrupt(signal.SIGINT, True)
     answer = sys.stdin.readline()
     if not answer:
         sys.stderr.write("\n")

@@ -211,6 +211,7 @@ def show(done: Launched, json: bool) -> None:
                 "cluster": done.cluster,
                 "jobs": [job for job in done.jobs if job],
                 "waiting": done.waiting,
+                **({"linked": [link._asdict() for link in done.linked]} if done.linked else {}),
             }
         )
         return

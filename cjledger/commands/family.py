@@ -51,6 +51,15 @@ def members(
     return list(found.values())
 
 
+def tell_parents(project: Project, members: Sequence[Target], announce: Callable[[str], None]) -> None:
+    """Tell of those that extend what is not among them: their rows are a part of the experiment's."""
+    here = {member.package_id for member in members}
+    for package_id, manifest in package.readable_manifests(project.repo, list(here)).items():
+        if manifest.extends and manifest.extends not in here:
+            first = manifest.extends
+            announce(f"{package_id[:12]} adds points to {first[:12]}: name {first[:8]} for the rows of both")
+
+
 def _united(one: Target, other: Target) -> Target:
     """All that two targets name of one package."""
     if one.tasks is None or other.tasks is None:

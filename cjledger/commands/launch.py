@@ -180,7 +180,7 @@ def nothing_to_run(project: Project, planned: Plan, linked: tuple[Linked, ...]) 
     told = f"nothing to run: all {planned.tasks} tasks are done, in " + ", ".join(
         f"{link.package[:12]} ({link.tasks})" for link in linked
     )
-    return launched(manifest, newest, ())._replace(report=(told,), tasks=0)
+    return launched(manifest, newest, ())._replace(report=(told,), tasks=0, linked=linked)
 
 
 def _check_whole(taken: Snapshot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ from cjledger.languages import LANGUAGES
 from cjledger.model import Program
 from cjledger.project import Project
 from cjledger.snapshot import Begun
+
+_LOOKED_AT = 1000  # lines of a file of commands
 
 if TYPE_CHECKING:
     from cjledger.commands.request import LaunchRequest
@@ -31,6 +34,8 @@ def find(
     # A line of a file of commands is one word to sh, whatever stands in it.
     command = request.command if request.commands is None else "sh -c {command}"
     if command is not None:
+        for started in _started(project, request):
+            _check_started(project, started, deps, begun)
         return _template(request, command, workdir, deps), grafts
     text = request.program or ""
     path, function = project.cwd / text, None
@@ -55,6 +60,23 @@ def find(
         arguments=request.arguments,
         deps=deps,
     ), grafts
+
+
+def _started(project: Project, request: LaunchRequest) -> set[str]:
+    """The programs that a command, or the first ones of a file of them, begin with."""
+    lines = [request.command or ""]
+    if request.commands is not None and (project.cwd / request.commands).is_file():
+        with (project.cwd / request.commands).open(encoding="utf-8", errors="replace") as file:
+            lines = list(itertools.islice(file, _LOOKED_AT))
+    return {words[0] for words in map(str.split, lines) if words}
+
+
+def _check_started(project: Project, word: str, deps: tuple[str, ...], begun: Begun | None) -> None:
+    """Refuse a program of the working copy that would not be in the package: ignored ones are often built."""
+    path = project.cwd / word
+    is_ours = "/" in word and not word.startswith(("/", "~")) and path.is_file()
+    if is_ours and path.resolve().is_relative_to(project.repo.top.resolve()):
+        _program_path(project, path, word, deps, begun)
 
 
 def _template(request: LaunchRequest, command: str, workdir: str, deps: tuple[str, ...]) -> Program:
@@ -92,9 +114,10 @@ def _program_path(project: Project, path: Path, text: str, deps: Sequence[str], 
         return relative.as_posix()  # in the package, whatever git thinks of it
     seen = begun is not None and begun.seen.result().has(os.fsencode(relative.as_posix()))
     if ".git" in relative.parts or (not seen and _is_ignored(project, relative.as_posix())):
+        word = shlex.quote(text)
         raise CjError(
             f"{relative} is ignored by git, so it would not be in the package",
-            f"git check-ignore -v -- {shlex.quote(text)}, or --dep {shlex.quote(str(relative.parent))}",
+            f"git add -f -- {word} puts it there; git check-ignore -v -- {word} says why",
         )
     for folder in relative.parents[:-1]:
         if os.path.lexists(project.repo.top / folder / ".git"):

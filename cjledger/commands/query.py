@@ -29,6 +29,7 @@ def query(project: Project, target: Target | None, sql: str, *, announce: Announ
     """
     if target:
         targets = family.members(project, [target], announce)
+        family.tell_parents(project, targets, announce)
     else:
         everything = map(Target, state.package_ids(project))
         targets = [one for one in everything if state.was_submitted(project, one.package_id)]

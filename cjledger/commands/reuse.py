@@ -42,9 +42,10 @@ def narrow(
     if done:
         for point in tasks_of(planned, range(1, planned.tasks + 1)):
             seed = None if wanted.seed is None else task_seed(wanted.seed, point.task)
-            source = done.get(_key(point.params, seed))
-            if source:
-                found[point.task] = source
+            sources_of = done.get(_key(point.params, seed))
+            if sources_of:
+                # Points that are alike are as many draws: each stands for one.
+                found[point.task] = sources_of[0] if wanted.by_point else sources_of.pop(0)
     repeat = planned.sweep.repeat
     # A point's replicates stay together: their numbers are counted within the point.
     whole = [
@@ -64,16 +65,18 @@ def narrow(
     return _without(planned, frozenset(whole)), linked
 
 
-def _done(project: Project, planned: Plan, wanted: Wanted, announce: Announce) -> dict[str, tuple[str, int]]:
-    """Completed tasks by their key; of several the one launched last."""
-    done: dict[str, tuple[str, int]] = {}
+def _done(
+    project: Project, planned: Plan, wanted: Wanted, announce: Announce
+) -> dict[str, list[tuple[str, int]]]:
+    """Completed tasks by their key, those of the package launched last first."""
+    done: dict[str, list[tuple[str, int]]] = {}
     for package_id, manifest in _candidates(project, planned, wanted):
         tasks = _completed(project, package_id)
         if len(tasks) < manifest.tasks and _harvest(project, package_id, announce):
             tasks = _completed(project, package_id)
         for point in package_points(project.repo, package_id, manifest.sweep, tasks):
             seed = None if wanted.seed is None or wanted.by_point else task_seed(manifest.seed, point.task)
-            done.setdefault(_key(point.params, seed), (package_id, point.task))
+            done.setdefault(_key(point.params, seed), []).append((package_id, point.task))
     return done
 
 
@@ -90,7 +93,7 @@ def _candidates(project: Project, planned: Plan, wanted: Wanted) -> Iterator[tup
         if set(manifest.sweep.names) != set(planned.sweep.names):
             continue
         same = manifest.program == planned.program and manifest.environment == wanted.environment
-        if same or wanted.by_point:
+        if (same and manifest.outputs == planned.outputs) or wanted.by_point:
             yield entry.package_id, manifest
 
 

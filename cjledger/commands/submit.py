@@ -12,7 +12,7 @@ from cjledger.commands import waiting
 from cjledger.commands.plan import check_priority
 from cjledger.errors import CjError
 from cjledger.ledger import Entry
-from cjledger.model import Cluster, Manifest
+from cjledger.model import Cluster, Linked, Manifest
 from cjledger.project import Project, Target, is_ours
 
 Announce = Callable[[str], None]
@@ -29,6 +29,7 @@ class Launched(NamedTuple):
     report: tuple[str, ...]
     program: str
     waiting: str = ""  # why it is not with the scheduler yet
+    linked: tuple[Linked, ...] = ()  # where all its points are done, if they are and nothing was made
 
 
 def launched(manifest: Manifest, package_id: str, jobs: tuple[str, ...]) -> Launched:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,13 +92,16 @@ def _read_points(
     project: Project, request: LaunchRequest
 ) -> tuple[Sweep, Iterable[tuple[str, bytes]] | None]:
     assert request.points is not None
-    if str(request.points) != "-":
-        return sweep.explicit(*sweep.read_points(project.cwd / request.points), request.repeat)
+    given = project.cwd / request.points
+    is_stream = str(request.points) == "-"
+    if not is_stream and not given.is_fifo():
+        return sweep.explicit(*sweep.read_points(given), request.repeat)
     with tempfile.TemporaryDirectory() as folder:
         # A file first: a stream of any length is not held in memory, and what fails has read it to its end.
         kept = Path(folder, "standard-input")
-        with kept.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file, _PIECE)
+        stream = nullcontext(sys.stdin.buffer) if is_stream else given.open("rb")
+        with kept.open("wb") as file, stream as source:
+            shutil.copyfileobj(source, file, _PIECE)
         path = kept.rename(kept.with_suffix(_suffix(kept)))
         try:
             return sweep.explicit(*sweep.read_points(path), request.repeat)

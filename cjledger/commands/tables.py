@@ -45,6 +45,7 @@ def sources_of(
 ) -> list[Source]:
     """The tables of the targets and of what belongs to them."""
     members = family.members(project, targets, announce)
+    family.tell_parents(project, members, announce)
     return [_source(project, target, file, announce) for target in members]
 
 

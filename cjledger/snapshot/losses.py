@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -50,7 +51,7 @@ def report(shop: Workshop, seen: Seen, links: Links, listing: bytes) -> tuple[st
         *_nested(links),
         *_hidden_edits(shop, seen),
         *_sparse(shop, seen),
-        *_large_file_storage(shop, seen),
+        *_filtered(shop, seen),
         *_special_files(shop, seen),
     )
 
@@ -166,8 +167,8 @@ def _outside_patterns(shop: Workshop) -> list[bytes]:
     return sorted(frozenset(everything.split(b"\0")) - frozenset(inside.split(b"\0")))
 
 
-def _large_file_storage(shop: Workshop, seen: Seen) -> Iterable[str]:
-    """Files whose bytes git replaces by a pointer when it adds them."""
+def _filtered(shop: Workshop, seen: Seen) -> Iterable[str]:
+    """Files whose bytes git replaces when it adds them: by a pointer, or by what a filter makes of them."""
     found = [
         *_named(seen.tracked, b".gitattributes"),
         *(path for path in seen.untracked if _is_attributes(path)),
@@ -177,12 +178,15 @@ def _large_file_storage(shop: Workshop, seen: Seen) -> Iterable[str]:
         *(top + b"/" + path for path in found),
         os.fsencode(shop.repo.common_dir / "info" / "attributes"),
     ]
-    if not any(_mentions_lfs(source) for source in sources):
-        return
-    listing = shop.git("ls-files", "-z", "-c", "-o", "--exclude-standard", "--", ":(top,attr:filter=lfs)")
-    pointers = sorted(frozenset(listing.split(b"\0")[:-1]))
-    if pointers:
-        yield f"{_list(pointers)}: stored by Git LFS, in the package as pointers, not as data"
+    for name in sorted({name for source in sources for name in _filters(source)}):
+        attribute = b":(top,attr:filter=" + name + b")"
+        listing = shop.git("ls-files", "-z", "-c", "-o", "--exclude-standard", "--", attribute)
+        paths = sorted(frozenset(listing.split(b"\0")[:-1]))
+        if paths and name == b"lfs":
+            yield f"{_list(paths)}: stored by Git LFS, in the package as pointers, not as data"
+        elif paths and shop.git("config", b"filter." + name + b".clean", ok=(0, 1)):
+            told = os.fsdecode(name)
+            yield f"{_list(paths)}: in the package as git's filter {told} stores it, not as it stands here"
 
 
 def _named(tracked: bytes, name: bytes) -> Iterable[bytes]:
@@ -200,12 +204,13 @@ def _is_attributes(path: bytes) -> bool:
     return path.rpartition(b"/")[2] == b".gitattributes"
 
 
-def _mentions_lfs(path: bytes) -> bool:
+def _filters(path: bytes) -> list[bytes]:
+    """The filters that a file of attributes names."""
     try:
         with open(path, "rb") as file:
-            return b"filter=lfs" in file.read()
+            return list(re.findall(rb"\bfilter=([\w.-]+)", file.read()))
     except OSError:
-        return False
+        return []
 
 
 def _special_files(shop: Workshop, seen: Seen) -> Iterable[str]:

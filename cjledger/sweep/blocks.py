@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,9 @@ def _parsed(text: str, origin: str, before: str) -> Sequence[Scalar]:
     try:
         return parse_values(text)
     except SpecError as problem:
-        raise CjError(f"{origin}: {problem}", f"{before}{problem.right}") from problem
+        option, blank, word = before.partition(" ")
+        right = f"{option} {shlex.quote(word + problem.right)}" if blank else before + problem.right
+        raise CjError(f"{origin}: {problem}", right) from problem
 
 
 def values_of(given: Any, origin: str) -> Sequence[Scalar]:

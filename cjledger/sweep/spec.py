@@ -138,10 +138,10 @@ def _items(text: str) -> Iterator[tuple[str, bool]]:
             end = _plain_end(text, at)
             item, at = text[at:end].strip(), end
             if not item:
-                raise SpecError("a value is missing at a comma", '1,2 (or "" for empty text)')
+                raise SpecError("a value is missing at a comma", "1,2")
             yield item, False
         if at < len(text) and text[at] != ",":
-            raise SpecError(f"there is something between a quote and the comma: {text[at:]!r}", "'a','b'")
+            raise SpecError(f"there is something between a quote and the comma: {text[at:]!r}", '"a","b"')
         at += 1
 
 

@@ -56,7 +56,7 @@ def read_commands(path: Path) -> tuple[tuple[str, ...], Rows]:
 
     Blank lines, and lines that begin with #, are none.
     """
-    if not path.is_file():
+    if not (path.is_file() or path.is_fifo()):
         raise CjError(f"there is no file of commands {path}", "one command a line")
 
     def rows() -> Rows:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -105,8 +106,15 @@ def program_arguments(package: Package, task: Task) -> List[str]:
     if package.sweep.kind in ("grid", "points"):
         for name in package.sweep.names:
             if name in task.params:
-                arguments += ["--" + name, text_form(task.params[name])]
+                arguments += _option("--" + name, text_form(task.params[name]))
     return arguments
+
+
+def _option(name: str, text: str) -> List[str]:
+    # argparse and its kin take what begins with a dash for an option, unless it is a plain number.
+    if text.startswith("-") and not re.match(r"-(\d+\.?\d*|\.\d+)\Z", text):
+        return ["%s=%s" % (name, text)]
+    return [name, text]
 
 
 def command(package: Package, task: Task, code_root: str = "", rows: str = "") -> List[str]:

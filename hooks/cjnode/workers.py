@@ -30,7 +30,8 @@ def workers(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     last: Dict[str, Any] = {"package": package, "submission": submission.number if submission else 0}
     if submission is None:
         if add or stop:
-            raise NodeError("package %s has no task left to run" % str(package)[:12], "git cj retry")
+            short = str(package)
+            raise NodeError("package %s has no task left to run" % short[:12], "git cj retry " + short[:8])
         out.write(canonical(last) + b"\n")
         return
     scheduler = layout.scheduler(root)

@@ -46,3 +46,50 @@ def test_launching_waiting_and_reading_from_python(shell: Shell) -> None:
         "retried": False,
         "explicit": [3, 7],
     }
+
+
+REUSED = """
+import cjledger as cj
+def rows(package):
+    return sorted(row["x"] for row in package.results().collect().to_dicts())
+for values in ([21], [22, 1, 2]):
+    cj.launch("m.py:f", sweep={"x": values}).wait()
+package = cj.launch("m.py:f", sweep={"x": [21, 22]}, reuse=True)
+ended = sorted(one.params["x"] for one in package.as_completed())
+print(rows(package), package.tasks, ended, package.wait().final)
+"""
+
+
+def test_what_is_reused_whole_is_read_as_it_was_asked_for(shell: Shell) -> None:
+    shell.write("m.py", "def f(x):\n    return {'y': x}\n")
+    shell.write("steer.py", REUSED)
+    assert shell.run(sys.executable, "steer.py").stdout == "[21, 22] 2 [21, 22] True\n"
+
+
+TYPED = """
+import cjledger as cj, polars as pl
+for options in ({"walltime": 60}, {"memory": 4096}, {"seed": "abc"}, {"repeat": 2.5}):
+    try:
+        cj.launch("m.py:f", sweep={"x": [1]}, **options)
+    except TypeError as problem:
+        print(problem)
+print(cj.launch("m.py:f", points=pl.DataFrame({"x": [1, 2]}), submit=False).tasks)
+"""
+
+
+def test_options_of_another_type_are_refused_and_frames_are_points(shell: Shell) -> None:
+    shell.write("m.py", "def f(x):\n    return {'y': x}\n")
+    shell.write("steer.py", TYPED)
+    assert shell.run(sys.executable, "steer.py").stdout.splitlines() == [
+        "walltime takes a text, as in --help: walltime='60', not 60",
+        "memory takes a text, as in --help: memory='4096', not 4096",
+        "seed takes a whole number, not 'abc'",
+        "repeat takes a whole number, not 2.5",
+        "2",
+    ]
+
+
+def test_a_function_that_an_import_does_not_make_is_not_launched(shell: Shell) -> None:
+    text = "import cjledger as cj\nif __name__ == '__main__':\n    def inner(x): return x\n"
+    shell.write("steer.py", text + "    cj.launch(inner, sweep={'x': [1]})\n")
+    assert "has no function inner at module level" in shell.run(sys.executable, "steer.py", code=1).stderr

@@ -74,7 +74,11 @@ def commit(shell: Shell, **files: str) -> None:
         (("run", "ok.py", "locla"), "no cluster locla (did you mean local?)", "one of: local"),
         (("run", "missing.py", "local"), "no program missing.py", "script.py|name a script"),
         (("run", ".", "local"), ". is not a file", "name a script"),
-        (("run", "ignored.py", "local"), "ignored.py is ignored by git", "git check-ignore -v -- ignored.py"),
+        (
+            ("run", "ignored.py", "local"),
+            "ignored.py is ignored by git",
+            "git add -f -- ignored.py puts",
+        ),
         (("run", "../out.py", "local"), "../out.py is outside the repository", "cp ../out.py"),
         (("run", "broken.py", "local"), "broken.py:2: ", "python -m py_compile broken.py"),
         (("parrun", "broken.py", "local"), "broken.py:2: ", "python -m py_compile broken.py"),
@@ -597,3 +601,44 @@ def test_a_full_disk_is_said_and_leaves_no_half_of_a_package(small_disk: Path) -
     shell.launch("run", "ok.py", "local")
     assert shell.cj("show", "@/1", "--out") == "1\n"
     assert not [path for path in (small_disk / ".git/cj").rglob("*") if path.name.startswith("package-")]
+
+
+def test_a_program_that_a_command_begins_with_must_be_in_the_package(shell: Shell) -> None:
+    shell.write("sim", "#!/bin/sh\necho $1\n").chmod(0o755)
+    shell.write(".gitignore", "sim\n")
+    shell.write("todo.txt", "./sim 1\n./sim 2\n")
+    for words in (("-c", "./sim {n}", "local", "--sweep", "n=1"), ("--commands", "todo.txt", "local")):
+        assert "sim is ignored by git" in shell.refused("run", *words)
+    shell.git("add", "-f", "sim")
+    shell.cj("run", "--commands", "todo.txt", "local", "--wait")
+    assert shell.cj("show", "@/2", "--out") == "2\n"
+
+
+def test_what_a_filter_of_git_s_stores_is_said(shell: Shell) -> None:
+    shell.git("config", "filter.crypt.clean", "tr a-z n-za-m")
+    shell.write(".gitattributes", "key.txt filter=crypt\nother.txt filter=nothing\n")
+    shell.write("key.txt", "hello\n")
+    shell.write("other.txt", "hello\n")
+    shell.write("p.py", "print(1)\n")
+    told = " ".join(shell.run("git", "cj", "run", "p.py", "local").stderr.split())
+    assert "key.txt: in the package as git's filter crypt stores it, not as it stands here" in told
+    assert "other.txt" not in told
+
+
+@pytest.mark.parametrize(
+    "words", [("run", "-c", b"echo \xe9", "local"), ("log", "-m", b"\xe9"), ("query", b"SELECT '\xe9'")]
+)
+def test_words_that_are_no_text_are_refused(shell: Shell, words: tuple[str | bytes, ...]) -> None:
+    done = shell.run(*map(os.fsdecode, ("git", "cj", *words)), code=2)
+    assert "not text in UTF-8" in done.stderr
+
+
+def test_points_and_commands_come_from_pipes(shell: Shell) -> None:
+    shell.write("p.py", "import sys\nprint(sys.argv[2])\n")
+    for word, text in (("--points p.py", "x\n5\n"), ("--commands", "echo 5\n")):
+        option, *program = word.split()
+        shell.run("mkfifo", "pipe")
+        given = f"printf '{text}' > pipe & git cj run {' '.join(program)} local {option} pipe --wait"
+        shell.run("sh", "-c", given.encode("unicode_escape").decode().replace("\\\\", "\\"))
+        assert shell.cj("show", "@/1", "--out") == "5\n"
+        (shell.folder / "pipe").unlink()

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from cjnode.points import parse_tasks
 from tests.shells import Shell
 
 PROGRAM = """
@@ -161,3 +162,24 @@ def test_a_loop_nest_is_not_extended(shell: Shell) -> None:
     shell.cj("harvest")
     shell.write("l.py", "for x in [1, 2]:\n    print(x)\n")
     assert "nothing to run" in shell.cj("parrun", "l.py", "local", "--reuse")
+
+
+def test_what_left_other_files_or_stands_for_another_draw_is_not_reused(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    shell.write("three.csv", "x\n1\n1\n1\n")
+    shell.cj("run", "p.py", "local", "--sweep", "x=1", "--out", "*.log", "--wait")
+    again = shell.lines("run", "p.py", "local", "--sweep", "x=1", "--out", "*.csv", "--reuse", "--wait")[0]
+    assert again["tasks"] == 1
+    draws = ("run", "p.py", "local", "--points", "three.csv", "--out", "*.csv", "--reuse", "--wait")
+    assert shell.lines(*draws)[0]["tasks"] == 2
+    done = shell.lines(*draws)[0]
+    assert (done["tasks"], sum(len(parse_tasks(link["tasks"])) for link in done["linked"])) == (0, 3)
+
+
+def test_an_extension_alone_says_whose_points_it_adds_to(shell: Shell) -> None:
+    shell.write("p.py", PROGRAM)
+    first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2", "--wait")
+    shell.cj("extend", first, "--sweep", "x=3", "--wait")
+    told = shell.run("git", "cj", "reduce").stderr
+    assert f"adds points to {first[:12]}: name {first[:8]} for the rows of both" in told
+    assert "adds points" not in shell.run("git", "cj", "reduce", first).stderr

@@ -45,11 +45,19 @@ def check_function(source: bytes, shown: str, function: str, names: Sequence[str
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     for statement in body:
         yield statement
+        if isinstance(statement, ast.If) and _is_main(statement):
+            continue  # a module that is imported does not come there
         if isinstance(statement, (ast.If, ast.Try, ast.With)):
             for block in ("body", "orelse", "finalbody"):
                 yield from _top_level(getattr(statement, block, []))
             for handler in getattr(statement, "handlers", []):
                 yield from _top_level(handler.body)
+
+
+def _is_main(statement: ast.If) -> bool:
+    """Whether this is ``if __name__ == "__main__":`` without an ``else``."""
+    words = {node.id for node in ast.walk(statement.test) if isinstance(node, ast.Name)}
+    return words == {"__name__"} and isinstance(statement.test, ast.Compare) and not statement.orelse
 
 
 def _binds(statement: ast.stmt, name: str) -> bool:

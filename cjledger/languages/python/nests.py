@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -33,10 +34,13 @@ def parse(source: bytes | str, shown: str) -> ast.Module:
         text = (problem.text or "").strip()
         where = f"{shown}:{problem.lineno}" if problem.lineno else shown
         raise CjError(
-            f"{where}: {problem.msg}" + (f": {text}" if text else ""), f"python -m py_compile {shown}"
+            f"{where}: {problem.msg}" + (f": {text}" if text else ""),
+            f"python -m py_compile {shlex.quote(shown)}",
         ) from None
     except (ValueError, RecursionError, MemoryError) as problem:
-        raise CjError(f"{shown} cannot be read as Python: {problem}", f"python {shown}") from None
+        raise CjError(
+            f"{shown} cannot be read as Python: {problem}", f"python {shlex.quote(shown)}"
+        ) from None
 
 
 def find_nests(tree: ast.Module) -> list[Nest]:
