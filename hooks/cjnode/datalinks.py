@@ -48,7 +48,10 @@ def look(root: str, data: List[Dict[str, Any]], say: Say) -> List[Dict[str, Any]
     missing, found = [], []
     for each in data:
         try:
-            found.append(os.stat(os.path.expanduser(each["path"])))
+            status = os.stat(os.path.expanduser(each["path"]))
+            found.append(status)
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                raise OSError(0, "neither a file nor a folder")
             if not os.access(os.path.expanduser(each["path"]), os.R_OK):
                 raise PermissionError(0, "not readable")
         except OSError as problem:

@@ -57,11 +57,15 @@ def _python(root: str, request: Dict[str, Any]) -> Iterator[Finding]:
     program = request.get("python")
     if program:
         told = site.first_line(root, (str(program), "--version"))
-        if told.startswith("Python "):
-            yield Finding("task's python", OK, "%s, %s" % (told[len("Python ") :], program), "")
-        else:
-            advice = "correct python in the cluster's table, or load its module in setup"
+        numbers = re.match(r"Python ([0-9]+)\.([0-9]+)", told)
+        advice = "correct python in the cluster's table, or load its module in setup"
+        if numbers is None:
             yield Finding("task's python", WARNING, "%s: %s" % (program, told), advice)
+        elif tuple(map(int, numbers.groups())) < (3, 6):
+            words = "%s: %s, and tasks need 3.6 or newer" % (program, told)
+            yield Finding("task's python", FAILURE, words, advice)
+        else:
+            yield Finding("task's python", OK, "%s, %s" % (told[len("Python ") :], program), "")
 
 
 def _git(root: str, request: Dict[str, Any]) -> Iterator[Finding]:

@@ -70,6 +70,13 @@ def test_data_that_is_missing_refuses_the_submission_by_name(site: Site, tmp_pat
     site.finished(package)
 
 
+def test_data_that_would_never_end_is_refused(site: Site, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    package = site.package(job=None, main=PROGRAM, data=[{**data(tmp_path / "pipe"), "hash": True}])
+    (reply,) = site.send(package)
+    assert "pipe (for in/reads.txt): neither a file nor a folder" in reply["error"]
+
+
 def test_a_record_says_that_data_changed_since_the_submission(tmp_path: Path) -> None:
     reads, other = tmp_path / "reads.txt", tmp_path / "other"
     reads.write_text("one")

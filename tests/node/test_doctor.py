@@ -130,6 +130,17 @@ def test_a_python_for_tasks_that_is_not_there_is_a_warning(tmp_path: Path) -> No
     )
 
 
+def test_a_python_for_tasks_that_is_too_old_is_a_failure(tmp_path: Path) -> None:
+    old = tmp_path / "python2"
+    old.write_text("#!/bin/sh\necho Python 2.7.18 >&2\n")
+    old.chmod(0o700)
+    found = looked(new_site(tmp_path / "site"), python=str(old))
+    assert found["task's python"][:2] == (
+        "failure",
+        f"{old}: Python 2.7.18, and tasks need 3.6 or newer",
+    )
+
+
 def test_what_cannot_be_looked_at_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     there = new_site(tmp_path)
     (there.root / "python").unlink()
