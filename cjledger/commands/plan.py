@@ -90,6 +90,8 @@ def plan(project: Project, request: LaunchRequest, announce: Announce, begun: Be
     swept, rows = sweeping.sweep_of(project, request, program, interpreter, seed, announce)
     tasks = _count(project, swept)
     _check_program(project, program, swept)
+    if tasks > 1:
+        _tell_fixed_seed(project, program, announce)
     outputs = _outputs(project, request)
     resources = _resources(request, where)
     resources = resources._replace(workers=_workers(project, program, tasks, resources, where, announce))
@@ -191,6 +193,18 @@ def _check_program(project: Project, program: Program, swept: Sweep) -> None:
         python.check_function(source, program.path or "", program.function or "", swept.names)
     elif program.path:
         python.check_syntax((project.repo.top / program.path).read_bytes(), program.path)
+
+
+def _tell_fixed_seed(project: Project, program: Program, announce: Announce) -> None:
+    if program.path is None:
+        return
+    source = (project.repo.top / program.path).read_bytes()
+    found = python.fixed_seed(source, program.kind == "function")
+    if found:
+        announce(
+            f"{program.path}:{found[0]}: {found[1]} gives every task the same numbers; "
+            'os.environ["CJ_SEED"] has a seed for each'
+        )
 
 
 def _written(project: Project, program: Program) -> frozenset[str]:

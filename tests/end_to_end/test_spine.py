@@ -85,3 +85,14 @@ def test_a_pattern_means_the_same_to_a_launch_and_to_its_tasks(shell: Shell, tmp
     shell.cj("run", "copy.py", "local", "--out", "*.csv", "--wait")
     shell.cj("get", "@/1", "-o", str(tmp_path / "got"))
     assert [path.read_text() for path in (tmp_path / "got").rglob("new.csv")] == ["7\nFalse"]
+
+
+def test_a_launch_of_several_tasks_tells_of_it(shell: Shell) -> None:
+    shell.write("p.py", "import random\nrandom.seed(0)\nprint(random.random())\n")
+    told = "p.py:2: random.seed(0) gives every task the same numbers"
+    words = ("git", "cj", "run", "p.py", "local", "--no-submit")
+    assert (
+        "p.py:2: random.seed(0) gives every task the same numbers"
+        in shell.run(*words, "--repeat", "2").stderr
+    )
+    assert told not in shell.run(*words).stderr

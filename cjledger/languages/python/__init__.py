@@ -2,11 +2,13 @@
 
 from cjledger.languages.python.checks import check_function, check_syntax, check_template, written_names
 from cjledger.languages.python.nests import Nest
+from cjledger.languages.python.seeds import fixed_seed
 
 __all__ = [
     "Nest",
     "check_function",
     "check_syntax",
     "check_template",
+    "fixed_seed",
     "written_names",
 ]
