@@ -11,6 +11,7 @@ from typing import BinaryIO, Dict, List, NamedTuple, Optional, Union
 from cjnode import gitbare
 from cjnode.errors import NodeError
 from cjnode.files import read_json
+from cjnode.schedulers import UnclearError
 
 TIMEOUT_S = 60.0
 
@@ -133,6 +134,28 @@ def run(
         process.communicate()
         raise SilentError("%s gave no answer in %g s" % (argv[0], timeout_s), "git cj state in a while")
     return Done(process.returncode, out.decode("utf-8", "replace"), (said + err).decode("utf-8", "replace"))
+
+
+def hand_over(
+    root: str,
+    argv: List[str],
+    stdin: Union[bytes, BinaryIO, None] = None,
+    environ: Optional[Dict[str, str]] = None,
+    until: bytes = b"",
+) -> Done:
+    """Run a program that submits a job, in what the job may see. Raises UnclearError when it falls silent."""
+    try:
+        environ = job_environment(root) if environ is None else environ
+        return run(root, argv, stdin=stdin, environ=environ, until=until)
+    except MissingError:
+        raise
+    except SilentError as problem:
+        raise UnclearError(problem.error, problem.hint)
+
+
+def said(done: Done) -> str:
+    """What a program said, as one line: its complaints where there are any."""
+    return " ".join((done.err.strip() or done.out.strip()).split())
 
 
 def _said(process: "subprocess.Popen[bytes]", until: bytes, timeout_s: float) -> bytes:

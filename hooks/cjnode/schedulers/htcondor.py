@@ -26,7 +26,7 @@ from cjnode.schedulers import (
     index_lines,
     job_script,
 )
-from cjnode.schedulers.commands import Done, MissingError, SilentError, run
+from cjnode.schedulers.commands import Done, run
 
 # The history is one file that is read from its end: this much of it is looked at.
 SCANNED = 100000
@@ -111,21 +111,11 @@ def _argument(text: str) -> str:
 
 def submit(root: str, job: Job) -> str:
     """Describe the job to condor_submit and return its ID, the cluster's number."""
-    try:
-        done = run(
-            root,
-            ["condor_submit", "-terse"],
-            stdin=description(job).encode("utf-8"),
-            environ=commands.job_environment(root),
-        )
-    except MissingError:
-        raise
-    except SilentError as problem:
-        raise UnclearError(problem.error, problem.hint)
+    done = commands.hand_over(root, ["condor_submit", "-terse"], description(job).encode("utf-8"))
     taken = re.search(r"^([0-9]+)\.[0-9]+ - ([0-9]+)\.[0-9]+\s*$", done.out, re.M)
     if done.code == 0 and taken:
         return taken.group(1)
-    said = _one_line(done)
+    said = commands.said(done)
     if _FULL.search(said):
         raise FullError(said)
     if done.code == 0 or _UNCLEAR.search(said):
@@ -150,7 +140,9 @@ def find(root: str, name: str) -> List[str]:
 def _ads(done: Done, program: str) -> List[Dict[str, Any]]:
     """The descriptions that a program printed; nothing at all is none. Raises NodeError for anything else."""
     if done.code != 0:
-        raise NodeError("%s: %s" % (program, _one_line(done) or "exit code %d" % done.code), "git cj doctor")
+        raise NodeError(
+            "%s: %s" % (program, commands.said(done) or "exit code %d" % done.code), "git cj doctor"
+        )
     if not done.out.strip():
         return []
     try:
@@ -248,7 +240,7 @@ def release(root: str, job: str) -> None:
 
 def _tell(root: str, argv: List[str]) -> None:
     done = run(root, argv)
-    said = _one_line(done)
+    said = commands.said(done)
     if done.code != 0 and not re.search(
         r"not found|Couldn't find/|already (?:marked|held)|not held", said, re.I
     ):
@@ -267,7 +259,3 @@ def _number(root: str, name: str) -> Optional[int]:
     word = done.out.strip()
     # Where there is no limit it is the largest number there is.
     return int(word) if done.code == 0 and word.isdigit() and int(word) < 2**31 - 1 else None
-
-
-def _one_line(done: Done) -> str:
-    return " ".join((done.err.strip() or done.out.strip()).split())

@@ -25,7 +25,7 @@ from cjnode.schedulers import (
     job_script,
     lsf_answers,
 )
-from cjnode.schedulers.commands import Done, MissingError, SilentError, run
+from cjnode.schedulers.commands import Done, run
 
 ARRAY_LIMIT = 1000  # MAX_JOB_ARRAY_SIZE where nobody set it
 
@@ -89,19 +89,13 @@ def _resources(asked: Dict[str, Any]) -> List[str]:
 
 def submit(root: str, job: Job) -> str:
     """Hand the job's script to bsub and return its ID, a number."""
-    try:
-        words = submit_command(job) + (_user_priority(root, job.priority) if job.priority else [])
-        with open(job.script, "rb") as script:
-            environ = commands.job_environment(root)
-            done = run(root, words, stdin=script, environ=environ, until=_RETRYING)
-    except MissingError:
-        raise
-    except SilentError as problem:
-        raise UnclearError(problem.error, problem.hint)
+    words = submit_command(job) + (_user_priority(root, job.priority) if job.priority else [])
+    with open(job.script, "rb") as script:
+        done = commands.hand_over(root, words, script, until=_RETRYING)
     taken = _TAKEN.search(done.out) or _TAKEN.search(done.err)
     if taken:
         return taken.group(1)
-    said = _one_line(done)
+    said = commands.said(done)
     if _FULL.search(said):
         raise FullError(said)
     if done.code == 0 or (_UNCLEAR.search(said) and "Job not submitted" not in said):
@@ -131,7 +125,7 @@ def _user_priority(root: str, priority: int) -> List[str]:
 
     https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=mode-specify-job-priority-bsub-sp
     """
-    found = re.search(r"MAX_USER_PRIORITY *= *([0-9]+)", run(root, ["bparams", "-l"]).out)
+    found = re.search(r"MAX_USER_PRIORITY *= *([0-9]+)", commands.hand_over(root, ["bparams", "-l"]).out)
     most = int(found.group(1)) if found else 0
     if not most:
         raise NodeError(
@@ -152,7 +146,7 @@ def find(root: str, name: str) -> List[str]:
     form = "jobid job_name delimiter='%s'" % lsf_answers.DELIMITER
     done = run(root, ["bjobs", "-a", "-noheader", "-o", form, "-J", name])
     if done.code != 0 and not _UNKNOWN.search(done.err + done.out):
-        raise NodeError("bjobs: %s" % (_one_line(done) or "exit code %d" % done.code), "git cj doctor")
+        raise NodeError("bjobs: %s" % (commands.said(done) or "exit code %d" % done.code), "git cj doctor")
     listed = lsf_answers.lines(done.out, ("jobid", "job_name"))
     ids = {record["jobid"] for record in listed if record["job_name"].split("[")[0] == name}
     if not ids:
@@ -164,7 +158,7 @@ def _remembered(root: str, name: str) -> List[str]:
     """The same of bhist, which reads the log of events: bjobs forgets a job an hour after its end."""
     done = run(root, ["bhist", "-a", "-w", "-J", name])
     if done.code != 0 and not _UNKNOWN.search(done.err + done.out):
-        raise NodeError("bhist: %s" % (_one_line(done) or "exit code %d" % done.code), "git cj doctor")
+        raise NodeError("bhist: %s" % (commands.said(done) or "exit code %d" % done.code), "git cj doctor")
     rows = re.findall(r"^([0-9]+)(?:\[[0-9]+\])?\s+\S+\s+(\S+)", done.out, re.M)
     return sorted({job for job, found in rows if found.split("[")[0] == name})
 
@@ -248,7 +242,7 @@ def release(root: str, job: str) -> None:
 
 def _tell(root: str, argv: List[str]) -> None:
     done = run(root, argv)
-    said = _one_line(done)
+    said = commands.said(done)
     if done.code != 0 and not (_UNKNOWN.search(said) or _OVER.search(said)):
         raise NodeError("%s: %s" % (argv[0], said or "exit code %d" % done.code), "git cj state")
 
@@ -257,7 +251,7 @@ def limits(root: str) -> Limits:
     """MAX_JOB_ARRAY_SIZE of the site, and how many of the person's jobs may be pending."""
     done = run(root, ["bparams", "-l"])
     if done.code != 0:
-        raise NodeError("bparams: %s" % _one_line(done), "git cj doctor")
+        raise NodeError("bparams: %s" % commands.said(done), "git cj doctor")
     array = re.search(r"MAX_JOB_ARRAY_SIZE *= *([0-9]+)", done.out)
     queued, present = _person(run(root, ["busers", "-w", commands.user()]).out)
     return Limits(int(array.group(1)) if array else ARRAY_LIMIT, queued, present)
@@ -271,7 +265,3 @@ def _person(text: str) -> Tuple[Any, int]:
     row = dict(zip(rows[0], rows[1]))
     limit, pending = row.get("MPJOBS", "-"), row.get("PJOBS", row.get("NJOBS", "0"))
     return (int(limit) if limit.isdigit() else None), (int(pending) if pending.isdigit() else 0)
-
-
-def _one_line(done: Done) -> str:
-    return " ".join((done.err.strip() or done.out.strip()).split())

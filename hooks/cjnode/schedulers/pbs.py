@@ -24,7 +24,8 @@ from cjnode.schedulers import (
     job_script,
     pbs_answers,
 )
-from cjnode.schedulers.commands import Done, MissingError, SilentError, run
+from cjnode.schedulers.commands import Done, run
+from cjnode.schedulers.notation import clock
 
 ARRAY_LIMIT = 10000  # what max_array_size is where nobody set it: pbs_server_attributes(7B)
 
@@ -82,20 +83,10 @@ def _chunk(asked: Dict[str, object]) -> str:
     return ":".join(words)
 
 
-def clock(seconds: int) -> str:
-    """Seconds as ``H:MM:SS``."""
-    return "%d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
-
-
 def submit(root: str, job: Job) -> str:
     """Hand the job's script to qsub and return its ID, ``1234.server`` or ``1234[].server``."""
-    try:
-        done = run(root, submit_command(job), environ=commands.job_environment(root))
-    except MissingError:
-        raise
-    except SilentError as problem:
-        raise UnclearError(problem.error, problem.hint)
-    said = _one_line(done)
+    done = commands.hand_over(root, submit_command(job))
+    said = commands.said(done)
     if done.code == 0:
         ids = [line.strip() for line in done.out.split("\n") if pbs_answers.ID.match(line.strip())]
         if ids:
@@ -135,7 +126,7 @@ def find(root: str, name: str) -> List[str]:
     """The IDs of the person's jobs of exactly that name, oldest first."""
     found = _with_history(root, ["qselect"], ["-u", commands.user(), "-N", name])
     if found.code != 0:
-        raise NodeError(_one_line(found) or "qselect failed", "git cj doctor")
+        raise NodeError(commands.said(found) or "qselect failed", "git cj doctor")
     ids = [line.strip() for line in found.out.split("\n") if pbs_answers.ID.match(line.strip())]
     return sorted(ids, key=lambda job: int(pbs_answers.number(job)[0]))
 
@@ -224,7 +215,7 @@ def release(root: str, job: str) -> None:
 
 def _tell(root: str, program: str, job: str) -> None:
     done = run(root, [program, job])
-    said = _one_line(done)
+    said = commands.said(done)
     if done.code != 0 and not (_UNKNOWN.search(said) or "Request invalid for state" in said):
         raise NodeError(said or "%s failed with exit code %d" % (program, done.code), "git cj state")
 
@@ -233,7 +224,7 @@ def limits(root: str) -> Limits:
     """The server's max_array_size and, where it has one for everybody, max_queued."""
     done = run(root, ["qstat", "-B", "-f"])
     if done.code != 0:
-        raise NodeError(_one_line(done) or "qstat -B failed", "git cj doctor")
+        raise NodeError(commands.said(done) or "qstat -B failed", "git cj doctor")
     fields = pbs_answers.parse(done.out.replace("Server: ", "Job Id: ", 1))
     server = fields[0].fields if fields else {}
     array = server.get("max_array_size", "")
@@ -257,7 +248,3 @@ def _present(root: str) -> int:
         words = record.fields.get("array_state_count", "Queued:1").split()
         count += sum(int(word.split(":")[1]) for word in words if not word.startswith("Expired:"))
     return count
-
-
-def _one_line(done: Done) -> str:
-    return " ".join((done.err.strip() or done.out.strip()).split())

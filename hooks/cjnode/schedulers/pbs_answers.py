@@ -5,6 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from cjnode.points import format_tasks
 from cjnode.schedulers import Account, Element, Status
+from cjnode.schedulers.notation import indices
 
 ID = re.compile(r"^([0-9]+)(?:\[([0-9]*)\])?(?:\.\S+)?$")
 
@@ -100,7 +101,7 @@ def status(record: Record) -> Status:
     if letter == "B" and not _busy(fields):
         state = "PENDING"
     if "[" in record.job:
-        waiting = indices(fields.get("array_indices_remaining", "")) if state != "ENDED" else []
+        waiting = sorted(set(indices(fields.get("array_indices_remaining", "")))) if state != "ENDED" else []
         elements = _begun(fields, waiting) if state != "ENDED" else {}
     else:
         waiting = [1] if state in ("PENDING", "HELD", "WAITING") else []
@@ -138,14 +139,6 @@ def _counts(fields: Dict[str, str]) -> Dict[str, int]:
 def _busy(fields: Dict[str, str]) -> bool:
     counts = _counts(fields)
     return not counts or counts.get("Running", 0) + counts.get("Exiting", 0) > 0
-
-
-def indices(text: str) -> List[int]:
-    """The numbers of ``5, 9-12`` or ``1-9:2``; ``-`` is none."""
-    numbers: List[int] = []
-    for first, last, step in re.findall(r"([0-9]+)(?:-([0-9]+))?(?::([0-9]+))?", text):
-        numbers += range(int(first), int(last or first) + 1, int(step or 1))
-    return sorted(set(numbers))
 
 
 def number(job: str) -> Tuple[str, Optional[str]]:

@@ -15,7 +15,6 @@ from cjnode.schedulers import (
     JobSpec,
     Limits,
     Status,
-    UnclearError,
     commands,
     flag_lines,
     index_lines,
@@ -23,7 +22,7 @@ from cjnode.schedulers import (
     noted,
     sge_answers,
 )
-from cjnode.schedulers.commands import MissingError, SilentError, run
+from cjnode.schedulers.commands import SilentError, run
 
 PARALLEL = "smp"  # the parallel environment of one node, by the name that sites give it
 ACCOUNTING_S = 60.0  # qacct reads the cluster's whole history for each job
@@ -116,12 +115,7 @@ def submit_command(root: str, job: Job, environment: Dict[str, str]) -> List[str
 def submit(root: str, job: Job) -> str:
     """Hand the job's script to qsub and return its ID."""
     environment = commands.job_environment(root)
-    try:
-        done = run(root, submit_command(root, job, environment), environ=environment)
-    except MissingError:
-        raise
-    except SilentError as problem:
-        raise UnclearError(problem.error, problem.hint)
+    done = commands.hand_over(root, submit_command(root, job, environment), environ=environment)
     return sge_answers.submitted(done.code, done.out, done.err)
 
 

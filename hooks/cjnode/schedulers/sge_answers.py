@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from cjnode.errors import NodeError
 from cjnode.points import format_tasks
 from cjnode.schedulers import Account, Element, FullError, Limits, Status, UnclearError, hint_for
+from cjnode.schedulers.notation import indices
 
 ERROR = "Eqw"  # the error state: such a job never starts by itself, and never ends
 
@@ -79,14 +80,6 @@ def queue(text: str) -> List[Row]:
             number, state = found.findtext("JB_job_number") or "", found.findtext("state") or ""
             rows.append(Row(number, indices(tasks or "1"), state.strip(), name, tasks is not None))
     return rows
-
-
-def indices(ranges: str) -> List[int]:
-    """``3,26-30:2`` one by one."""
-    found: List[int] = []
-    for first, last, step in re.findall(r"(\d+)(?:-(\d+)(?::(\d+))?)?", ranges):
-        found += range(int(first), int(last or first) + 1, int(step or 1))
-    return found
 
 
 def statuses(rows: List[Row], jobs: List[str], errors: Dict[str, Dict[int, str]]) -> Dict[str, Status]:

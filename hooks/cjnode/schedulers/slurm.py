@@ -13,7 +13,6 @@ from cjnode.schedulers import (
     JobSpec,
     Limits,
     Status,
-    UnclearError,
     commands,
     flag_lines,
     index_lines,
@@ -86,12 +85,7 @@ def submit(root: str, job: Job) -> str:
     a login shell of the person's for each element.
     """
     argv = submit_command(root, job)
-    try:
-        done = run(root, argv, environ=commands.job_environment(root), until=_SLEEPING)
-    except MissingError:
-        raise
-    except SilentError as problem:
-        raise UnclearError(problem.error, problem.hint)
+    done = commands.hand_over(root, argv, until=_SLEEPING)
     return slurm_answers.submitted(done.code, done.out, done.err)
 
 

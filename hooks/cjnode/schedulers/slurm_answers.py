@@ -5,6 +5,7 @@ from typing import Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
 from cjnode.errors import NodeError
 from cjnode.schedulers import Account, Element, FullError, Limits, Status, UnclearError, hint_for
+from cjnode.schedulers.notation import indices
 
 # The fields asked of squeue. The name comes last, since it may hold anything, the separator too.
 QUEUE_FIELDS = "%i|%T|%r|%j"
@@ -176,14 +177,6 @@ def glossary(state: str, reason: str) -> str:
 def count(rows: List[Row]) -> int:
     """How many elements have not ended."""
     return sum(len(indices(row.waiting)) or 1 for row in rows if row.state not in ENDED)
-
-
-def indices(ranges: str) -> List[int]:
-    """``5-7,12,20-24:2`` one by one."""
-    found: List[int] = []
-    for first, last, step in re.findall(r"(\d+)(?:-(\d+)(?::(\d+))?)?", ranges):
-        found += range(int(first), int(last or first) + 1, int(step or 1))
-    return found
 
 
 def accounts(out: str, jobs: List[str]) -> Dict[str, Dict[int, Account]]:

@@ -14,7 +14,6 @@ from cjnode.schedulers import (
     JobSpec,
     Limits,
     Status,
-    UnclearError,
     commands,
     flag_lines,
     index_lines,
@@ -22,7 +21,8 @@ from cjnode.schedulers import (
     slurm,
     torque_answers,
 )
-from cjnode.schedulers.commands import Done, MissingError, SilentError, run
+from cjnode.schedulers.commands import Done, run
+from cjnode.schedulers.notation import clock
 from cjnode.schedulers.priority import check
 
 REASONS = {
@@ -65,11 +65,6 @@ def batch_script(spec: JobSpec) -> str:
     return job_script(spec, lines, before + variables + ("unset CJ_SUBMITTING",))
 
 
-def clock(seconds: int) -> str:
-    """Seconds as ``H:MM:SS``."""
-    return "%d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
-
-
 def submit_command(root: str, job: Job) -> List[str]:
     """The argv of qsub for one part, run in the root. Pure."""
     # What tasks do not print goes to the log by the script itself; a path here would be a file an element.
@@ -98,12 +93,7 @@ def submit(root: str, job: Job) -> str:
     if job.priority and _is_over_slurm(run(root, ["qstat", "-x"])):
         check("slurm", job.priority)
         job = job._replace(priority=-job.priority)  # that qsub hands -p on as --nice
-    try:
-        done = run(root, submit_command(root, job), environ=commands.job_environment(root))
-    except MissingError:
-        raise
-    except SilentError as problem:
-        raise UnclearError(problem.error, problem.hint)
+    done = commands.hand_over(root, submit_command(root, job))
     return torque_answers.submitted(done.code, done.out, done.err)
 
 
