@@ -44,7 +44,12 @@ def own(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
         ("r.csv", [b"x,,x\n1,2,3\n"], ",", True, ("x", "column_2", "x_2")),
         ("r.csv", [b"\xef\xbb\xbfa,b\r\n1,2\r\n"], ",", True, ("a", "b")),
         ("r.csv", [b'"a,1",b\n1,2\n'], ",", True, ("a,1", "b")),
-        ("r.csv", [b"a,nan\n1,2\n"], ",", False, ("column_1", "column_2")),
+        ("r.csv", [b"t,sus,inf,NaN\n0,1,2,3\n"], ",", True, ("t", "sus", "inf", "NaN")),
+        ("r.csv", [b"t,inf\n0,nan\n", b"t,inf\n"], ",", True, ("t", "inf")),
+        ("r.csv", [b"t,infinity\n0,1\n", b"u,inf\n0,nan\n"], ",", True, ("t", "infinity")),
+        ("r.csv", [b"nan,inf\n1,2\n"], ",", False, ("column_1", "column_2")),
+        ("r.txt", [b"nan\n1\n"], " ", False, ("column_1",)),
+        ("r.csv", [b"a,1e5,nan\n1,2,3\n"], ",", False, ("column_1", "column_2", "column_3")),
         ("r.csv", [b"x,y,z\n1,2,3\n", b"a,b\nu,v\n", b"a,b\n"], ",", True, ("a", "b")),
         ("r.csv", [b"5,6\n", b"a,b\n1,2\n", b"a,b\n3,4\n"], ",", True, ("a", "b")),
         ("r.csv", [b"no,no\nyes,no\n", b"yes,no\nno,no\n", b"no,no\n"], ",", False, ("column_1", "column_2")),
@@ -123,6 +128,15 @@ def test_a_task_without_the_header_of_the_others_is_named(tmp_path: Path) -> Non
     after, second = harvest(frame((record(3), {"r.csv": b"5,6\n"}), block="1/000002-01"), before=results)
     assert [b.why for b in after.broken] == ["line 1: a row where the other tasks have the names of columns"]
     assert own(rows(tmp_path, [*first, *second], "r.csv")) == [(1, 2), (3, 4)]
+
+
+def test_a_column_may_be_named_as_a_number_that_is_not_finite(tmp_path: Path) -> None:
+    files = [b"t,inf,nan\n0,1,nan\n", b"t,inf,nan\n1,inf\n", b"t,inf,nan\r\n1,inf,3\r\n"]
+    results, shards = harvest(tasks_frame("r.csv", files))
+    assert repr(rows(tmp_path, shards, "r.csv").select("t", "inf", "nan").rows()) == (
+        "[(0, 1.0, nan), (1, inf, 3.0)]"
+    )
+    assert [(b.task, b.why) for b in results.broken] == [(2, "line 2: 2 fields, not 3")]
 
 
 def test_quoted_cells_may_hold_delimiters_quotes_and_line_ends(tmp_path: Path) -> None:

@@ -8,11 +8,15 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cjledger import gitrepo
 from cjledger.errors import CjError
@@ -22,7 +26,7 @@ from cjledger.harvest.check import verify
 from cjledger.harvest.manifest import RECORDS, Frame, Results, Shard
 from cjledger.query import table
 from cjledger.shards import parquet
-from cjledger.shards.frames import from_values, pl, supertype, typed
+from cjledger.shards.frames import from_values, pl, supertype, typed, unite
 from tests.blocks import PACKAGE, frame, harvest, manifest, record
 
 
@@ -241,7 +245,14 @@ def test_types_are_united_by_the_stated_rules(types: list[pl.DataType], united: 
         (["1", "2.5", "1e3", "nan", "-inf"], [1.0, 2.5, 1000.0, float("nan"), float("-inf")]),
         (["1", "x "], ["1", "x "]),
         (["007", "8"], [7, 8]),
-        (["9223372036854775808", "1"], [9.223372036854775808e18, 1.0]),
+        (["9223372036854775808", "18446744073709551615", None], [2**63, 2**64 - 1, None]),
+        (["9007199254740992", "1.5"], [2.0**53, 1.5]),
+        (["9007199254740993", "1.5"], ["9007199254740993", "1.5"]),
+        (["9223372036854775809", "-1"], ["9223372036854775809", "-1"]),
+        (["9223372036854775808", "-0"], [2**63, 0]),
+        (["100000000000000000000"], [1e20]),
+        (["100000000000000000001"], ["100000000000000000001"]),
+        (["1e400", "1"], ["1e400", "1"]),
         ([None, None], [None, None]),
     ],
 )
@@ -258,8 +269,41 @@ def test_values_of_json_become_columns() -> None:
         '{"b": null}',
         "true",
     ]
-    assert from_values("a", [2**70, 1]).to_list() == [float(2**70), 1.0]
+    assert from_values("a", [1.0, "x", 1e-7, float("-inf")]).to_list() == ["1", "x", "1e-7", "-Infinity"]
     assert from_values("a", ["\ud800"]).to_list() == ["?"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kept", "kind"),
+    [
+        ([2**64 - 1, 0, None], [2**64 - 1, 0, None], pl.UInt64),
+        ([2**63, -1], [float(2**63), -1.0], pl.Float64),
+        ([2**63 + 1, -1], ["9223372036854775809", "-1"], pl.String),
+        ([2**70, 1], [2.0**70, 1.0], pl.Float64),
+        ([2**64 + 1, 1], ["18446744073709551617", "1"], pl.String),
+        ([10**400, 1.5], ["1" + "0" * 400, "1.5"], pl.String),
+        ([2**53, 0.5], [2.0**53, 0.5], pl.Float64),
+        ([2**53 + 1, 0.5, 2.0], ["9007199254740993", "0.5", "2"], pl.String),
+    ],
+)
+def test_no_whole_number_changes_by_what_it_stands_among(
+    values: list[Any], kept: list[Any], kind: pl.DataType
+) -> None:
+    column = from_values("a", values)
+    assert (column.to_list(), column.dtype) == (kept, kind)
+
+
+WHOLE = st.lists(st.integers(-(2**63), 2**64 - 1), max_size=3).map(lambda values: from_values("a", values))
+
+
+@given(st.lists(st.one_of(WHOLE, st.just(pl.Series("a", [0.5, None]))), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_numbers_that_are_united_are_what_they_were(columns: list[pl.Series]) -> None:
+    united = unite([column.to_frame() for column in columns])["a"]
+    before = [value for column in columns for value in column.to_list()]
+    assert [None if value is None else Fraction(value) for value in united.to_list()] == [
+        None if value is None else Fraction(value) for value in before
+    ]
 
 
 def test_the_same_records_give_a_shard_of_the_same_name() -> None:

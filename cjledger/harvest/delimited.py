@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise, repeat
 
 from cjledger.harvest.parsed import Parsed
-from cjledger.harvest.rule import NUMBER, RaggedError, Rule, names_of, read_alone, split
+from cjledger.harvest.rule import RaggedError, Rule, may_name, names_of, read_alone, split
+from cjledger.shards.columns import gives_back
 from cjledger.shards.frames import NULLS, pl, typed, unite
 
 _ALONE = 64  # fewer files than this are read one by one rather than halved again
@@ -31,7 +32,8 @@ def parse(files: Sequence[bytes], rule: Rule) -> Parsed:
     pieces: list[tuple[list[int], pl.DataFrame]] = []
     for head, members in groups.items():
         pieces.extend(_halves(clean, files, members, head, rule, counts, bad))
-    return Parsed(_typed(_in_order(pieces, counts)), counts, sorted(bad))
+    rows, cells = _typed(_in_order(pieces, counts))
+    return Parsed(rows, counts, sorted(bad), cells)
 
 
 def _tidy(files: Sequence[bytes], rule: Rule) -> Sequence[bytes]:
@@ -160,7 +162,7 @@ def _header_names(head: bytes, rule: Rule) -> tuple[str, ...] | None:
     if not rule.header:
         return rule.columns
     fields = split(head.decode(), rule.delimiter) if head else []
-    if head and any(NUMBER.match(field) for field in fields):
+    if head and not may_name(fields):
         return None
     return names_of(fields) if head else rule.columns
 
@@ -190,5 +192,13 @@ def _in_order(pieces: list[tuple[list[int], pl.DataFrame]], counts: Sequence[int
     return rows if owners == sorted(owners) else rows[order]
 
 
-def _typed(rows: pl.DataFrame) -> pl.DataFrame:
-    return pl.DataFrame([typed(column.cast(pl.String)) for column in rows.get_columns()])
+def _typed(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
+    """The rows by what they are, and each column of numbers as it is kept."""
+    texts = [column.cast(pl.String) for column in rows.get_columns()]
+    columns = [typed(text) for text in texts]
+    cells = {
+        column.name: column if gives_back(column, text) else text
+        for column, text in zip(columns, texts, strict=True)
+        if column.dtype != pl.String
+    }
+    return pl.DataFrame(columns), cells

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
@@ -117,10 +116,9 @@ class _Writing:
 
     def table(self, table: Table) -> None:
         """Write a table's rows of a batch."""
-        notes = {"dropped": json.dumps(table.dropped)} if table.dropped else {}
-        self._add(table.name, table.rows.to_arrow(), notes)
+        self._add(table.name, table.rows.to_arrow(), table.notes)
 
-    def _add(self, name: str, rows: Any, notes: dict[str, str]) -> None:
+    def _add(self, name: str, rows: Any, notes: Mapping[str, str]) -> None:
         named = {"table": name, **notes}
         file = next((file for file in self._files if file.takes(rows, named)), None)
         if file is None:

@@ -1,4 +1,4 @@
-"""JSON, JSON lines and Parquet outputs as rows.
+"""JSON and JSON lines as rows.
 
 A JSON file is one object (a row), a list of objects (a row each), or values (a column ``value``); nested
 lists and objects become their JSON text. In ``cj:rows``, ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` are
@@ -8,13 +8,15 @@ numbers in a column that has no other text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from cjledger.harvest.parsed import Parsed
 from cjledger.shards import parquet
-from cjledger.shards.frames import from_values, pl, unite
+from cjledger.shards.columns import EXACT, from_values, pl
 
+_LONG = re.compile(rb":\s*-?[0-9]{16,}\s*[,}]")  # a whole number that floating ones may not hold
 _WORDS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
@@ -33,11 +35,18 @@ def parse_lines(files: Sequence[bytes], numbers_as_words: bool) -> Parsed:
         table = parquet.parse_json(joined)
         rows = pl.from_arrow(table)
         assert isinstance(rows, pl.DataFrame)
-        if not any(kind.is_nested() for kind in rows.dtypes):
+        if not any(kind.is_nested() for kind in rows.dtypes) and not _hides_whole_numbers(rows, joined):
             return Parsed(rows, [file.count(b"\n") for file in whole], [])
     except parquet.ParseError:
         pass
     return _carefully([(file.split(b"\n"), True) for file in whole], numbers_as_words)
+
+
+def _hides_whole_numbers(rows: pl.DataFrame, lines: bytes) -> bool:
+    """Whether floating numbers may have been whole ones that are others now: pyarrow does not ask."""
+    floating = rows.select(pl.col(pl.Float64).abs().fill_nan(0)).get_columns()
+    is_far = any((column >= EXACT).any() for column in floating)
+    return is_far and _LONG.search(lines) is not None
 
 
 def parse_documents(files: Sequence[bytes]) -> Parsed:
@@ -94,50 +103,3 @@ def _unquoted(column: list[Any]) -> list[Any]:
     if not texts or texts - _WORDS.keys():
         return column
     return [_WORDS[value] if isinstance(value, str) else value for value in column]
-
-
-def parse_parquet(files: Sequence[bytes]) -> Parsed:
-    """The tasks' own Parquet files."""
-    frames: list[pl.DataFrame] = []
-    counts: list[int] = []
-    bad: list[tuple[int, str]] = []
-    for index, file in enumerate(files):
-        try:
-            frame = _flat(parquet.read_output(file))
-        except (parquet.ParseError, pl.exceptions.PolarsError) as problem:
-            bad.append((index, str(problem)))
-            counts.append(0)
-            continue
-        frames.append(frame)
-        counts.append(frame.height)
-    return Parsed(unite(frames), counts, bad)
-
-
-def _flat(table: Any) -> pl.DataFrame:
-    """Columns of an own Parquet file; what is nested or binary as text."""
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return pl.DataFrame([_flat_column(column) for column in frame.get_columns()])
-
-
-def _flat_column(column: pl.Series) -> pl.Series:
-    kind = column.dtype
-    if isinstance(kind, pl.Categorical | pl.Enum):
-        return column.cast(pl.String)
-    if isinstance(kind, pl.Decimal):
-        return column.cast(pl.Float64)
-    if kind.is_nested() or kind == pl.Binary:
-        return from_values(column.name, [_json(value) for value in _values(column)])
-    return column
-
-
-def _values(column: pl.Series) -> Iterable[Any]:
-    return column.to_list()
-
-
-def _json(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        return value.hex()
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -4,10 +4,10 @@ Delimiter: that of the suffix (`.csv` comma, `.tsv` tab) if it occurs in most fi
 tab, comma, semicolon and bar that splits all first lines (failing that, most) into the same number of
 fields, more than one; else runs of blanks. A broken file must not decide how the others are read: those
 with another number of fields than most have no say in the header. Header: no field of a first line is a
-number, and all first lines are equal (some task must have a second line unless a delimiter other than blanks
-is there) or each has a number in the line below it; or most first lines are equal, without a number, and
-most of these have one in the line below. Lines that begin with `#` are comments in `.txt` and `.dat`. Blank
-lines are no rows.
+number (`inf` and `nan` are names there, unless all are such), and all first lines are equal (some task must
+have a second line unless a delimiter other than blanks is there) or each has a number in the line below it;
+or most first lines are equal, without a number, and most of these have one in the line below. Lines that
+begin with `#` are comments in `.txt` and `.dat`. Blank lines are no rows.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ csv.field_size_limit(2**31 - 1)
 NUMBER = re.compile(
     r"\s*[+-]?(\d+\.?\d*([eEdD][+-]?\d+)?|\.\d+([eEdD][+-]?\d+)?|inf|infinity|nan)\s*\Z", re.I | re.A
 )
+_DIGIT = re.compile("[0-9]")
 _WORD = re.compile(r'"((?:[^"]|"")*)"|(\S+)')
 _BY_SUFFIX = {".csv": ",", ".tsv": "\t"}
 _SAMPLE = 200
@@ -149,7 +150,7 @@ def _is_header(firsts: Counter[str], files: Sequence[bytes], delimiter: str, com
     """Whether the first lines, which have one number of fields, name columns."""
 
     def has_number(line: str) -> bool:
-        return any(NUMBER.match(field) for field in split(line, delimiter))
+        return not may_name(split(line, delimiter))
 
     top, count = firsts.most_common(1)[0]
     is_most = 2 * count > firsts.total()
@@ -164,6 +165,12 @@ def _is_header(firsts: Counter[str], files: Sequence[bytes], delimiter: str, com
         below = [head[1] for head in heads if head[0] == top and len(head) == 2]
         return 2 * sum(map(has_number, below)) > len(below)
     return all(len(head) == 2 and has_number(head[1]) for head in heads)
+
+
+def may_name(fields: Sequence[str]) -> bool:
+    """Whether a line may be the names of columns: no number, but `inf` and `nan` among names."""
+    numbers = [field for field in fields if NUMBER.match(field)]
+    return len(numbers) < len(fields) and not any(map(_DIGIT.search, numbers))
 
 
 def names_of(fields: Sequence[str]) -> tuple[str, ...]:
@@ -206,7 +213,7 @@ def read_alone(file: bytes, rule: Rule) -> tuple[tuple[str, ...], list[list[str 
     rows: list[list[str | None]] = []
     for line, fields in _lines(text, rule):
         if names is None:
-            if any(NUMBER.match(field) for field in fields):
+            if not may_name(fields):
                 raise RaggedError(f"line {line}: a row where the other tasks have the names of columns")
             names = names_of(fields)
         elif len(fields) != len(names):

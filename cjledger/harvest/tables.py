@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, cast
 
-from cjledger.harvest import delimited, jsonrows, rule
+from cjledger.harvest import delimited, jsonrows, parquetrows, rule
 from cjledger.harvest.manifest import INLINE_BYTES, ROWS, Broken, Frame
 from cjledger.harvest.params import Parameters
 from cjledger.harvest.parsed import Parsed
 from cjledger.harvest.records import Outputs
-from cjledger.shards.frames import pl, spread
+from cjledger.shards.columns import pl, supertype, whole_numbers
+from cjledger.shards.frames import spread
 
 _DELIMITED = (".csv", ".tsv", ".txt", ".dat")
 _LINES = (".jsonl", ".ndjson")
@@ -23,11 +24,15 @@ TABLES = 200  # of a package
 
 @dataclass(frozen=True)
 class Table:
-    """One table's rows in a batch, parameters included; ``dropped`` are own columns that repeat them."""
+    """One table's rows in a batch, parameters included.
+
+    Of the ``notes``, in JSON, `dropped` names own columns that repeat a parameter and are not among the rows,
+    `repeats` those that repeat one and are, and `cells` the columns that came as text and are numbers.
+    """
 
     name: str
     rows: pl.DataFrame
-    dropped: tuple[str, ...]
+    notes: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ def _parse(name: str, files: _Files, rules: dict[str, Any]) -> Parsed | None:
         return jsonrows.parse_documents(files.contents)
     if suffix == ".parquet":
         rules[name] = {"kind": "parquet"}
-        return jsonrows.parse_parquet(files.contents)
+        return parquetrows.parse_parquet(files.contents)
     if name not in rules:
         decided = rule.decide(suffix, files.contents)
         if decided is not None:
@@ -167,18 +172,32 @@ def _join(name: str, package_id: str, files: _Files, params: pl.DataFrame, parse
             *params.get_columns(),
         ]
     )
-    joined = spread(keys, parsed.counts)
-    columns = {column.name: column for column in joined.get_columns()}
+    rows, notes = _beside(spread(keys, parsed.counts), parsed)
+    return Table(name, rows, {key: json.dumps(note) for key, note in notes.items() if note})
+
+
+def _beside(given: pl.DataFrame, parsed: Parsed) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The tasks' own columns after those that are known of them, and what is to be noted of them."""
+    columns = {column.name: column for column in given.get_columns()}
     dropped: list[str] = []
+    repeats: list[str] = []
+    cells: dict[str, str] = {}
     for column in parsed.rows.get_columns():
-        if column.name not in joined.columns:
-            columns[column.name] = column
-        elif _same(column, columns[column.name]):
-            dropped.append(column.name)
-        else:
-            columns[_free(f"{column.name}_output", (*parsed.rows.columns, *joined.columns))] = column
+        name, kept = column.name, parsed.cells.get(column.name, column)
+        if name in given.columns:
+            name = _free(f"{name}_output", (*parsed.rows.columns, *given.columns))
+            if _same(column, given[column.name]):
+                # What has the parameter's type can be made of it again, should another shard's differ.
+                if kept.dtype == given[column.name].dtype:
+                    dropped.append(column.name)
+                else:
+                    repeats.append(name)
+        if column.name not in dropped:
+            columns[name] = kept
+        if column.name in parsed.cells:
+            cells[name] = str(column.dtype)
     rows = pl.DataFrame([column.alias(key) for key, column in columns.items()])
-    return Table(name, rows, tuple(dropped))
+    return rows, {"dropped": dropped, "repeats": repeats, "cells": cells}
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
@@ -189,6 +208,9 @@ def _free(name: str, taken: Sequence[str]) -> str:
 
 def _same(own: pl.Series, given: pl.Series) -> bool:
     """Whether a task's own column says what its parameter says; numbers compare as numbers."""
-    if own.dtype.is_numeric() and given.dtype.is_numeric():
-        return bool(own.cast(pl.Float64).eq_missing(given.cast(pl.Float64)).all())
-    return own.dtype == given.dtype and bool(own.eq_missing(given).all())
+    types = (own.dtype, given.dtype)
+    whole = (column.to_frame().lazy() for column in (own, given) if column.dtype.is_integer())
+    kind = supertype(types, lambda: whole_numbers(whole)) if all(t.is_numeric() for t in types) else None
+    if kind is None or kind == pl.String:
+        return own.dtype == given.dtype and bool(own.eq_missing(given).all())
+    return bool(own.cast(kind).eq_missing(given.cast(kind)).all())

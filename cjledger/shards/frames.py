@@ -1,24 +1,24 @@
-"""The door to polars, and the one set of rules for column types.
+"""Tables of many parts as one: rows under the union of their columns, shards read lazily.
 
-Numbers widen (whole → floating), a number and text give text, true/false and anything else give text,
-nothing and x give x. Text cells of a delimited file become whole numbers when all are, else floating
-numbers when all are, else stay text; blanks around a number do not count; `NaN`, `inf` and `-inf` are
-floating numbers; a cell that is empty, `NA`, `N/A`, `null`, `NULL` or `None` is missing in every column.
+Columns are united by the rules of ``shards.columns``. A number that turns out to stand among text comes as
+the text that it has: a column of delimited text whose cells are not the text of their numbers (`007`, `1.10`)
+lies in the shard as text, and what numbers it is in the file's metadata `cj_cells`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+from cjledger.shards import columns
+from cjledger.shards.columns import NULLS, from_values, pl, supertype, typed
 
 __all__ = [
     "NULLS",
     "SHARD",
-    "align",
     "from_values",
     "pl",
     "scan",
@@ -27,104 +27,78 @@ __all__ = [
     "supertype",
     "tasks_of",
     "typed",
-    "union_schema",
     "unite",
     "unite_lazily",
 ]
 
 SHARD = "cj_shard"  # the place of a row's shard, while rows are chosen
-NULLS = ("", "NA", "N/A", "null", "NULL", "None")
+KINDS: dict[str, pl.DataType] = {
+    str(kind): kind for kind in (pl.Null(), pl.Int64(), pl.UInt64(), pl.Float64())
+}
 
 
-def supertype(types: Iterable[pl.DataType]) -> pl.DataType:
-    """The type that holds the values of columns of these types."""
-    kinds = {_plain(kind) for kind in types} - {pl.Null()}
-    if not kinds:
-        return pl.Null()
-    if len(kinds) == 1:
-        return kinds.pop()
-    return pl.Float64() if all(kind.is_numeric() for kind in kinds) else pl.String()
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a table; ``cells`` are its columns of delimited text that are numbers, or nothing."""
+
+    rows: pl.LazyFrame
+    schema: Mapping[str, pl.DataType]
+    cells: Mapping[str, pl.DataType] = field(default_factory=dict)
+
+    @property
+    def types(self) -> dict[str, pl.DataType]:
+        """What the columns are, however they are kept."""
+        return {name: self.cells.get(name, kind) for name, kind in self.schema.items()}
+
+    def numbers(self, name: str) -> pl.Expr:
+        """A column as what it is."""
+        is_text = name in self.cells and self.schema[name] == pl.String
+        return columns.number(name, self.cells[name]) if is_text else pl.col(name)
+
+    def select(self, union: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+        """The rows with exactly these columns, missing ones null."""
+        return self.rows.select(self._column(name, kind).alias(name) for name, kind in union.items())
+
+    def _column(self, name: str, kind: pl.DataType) -> pl.Expr:
+        if name not in self.schema:
+            return pl.lit(None, kind)
+        own = self.schema[name]
+        if kind == pl.Float64 and name in self.cells and own == pl.String:
+            return columns.number(name, kind)  # -0 is another number as a floating one
+        if kind != pl.String:
+            return self.numbers(name).cast(kind)
+        if own == pl.String:
+            return pl.col(name)
+        # Cells of delimited text lie in the shard as numbers where polars writes these as the cells.
+        return pl.col(name).cast(kind) if name in self.cells else columns.text(pl.col(name), own)
 
 
-def _plain(kind: pl.DataType) -> pl.DataType:
-    if kind.is_integer() and kind != pl.UInt64:
-        return pl.Int64()
-    if kind.is_float():
-        return pl.Float64()
-    return kind
-
-
-def typed(column: pl.Series) -> pl.Series:
-    """A column of text cells as whole numbers, floating numbers or text."""
-    missing = column.null_count()
-    if missing == len(column):
-        return column.cast(pl.Null)
-    for kind in (pl.Int64, pl.Float64):
-        numbers = column.cast(kind, strict=False)
-        if numbers.null_count() == missing:
-            return numbers
-    bare = column.str.strip_chars(" \t")
-    bare = bare.set(bare.is_in(list(NULLS)), None)
-    return column if bare.equals(column) else _stripped(column, bare)
-
-
-def _stripped(column: pl.Series, bare: pl.Series) -> pl.Series:
-    numbers = typed(bare)
-    return numbers if numbers.dtype != pl.String else column
-
-
-def from_values(name: str, values: Sequence[Any]) -> pl.Series:
-    """A column of JSON values; lists and objects become their JSON text."""
-    kinds = {type(value) for value in values} - {type(None)}
-    if not kinds:
-        return pl.Series(name, [None] * len(values), pl.Null)
-    if kinds == {bool}:
-        return pl.Series(name, values, pl.Boolean)
-    if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
-        return pl.Series(name, values, pl.Int64)
-    if kinds <= {int, float}:
-        return pl.Series(name, [None if value is None else _float(value) for value in values], pl.Float64)
-    if kinds == {str}:
-        return pl.Series(name, [None if v is None else _text(v) for v in values], pl.String)
-    return pl.Series(name, [None if value is None else _text(value) for value in values], pl.String)
-
-
-def _float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
-
-
-def _text(value: Any) -> str:
-    words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # A lone surrogate is legal in JSON and in no UTF-8 file.
-    return words.encode("utf-8", "replace").decode() if not words.isascii() else words
-
-
-def align(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The frame with exactly the schema's columns, missing ones null."""
-    return frame.select(
-        (pl.col(name).cast(kind) if name in frame.columns else pl.lit(None, kind)).alias(name)
-        for name, kind in schema.items()
-    )
-
-
-def union_schema(schemas: Iterable[Mapping[str, pl.DataType]]) -> dict[str, pl.DataType]:
+def _union(parts: Sequence[_Part]) -> dict[str, pl.DataType]:
     """The columns of all in order of first sight, each with its supertype."""
-    types: dict[str, list[pl.DataType]] = {}
-    for schema in schemas:
-        for name, kind in schema.items():
-            types.setdefault(name, []).append(kind)
-    return {name: supertype(kinds) for name, kinds in types.items()}
+    having: dict[str, list[_Part]] = {}
+    for part in parts:
+        for name in part.schema:
+            having.setdefault(name, []).append(part)
+    return {name: _type(name, those) for name, those in having.items()}
+
+
+def _type(name: str, parts: Sequence[_Part]) -> pl.DataType:
+    def whole() -> columns.Whole:
+        with_whole = (part for part in parts if part.types[name].is_integer())
+        return columns.whole_numbers(part.rows.select(part.numbers(name).alias(name)) for part in with_whole)
+
+    return supertype((part.types[name] for part in parts), whole)
 
 
 def unite(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The rows of all in order, under the union of their columns."""
-    if len(frames) == 1:
-        return frames[0]
-    schema = union_schema(frame.schema for frame in frames)
-    return pl.concat([align(frame, schema) for frame in frames]) if frames else pl.DataFrame()
+    if not frames:
+        return pl.DataFrame()
+    if all(frame.schema == frames[0].schema for frame in frames):
+        return pl.concat(frames)
+    parts = [_Part(frame.lazy(), frame.schema) for frame in frames]
+    union = _union(parts)
+    return pl.concat([part.select(union).collect() for part in parts])
 
 
 def spread(frame: pl.DataFrame, counts: Sequence[int]) -> pl.DataFrame:
@@ -139,36 +113,43 @@ def spread(frame: pl.DataFrame, counts: Sequence[int]) -> pl.DataFrame:
 
 def scan(paths: Sequence[Path], numbered: bool = False) -> pl.LazyFrame:
     """The rows of many shards lazily; ``numbered`` adds the shard's place in ``paths`` as a column."""
-    shards: list[pl.LazyFrame] = []
-    dropped: dict[int, list[str]] = {}
-    for place, path in enumerate(paths):
-        shard = pl.scan_parquet(path)
-        shards.append(shard.with_columns(pl.lit(place, pl.Int64).alias(SHARD)) if numbered else shard)
-        noted = pl.read_parquet_metadata(path).get("cj_dropped")
-        if noted:
-            dropped[place] = json.loads(noted)
-    schemas = [shard.collect_schema() for shard in shards]
-    names = {name for schema in schemas for name in schema}
-    for place, parameters in dropped.items():
+    notes = [pl.read_parquet_metadata(path) for path in paths]
+    scans = [pl.scan_parquet(path) for path in paths]
+    repeats = [set(_noted(note, "cj_repeats", [])) for note in notes]
+    names = {
+        name
+        for rows, hidden in zip(scans, repeats, strict=True)
+        for name in rows.collect_schema()
+        if name not in hidden
+    }
+    parts: list[_Part] = []
+    for place, (rows, note, hidden) in enumerate(zip(scans, notes, repeats, strict=True)):
         # This shard's own column said what the parameter says; another shard's did not and was kept.
-        again = [name for name in parameters if f"{name}_output" in names]
-        shards[place] = shards[place].with_columns(pl.col(name).alias(f"{name}_output") for name in again)
-    return unite_lazily(shards)
+        dropped = [name for name in _noted(note, "cj_dropped", []) if f"{name}_output" in names]
+        rows = rows.with_columns(pl.col(name).alias(f"{name}_output") for name in dropped)
+        rows = rows.drop(hidden - names)
+        if numbered:
+            rows = rows.with_columns(pl.lit(place, pl.Int64).alias(SHARD))
+        cells = {name: KINDS[kind] for name, kind in _noted(note, "cj_cells", {}).items()}
+        parts.append(_Part(rows, rows.collect_schema(), cells))
+    return _united(parts)
+
+
+def _noted(note: Mapping[str, str], key: str, default: Any) -> Any:
+    return json.loads(note[key]) if key in note else default
 
 
 def unite_lazily(tables: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
     """The rows of all in order, under the union of their columns."""
-    schemas = [table.collect_schema() for table in tables]
-    if all(schema == schemas[0] for schema in schemas):
-        return pl.concat(tables) if len(tables) > 1 else tables[0]
-    union = union_schema(schemas)
-    return pl.concat(
-        table.select(
-            (pl.col(name).cast(kind) if name in schema else pl.lit(None, kind)).alias(name)
-            for name, kind in union.items()
-        )
-        for table, schema in zip(tables, schemas, strict=True)
-    )
+    return _united([_Part(table, table.collect_schema()) for table in tables])
+
+
+def _united(parts: Sequence[_Part]) -> pl.LazyFrame:
+    as_they_are = all(part.types == part.schema == parts[0].schema for part in parts)
+    if not as_they_are:
+        union = _union(parts)
+        parts = [_Part(part.select(union), union) for part in parts]
+    return pl.concat([part.rows for part in parts]) if len(parts) > 1 else parts[0].rows
 
 
 def tasks_of(table: Any) -> pl.Series:
