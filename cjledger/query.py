@@ -10,6 +10,7 @@ from typing import IO, Any
 from cjledger.errors import CjError, nearest
 from cjledger.shards import frames
 from cjledger.shards.frames import pl
+from cjledger.shards.plain import plain
 
 KEYS = ("cj_package", "cj_task", "cj_attempt")
 _CALL = re.compile(r"\s*([a-z]+)\s*\(([^()]*)\)\s*")
@@ -224,7 +225,7 @@ def columns(rows: pl.LazyFrame, names: Sequence[str]) -> dict[str, list[Any]]:
     known = rows.collect_schema().names()
     for name in names:
         _check(name, known)
-    found = collect(rows.select(list(dict.fromkeys(names))))
+    found = plain(collect(rows.select(list(dict.fromkeys(names)))))
     return {name: found[name].to_list() for name in names}
 
 

@@ -45,9 +45,17 @@ def main(words: list[str] | None = None) -> int:
         if isinstance(problem, OSError) and problem.errno in _MENDABLE:
             where = f"{problem.filename}: " if problem.filename else ""
             return _refuse(f"{where}{problem.strerror}", "mend that, then run the command again", REFUSED)
-        from cjledger.cli.bugs import save
+        return _bug(problem, given)
+    except BaseException as problem:
+        if type(problem).__name__ != "PanicException":  # what a library in Rust raises is no Exception
+            raise
+        return _bug(problem, given)
 
-        return _complain(f"a bug in git cj: {type(problem).__name__}; {save(problem, given)}", BUG)
+
+def _bug(problem: BaseException, given: list[str]) -> int:
+    from cjledger.cli.bugs import save
+
+    return _complain(f"a bug in git cj: {type(problem).__name__}; {save(problem, given)}", BUG)
 
 
 def _check_text(words: list[str]) -> None:

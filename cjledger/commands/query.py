@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cjledger import query as questions
 from cjledger.commands import family, state
 from cjledger.commands.tables import Announce, Source, every_table, joined, main_table
 from cjledger.harvest.manifest import ROWS
 from cjledger.project import Project, Target
+from cjledger.shards.plain import as_json, plain
+
+if TYPE_CHECKING:
+    from cjledger.shards.columns import pl
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,14 @@ def query(project: Project, target: Target | None, sql: str, *, announce: Announ
     records = {source.target: questions.records(source.records) for source in sources if source.records}
     frames["records"] = questions.join(list(records.values()))
     table = questions.collect(questions.sql(sql, frames))
-    return Answer(table.columns, table.rows())
+    return Answer(table.columns, list(zip(*map(_values, plain(table).get_columns()), strict=True)))
+
+
+def _values(column: pl.Series) -> list[Any]:
+    """A column's values as JSON has them; lists and structs by their JSON text."""
+    if not column.dtype.is_nested():
+        return column.to_list()
+    return [text and json.loads(text) for text in as_json(column)]
 
 
 def _tables(sources: Sequence[Source], announce: Announce) -> dict[str, list[Source]]:

@@ -6,14 +6,14 @@ the same as such, else text; what is nested or binary becomes text. Times are th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from cjledger.harvest.parsed import Parsed
 from cjledger.shards import parquet
-from cjledger.shards.columns import from_values, pl, supertype
+from cjledger.shards.columns import pl, supertype
 from cjledger.shards.frames import unite
+from cjledger.shards.plain import as_json
 
 _DAY_S = 86_400
 _YEARS_S = (-719_161 * _DAY_S, 2_932_895 * _DAY_S)  # a day inside of 1 and 9999: time zones move both
@@ -28,7 +28,7 @@ def parse_parquet(files: Sequence[bytes]) -> Parsed:
         try:
             frame = _flat(parquet.read_output(file))
         except (parquet.ParseError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as problem:
-            bad.append((index, str(problem)))
+            bad.append((index, str(problem).partition("\n")[0]))
             counts.append(0)
             continue
         frames.append(frame)
@@ -49,7 +49,7 @@ def _flat_column(column: pl.Series) -> pl.Series:
     if isinstance(kind, pl.Decimal):
         return _decimal(column)
     if kind.is_nested() or kind == pl.Binary:
-        return from_values(column.name, [_json(value) for value in column.to_list()])
+        return as_json(column)
     if isinstance(kind, pl.Date | pl.Datetime):
         _check_years(column)
     return column.cast(supertype([kind]))
@@ -72,11 +72,3 @@ def _check_years(column: pl.Series) -> None:
     moments = column.to_physical()
     if not moments.is_between(max(low, -(2**63)), min(high, 2**63 - 1)).all():
         raise parquet.ParseError(f"column {column.name} has a time outside of the years 1 to 9999")
-
-
-def _json(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        return value.hex()
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -245,7 +245,22 @@ def read_output(data: bytes) -> Any:
     for field in table.schema:
         if isinstance(field.type, pa.BaseExtensionType):
             raise ParseError(f"column {field.name} has the extension type {field.type}")
+    for place, field in enumerate(table.schema):
+        table = table.set_column(place, field.name, _known(table.column(place)))
     return table
+
+
+def _known(column: Any) -> Any:
+    """A column as polars knows it: it panics at wide decimals, and has no zones that are mere offsets."""
+    kind = column.type
+    if pa.types.is_timestamp(kind) and kind.tz and kind.tz[0] in "+-":
+        return column.cast(pa.timestamp(kind.unit, "UTC"))
+    if not pa.types.is_decimal(kind) or (kind.bit_width < 256 and 0 <= kind.scale <= kind.precision):
+        return column
+    try:
+        return column.cast(pa.decimal128(38, kind.scale) if 0 <= kind.scale <= 38 else pa.string())
+    except pa.ArrowException:  # more digits than that
+        return column.cast(pa.string())
 
 
 def read_parquet_rows(path: Path) -> tuple[list[str], Iterator[list[Any]]]:
