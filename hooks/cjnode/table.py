@@ -2,13 +2,16 @@
 
 A line a row: ``cj_package``, ``cj_task``, ``cj_attempt``, ``cj_state``, the parameters, then what the row has
 of its own. A task that left no rows has one line without any. Which the tasks' rows are: those that functions
-returned, or those of the named file.
+returned, or those of the named file. Numbers that are not finite are `NaN`, `Infinity` and `-Infinity`, as
+Python's `json` reads and writes them: so come the words of functions' rows, and `nan` or `inf` in delimited
+text, where the column has no other text.
 """
 
 import csv
 import io
 import json
 import os
+import re
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from cjnode import blocks, layout, reproduce, then
@@ -23,19 +26,62 @@ Newest = NamedTuple(
 )
 
 Row = Dict[str, Any]
+Rows = Iterator[Tuple[Row, Row]]  # what is known of a task, and a row that it left
+
+_NOT_FINITE = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*\Z", re.I)
 
 
 def write(root: str, then_of: Dict[str, Any], path: str) -> None:
     """Write the table of a package, what extends it and what is linked to it, in the packages' order."""
     aside = "%s.%d.tmp" % (path, os.getpid())
-    with open(aside, "w", encoding="utf-8", errors="surrogateescape") as out:
+    table = then_of.get("table")
+    is_word = _word_of(table)
+    words = set()  # type: Set[str]
+    others = set()  # type: Set[str]
+    with _open(aside, "w") as out:
         for package in then.family(root, then_of["package"]):
-            for row in _rows_of(root, package, None, then_of.get("table")):
-                out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+            for known, own in _rows_of(root, package, None, table):
+                row = _joined(known, own)
+                for name, value in row.items():
+                    if isinstance(value, str):
+                        (words if name not in known and is_word(value) else others).add(name)
+                out.write(_line(row))
+    if words - others:
+        _put_numbers(aside, words - others)
     os.rename(aside, path)
 
 
-def _rows_of(root: str, package: str, tasks: Optional[Sequence[int]], table: Optional[str]) -> Iterator[Row]:
+def _open(path: str, mode: str) -> Any:
+    return open(path, mode, encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _word_of(table: Optional[str]) -> Callable[[str], bool]:
+    """What tells the words for numbers that are not finite, in a table of that name."""
+    if table is None:
+        return {"NaN", "Infinity", "-Infinity"}.__contains__
+    if _READERS.get(_suffix(table), _delimited) in (_json, _json_lines):
+        return lambda text: False  # its own text is text
+    return lambda text: _NOT_FINITE.match(text) is not None
+
+
+def _put_numbers(path: str, names: Set[str]) -> None:
+    """Put numbers for the words in these columns, which have no other text."""
+    aside = path + ".2"
+    with _open(path, "r") as lines, _open(aside, "w") as out:
+        for line in lines:
+            row = json.loads(line)
+            for name in names & row.keys():
+                if isinstance(row[name], str):
+                    row[name] = float(row[name])
+            out.write(_line(row))
+    os.rename(aside, path)
+
+
+def _rows_of(root: str, package: str, tasks: Optional[Sequence[int]], table: Optional[str]) -> Rows:
     fields = layout.read_manifest(root, package)
     if fields is None:
         return  # removed from this cluster
@@ -51,12 +97,13 @@ def _rows_of(root: str, package: str, tasks: Optional[Sequence[int]], table: Opt
         about = {"cj_package": package, "cj_task": point.task, "cj_attempt": None, "cj_state": state}
         if known is not None:
             about.update(cj_attempt=known.attempt, cj_state=known.state)
-        for row in _read(known, table) or [{}]:
-            yield _joined(dict(about, **point.params), row)
+        for own in _read(known, table) or [{}]:
+            yield dict(about, **point.params), own
 
 
-def _joined(line: Row, row: Row) -> Row:
+def _joined(known: Row, row: Row) -> Row:
     """A row after what is known of its task; a column of its own with a name that is taken is renamed."""
+    line = dict(known)
     for name, value in row.items():
         if name not in line:
             line[name] = value
@@ -103,11 +150,14 @@ def _read(known: Optional[Newest], table: Optional[str]) -> List[Row]:
     with open(known.data, "rb") as file:
         file.seek(known.offset)
         text = file.read(known.bytes).decode("utf-8", "replace")
-    suffix = ".jsonl" if table is None else os.path.splitext(table)[1].lower()
     try:
-        return _READERS.get(suffix, _delimited)(text)
+        return _READERS.get(".jsonl" if table is None else _suffix(table), _delimited)(text)
     except (ValueError, csv.Error):
         return []
+
+
+def _suffix(table: str) -> str:
+    return os.path.splitext(table)[1].lower()
 
 
 def _json_lines(text: str) -> List[Row]:
@@ -145,9 +195,16 @@ def _named(cells: List[List[str]]) -> List[Row]:
     if not cells:
         return []
     names = ["column_%d" % number for number in range(1, max(map(len, cells)) + 1)]
-    if not any(isinstance(_value(cell), (int, float)) for cell in cells[0]):
+    if _may_name(cells[0]):
         names, cells = [cell.strip() for cell in cells[0]], cells[1:]
     return [dict(zip(names, map(_value, row))) for row in cells]
+
+
+def _may_name(cells: List[str]) -> bool:
+    """Whether there is no number among them; `inf` and `nan` are names unless all are such."""
+    if any(isinstance(_value(cell), (int, float)) for cell in cells):
+        return False
+    return not all(_NOT_FINITE.match(cell) for cell in cells)
 
 
 def _value(cell: str) -> Any:
@@ -163,7 +220,7 @@ def _value(cell: str) -> Any:
         number = float(text)
     except ValueError:
         return text
-    return number if number - number == 0 else text  # JSON has no other
+    return number if number - number == 0 else text  # a name, or a number where all of its column are
 
 
 _READERS: Dict[str, Callable[[str], List[Row]]] = {

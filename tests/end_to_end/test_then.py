@@ -115,6 +115,38 @@ def test_it_reads_the_file_that_is_named(shell: Shell, tmp_path: Path) -> None:
         ], name
 
 
+NOT_FINITE = """
+import json
+values = [1.5, float("nan"), float("-inf"), float("inf")]
+
+def f(x):
+    return {"v": values[x], "w": "NaN" if x else "text", "name": "NaN"}
+
+if __name__ == "__main__":
+    for x in (0, 1, 2, 3):
+        with open("r.csv", "w") as out:
+            out.write(f"inf,w\\n{values[x]},{'nan' if x else 'text'}\\n")
+        with open("r.json", "w") as out:
+            json.dump({"v": values[x], "w": "NaN"}, out)
+"""
+
+
+def test_numbers_that_are_not_finite_are_numbers_to_it(shell: Shell, tmp_path: Path) -> None:
+    prepare(shell, tmp_path)
+    shell.write("p.py", NOT_FINITE)
+    numbers = [1.5, float("nan"), float("-inf"), float("inf")]
+    words = ("run", "p.py:f", "local", "--sweep", "x=0,1,2,3", "--then", "reduce.py")
+    rows = table(shell, shell.launch(*words))
+    assert repr([row["v"] for row in rows]) == repr(numbers)
+    assert [row["w"] for row in rows] == ["text", "NaN", "NaN", "NaN"]
+    rows = table(shell, shell.launch("parrun", "p.py", "local", "--then", "reduce.py:r.csv"))
+    assert repr([row["inf"] for row in rows]) == repr(numbers)
+    assert [row["w"] for row in rows] == ["text", "nan", "nan", "nan"]
+    rows = table(shell, shell.launch("parrun", "p.py", "local", "--then", "reduce.py:r.json"))
+    assert repr([row["v"] for row in rows]) == repr(numbers)
+    assert [row["w"] for row in rows] == ["NaN"] * 4
+
+
 def test_what_is_no_script_is_refused_before_anything_is_made(shell: Shell, tmp_path: Path) -> None:
     prepare(shell, tmp_path)
     words = (*LAUNCH[:-1], "nowhere.py", "--sweep", "x=1")
