@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from cjledger.harvest.delimited import parse
 from cjledger.harvest.rule import Rule, decide
+from cjledger.model import Axis, Block, Sweep
 from cjledger.shards.frames import pl
 from tests.blocks import frame, harvest, manifest, record, rows, tasks_frame
 
@@ -93,6 +96,27 @@ def test_types_of_different_harvests_are_united(tmp_path: Path) -> None:
     found = rows(tmp_path, [*first, *second], "r.csv")
     assert found.dtypes[-4:] == [pl.Float64, pl.String, pl.Int64, pl.String]
     assert own(found) == [(1.0, "1", None, None), (1.5, "x", 7, "true")]
+
+
+def test_cells_are_text_as_they_were_written_whenever_the_first_came_home(tmp_path: Path) -> None:
+    files = [b"subject,ver\n007,1.10\n", b"subject,ver\n012,2.0\n", b"subject,ver\nx13,rc1\n"]
+    results, shards = None, []
+    for task, file in enumerate(files, 1):
+        news = frame((record(task), {"r.csv": file}), block=f"1/{task:06d}-01")
+        results, more = harvest(news, before=results)
+        shards += more
+        if task == 2:
+            assert own(rows(tmp_path, shards, "r.csv")) == [(7, 1.1), (12, 2.0)]
+    assert own(rows(tmp_path, shards, "r.csv")) == [("007", "1.10"), ("012", "2.0"), ("x13", "rc1")]
+
+
+def test_a_column_that_repeats_a_parameter_in_other_words_is_not_there_twice(tmp_path: Path) -> None:
+    results, first = harvest(tasks_frame("r.csv", [b"delta,w\n0.10,5\n", b"delta,w\n0.20,6\n"]))
+    assert own(rows(tmp_path, first, "r.csv")) == [(5,), (6,)]
+    last = frame((record(3), {"r.csv": b"delta,w\nhigh,7\n"}), block="1/000002-01")
+    _, second = harvest(last, before=results)
+    found = rows(tmp_path, [*first, *second], "r.csv").select("delta", "delta_output")
+    assert found.rows() == [(0.1, "0.10"), (0.2, "0.20"), (0.3, "high")]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +214,32 @@ def test_function_rows_may_hold_numbers_that_are_not_finite(tmp_path: Path) -> N
     assert repr(own(found)) == "[(nan, 'NaN'), (1.0, 'x'), (-inf, None), (inf, None)]"
 
 
+@pytest.mark.parametrize("name", ["cj:rows", "r.jsonl", "r.json"])
+def test_whole_numbers_of_json_are_kept_to_the_last_digit(tmp_path: Path, name: str) -> None:
+    files = [
+        b'{"u": 18446744073709551615, "m": 9007199254740993, "f": 9007199254740992, "z": 1e300}\n',
+        b'{"u": 18446744073709551614, "m": 0.5, "f": 0.5, "z": 1}\n',
+    ]
+    _, shards = harvest(tasks_frame(name, files))
+    found = rows(tmp_path, shards, name)
+    assert found.dtypes[-4:] == [pl.UInt64, pl.String, pl.Float64, pl.Float64]
+    assert own(found) == [
+        (2**64 - 1, "9007199254740993", 2.0**53, 1e300),
+        (2**64 - 2, "0.5", 0.5, 1.0),
+    ]
+
+
+def test_parameters_are_kept_to_the_last_digit(tmp_path: Path) -> None:
+    seeds = (2**64 - 1, 2**64 - 2, 2**53 + 1)
+    mixed = (2**53 + 1, 2**53, 0.5)
+    axis = Axis(("seed", "mixed"), tuple(zip(seeds, mixed, strict=True)))
+    sweep = Sweep("grid", (Block((axis,)),), (), ("seed", "mixed"), 0, 1, None)
+    files = [b'{"seed": %d}\n' % seed for seed in (seeds[0], seeds[0], seeds[2])]
+    _, shards = harvest(tasks_frame("cj:rows", files), given=manifest(sweep, 3))
+    found = rows(tmp_path, shards, "cj:rows").select("seed", "mixed", "seed_output")
+    assert found.rows() == list(zip(seeds, map(str, mixed), (seeds[0], seeds[0], seeds[2]), strict=True))
+
+
 def test_mixed_json_types_become_text(tmp_path: Path) -> None:
     _, shards = harvest(
         tasks_frame("r.jsonl", [b'{"a":1}\n', b'{"a":"x"}\n', b'{"a":true}\n', b'{"a":2.5}\n'])
@@ -224,16 +274,65 @@ def test_a_json_file_is_a_row_or_a_list_of_rows(tmp_path: Path) -> None:
     assert [(b.task, b.why) for b in results.broken] == [(5, "line 1: Expecting value")]
 
 
-def test_parquet_outputs_become_rows(tmp_path: Path) -> None:
-    def file(**columns: list[Any]) -> bytes:
-        sink = io.BytesIO()
-        pq.write_table(pa.table(columns), sink)
-        return sink.getvalue()
+def parquet_file(**columns: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
 
-    files = [file(a=[1, 2], b=[[1], [2, 3]]), b"PAR1 not", file(a=[0.5])]
+
+def test_parquet_outputs_become_rows(tmp_path: Path) -> None:
+    files = [parquet_file(a=[1, 2], b=[[1], [2, 3]]), b"PAR1 not", parquet_file(a=[0.5])]
     results, shards = harvest(tasks_frame("r.parquet", files))
     assert own(rows(tmp_path, shards, "r.parquet")) == [(1.0, "[1]"), (2.0, "[2, 3]"), (0.5, None)]
     assert [b.task for b in results.broken] == [2]
+
+
+@pytest.mark.parametrize(
+    ("column", "kept", "kind"),
+    [
+        (pa.array([0.1], pa.float32()), 0.10000000149011612, pl.Float64),
+        (pa.array([255], pa.uint8()), 255, pl.Int64),
+        (pa.array([2**64 - 1], pa.uint64()), 2**64 - 1, pl.UInt64),
+        (pa.array([Decimal("1.10")], pa.decimal128(38, 2)), 1.1, pl.Float64),
+        (pa.array([Decimal("1.10")], pa.decimal256(60, 2)), 1.1, pl.Float64),
+        (pa.array([Decimal(10**18) + Decimal("0.10")], pa.decimal128(38, 2)), f"{10**18}.10", pl.String),
+        (pa.array([Decimal(10) ** 45], pa.decimal256(60, 2)), f"{10**45}.00", pl.String),
+        (pa.array([b"\xff\0"]), "ff00", pl.String),
+        (pa.array([{"a": b"\xff"}]), '{"a": "ff"}', pl.String),
+        (pa.array(["a"]).dictionary_encode(), "a", pl.String),
+        (
+            pa.array([0], pa.timestamp("us", "+05:30")),
+            datetime(1970, 1, 1, tzinfo=UTC),
+            pl.Datetime("us", "UTC"),
+        ),
+    ],
+)
+def test_values_of_a_parquet_output_are_what_they_were(
+    tmp_path: Path, column: Any, kept: Any, kind: Any
+) -> None:
+    results, shards = harvest(tasks_frame("r.parquet", [parquet_file(a=column)]))
+    found = rows(tmp_path, shards, "r.parquet")["a"]
+    assert results.broken == ()
+    assert (found.to_list(), found.dtype) == ([kept], kind)
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        (pa.array([[Decimal("1.1")]], pa.list_(pa.decimal256(60, 1))), "Int256"),
+        (pa.array([10**8], pa.date32()), "column a has a time outside of the years 1 to 9999"),
+        (pa.array([2**62], pa.timestamp("us")), "column a has a time outside of the years 1 to 9999"),
+        (pa.array([0], pa.timestamp("us", "Nowhere/Land")), "unable to parse time zone"),
+    ],
+)
+def test_a_parquet_output_that_polars_cannot_take_costs_its_own_rows(
+    tmp_path: Path, column: Any, why: str
+) -> None:
+    files = [parquet_file(a=[1]), parquet_file(a=column), parquet_file(a=[3])]
+    results, shards = harvest(tasks_frame("r.parquet", files))
+    assert own(rows(tmp_path, shards, "r.parquet")) == [(1,), (3,)]
+    assert [b.task for b in results.broken] == [2]
+    assert why in results.broken[0].why
 
 
 def test_a_parquet_output_with_an_extension_type_is_refused() -> None:

@@ -7,6 +7,8 @@ import io
 import json
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from cjledger import query, tablefile
 from cjledger.errors import CjError
 from cjledger.harvest.manifest import RECORDS
+from cjledger.plot.chart import chart
 from cjledger.shards.frames import pl
 from tests.blocks import PACKAGE, frame, harvest, on_disk, record, tasks_frame
 
@@ -161,6 +164,84 @@ def test_a_written_table_reads_back(rows: pl.LazyFrame, tmp_path: Path, kind: st
         "arrow": pl.read_ipc,
     }
     assert readers[kind](tmp_path / "out").equals(table)
+
+
+MOMENT = datetime(2020, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+TYPES: list[tuple[pl.Series, str, Any]] = [
+    (pl.Series([timedelta(seconds=1.5), None]), "1.5", 1.5),
+    (pl.Series([1, None]).cast(pl.Duration("ns")), "1e-9", 1e-9),
+    (pl.Series([-1, None]).cast(pl.Duration("ms")), "-0.001", -0.001),
+    (pl.Series([MOMENT, None]), "2020-01-02T03:04:05.000006+00:00", "2020-01-02T03:04:05.000006+00:00"),
+    (
+        pl.Series([MOMENT.replace(tzinfo=None), None]),
+        "2020-01-02T03:04:05.000006",
+        "2020-01-02T03:04:05.000006",
+    ),
+    (
+        pl.Series([1, None]).cast(pl.Datetime("ns")),
+        "1970-01-01T00:00:00.000000001",
+        "1970-01-01T00:00:00.000000001",
+    ),
+    (pl.Series([date(2020, 1, 2), None]), "2020-01-02", "2020-01-02"),
+    (pl.Series([time(1, 2, 3, 4), None]), "01:02:03.000004", "01:02:03.000004"),
+    (pl.Series([Decimal("1.10"), None]), "1.10", "1.10"),
+    (pl.Series([b"\xff\0", None]), "ff00", "ff00"),
+    (pl.Series(["a", None], dtype=pl.Categorical), "a", "a"),
+    (pl.Series(["a", None], dtype=pl.Enum(["a"])), "a", "a"),
+    (pl.Series([2**64 - 1, None], dtype=pl.UInt64), "18446744073709551615", 2**64 - 1),
+    (pl.Series([0.5, None], dtype=pl.Float32), "0.5", 0.5),
+    (pl.Series([True, None]), "true", True),
+    (pl.Series([[1, 2], None]), '"[1, 2]"', [1, 2]),
+    (pl.Series([{"a": 1}, None]), '"{""a"": 1}"', {"a": 1}),
+    (pl.Series([None, None]), "", None),
+]
+
+
+@pytest.mark.parametrize(("column", "text", "value"), TYPES, ids=[str(each[0].dtype) for each in TYPES])
+def test_a_column_of_every_type_is_written_and_drawn(
+    column: pl.Series, text: str, value: Any, tmp_path: Path
+) -> None:
+    table = pl.DataFrame([column.alias("v"), pl.Series("n", [1, 2])])
+    for kind in tablefile.FORMATS:
+        tablefile.write(table, tmp_path / kind, kind)
+    assert (tmp_path / "csv").read_text() == f"v,n\n{text},1\n,2\n"
+    assert pl.read_parquet(tmp_path / "parquet").schema == table.schema
+    assert pl.read_ipc(tmp_path / "arrow")["v"].to_list() == column.to_list()
+    lines = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
+    assert lines[0] == {"v": value, "n": 1}
+    if value is not None:
+        chart(query.columns(table.lazy(), ["v", "n"]), "v", "n")
+
+
+def test_numbers_that_are_not_finite_have_words_in_json_and_are_numbers_elsewhere(tmp_path: Path) -> None:
+    values = [1.5, float("nan"), float("inf"), float("-inf"), None] * 5_000
+    table = pl.DataFrame({"v": values, "w": ["NaN"] * 25_000, "n": [0.5] * 25_000})
+    for kind in tablefile.FORMATS:
+        tablefile.write(table, tmp_path / kind, kind)
+    stream = io.BytesIO()
+    tablefile.write(table, stream, "jsonl")
+    assert stream.getvalue() == (tmp_path / "jsonl").read_bytes()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["v"] for line in lines] == [1.5, "NaN", "Infinity", "-Infinity", None] * 5_000
+    assert lines[1] == {"v": "NaN", "w": "NaN", "n": 0.5}
+    assert repr(pl.read_csv(tmp_path / "csv")["v"].to_list()) == repr(values)
+    assert repr(pl.read_parquet(tmp_path / "parquet")["v"].to_list()) == repr(values)
+
+
+def test_packages_are_joined_without_a_change_of_value() -> None:
+    def joined(*columns: pl.Series) -> list[Any]:
+        tables = [
+            pl.LazyFrame({"cj_package": "0", "cj_task": 1, "cj_attempt": 1, "v": column})
+            for column in columns
+        ]
+        return query.reduce(query.join(tables)).collect()["v"].to_list()
+
+    large = pl.Series([2**64 - 1], dtype=pl.UInt64)
+    assert joined(large, pl.Series([1])) == [2**64 - 1, 1]
+    assert joined(large, pl.Series([-1])) == ["18446744073709551615", "-1"]
+    assert joined(pl.Series([2**53 + 1]), pl.Series([0.5])) == ["9007199254740993", "0.5"]
+    assert joined(pl.Series([timedelta(seconds=1)]), pl.Series([0.5])) == ["1", "0.5"]
+    assert joined(pl.Series([MOMENT]), pl.Series(["x"])) == ["2020-01-02T03:04:05.000006+00:00", "x"]
 
 
 def test_an_unknown_kind_of_file_is_refused(rows: pl.LazyFrame, tmp_path: Path) -> None:
