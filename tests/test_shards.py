@@ -306,6 +306,17 @@ def test_numbers_that_are_united_are_what_they_were(columns: list[pl.Series]) ->
     ]
 
 
+def test_shards_that_tell_nothing_of_their_cells_are_united_by_their_types(tmp_path: Path) -> None:
+    columns: list[list[Any]] = [[1, 2**53 + 1], [0.5, 2.0], ["007"]]
+    paths = [tmp_path / f"{place}.parquet" for place in range(3)]
+    for task, (path, values) in enumerate(zip(paths, columns, strict=True), 1):
+        keys = {"cj_package": [PACKAGE], "cj_task": [task], "cj_attempt": [1]}
+        pl.DataFrame(keys).join(pl.DataFrame({"a": values}), how="cross").write_parquet(path)
+    assert table(paths[:1]).collect()["a"].to_list() == [1, 2**53 + 1]
+    assert table(paths[:2]).collect()["a"].to_list() == ["1", "9007199254740993", "0.5", "2"]
+    assert table(paths[1:]).collect()["a"].to_list() == ["0.5", "2", "007"]
+
+
 def test_the_same_records_give_a_shard_of_the_same_name() -> None:
     names = {tuple(shard.name for shard, _ in harvest(news(1))[1]) for _ in range(3)}
     assert len(names) == 1
