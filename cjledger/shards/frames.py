@@ -45,10 +45,9 @@ class _Part:
     schema: Mapping[str, pl.DataType]
     cells: Mapping[str, pl.DataType] = field(default_factory=dict)
 
-    @property
-    def types(self) -> dict[str, pl.DataType]:
-        """What the columns are, however they are kept."""
-        return {name: self.cells.get(name, kind) for name, kind in self.schema.items()}
+    def type_of(self, name: str) -> pl.DataType:
+        """What a column is, however it is kept."""
+        return self.cells.get(name, self.schema[name])
 
     def numbers(self, name: str) -> pl.Expr:
         """A column as what it is."""
@@ -84,10 +83,10 @@ def _union(parts: Sequence[_Part]) -> dict[str, pl.DataType]:
 
 def _type(name: str, parts: Sequence[_Part]) -> pl.DataType:
     def whole() -> columns.Whole:
-        with_whole = (part for part in parts if part.types[name].is_integer())
+        with_whole = (part for part in parts if part.type_of(name).is_integer())
         return columns.whole_numbers(part.rows.select(part.numbers(name).alias(name)) for part in with_whole)
 
-    return supertype((part.types[name] for part in parts), whole)
+    return supertype((part.type_of(name) for part in parts), whole)
 
 
 def unite(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -130,7 +129,7 @@ def scan(paths: Sequence[Path], numbered: bool = False) -> pl.LazyFrame:
         rows = rows.drop(hidden - names)
         if numbered:
             rows = rows.with_columns(pl.lit(place, pl.Int64).alias(SHARD))
-        cells = {name: KINDS[kind] for name, kind in _noted(note, "cj_cells", {}).items()}
+        cells = {name: KINDS[kind] for name, kind in _noted(note, "cj_cells", {}).items() if kind in KINDS}
         parts.append(_Part(rows, rows.collect_schema(), cells))
     return _united(parts)
 
@@ -145,8 +144,8 @@ def unite_lazily(tables: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
 
 
 def _united(parts: Sequence[_Part]) -> pl.LazyFrame:
-    as_they_are = all(part.types == part.schema == parts[0].schema for part in parts)
-    if not as_they_are:
+    kept_as_they_are = all(part.type_of(name) == kind for part in parts for name, kind in part.schema.items())
+    if not kept_as_they_are or any(part.schema != parts[0].schema for part in parts):
         union = _union(parts)
         parts = [_Part(part.select(union), union) for part in parts]
     return pl.concat([part.rows for part in parts]) if len(parts) > 1 else parts[0].rows
