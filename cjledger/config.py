@@ -120,8 +120,10 @@ def _parsed(path: Path, text: str, faults: list[str]) -> dict[str, Any] | None:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except ValueError as problem:  # a number too long is no TOMLDecodeError
         faults.append(f"{path}: {problem}")
+    except RecursionError:
+        faults.append(f"{path}: is nested too deep")
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from cjledger.errors import CjError
 from cjnode.axes import MANIFEST_FORMAT, Axis, Block
+from cjnode.errors import NodeError
 from cjnode.points import Point, Sweep, sweep_from_json, sweep_to_json
 
 __all__ = ["Axis", "Block", "Point", "Sweep"]
@@ -225,6 +226,9 @@ def plain(value: Any) -> Any:
     return value
 
 
+SINGLE = sweep_to_json(Sweep("single", (), (), (), 0, 1, None))
+
+
 def manifest_to_bytes(manifest: Manifest) -> bytes:
     """The canonical bytes of ``.cj/package.json``."""
     data = plain(manifest._replace(sweep=sweep_from_json(SINGLE)))
@@ -235,19 +239,10 @@ def manifest_to_bytes(manifest: Manifest) -> bytes:
     return (json.dumps(ordered, ensure_ascii=False, allow_nan=True, indent=1) + "\n").encode()
 
 
-SINGLE: dict[str, Any] = {
-    "kind": "single",
-    "blocks": [],
-    "removed": [],
-    "names": [],
-    "explicit": 0,
-    "repeat": 1,
-    "loops": None,
-}
-
-
 def manifest_from_bytes(data: bytes, package_id: str) -> Manifest:
-    """Read ``.cj/package.json``; refuses a newer format by name."""
+    """Read ``.cj/package.json``; refuses a newer format, and fields that no cluster would accept, by name."""
+    from cjnode.manifest import checked  # a launch, which reads no manifest, does not wait for it
+
     try:
         raw = json.loads(data)
         if raw["format"] > MANIFEST_FORMAT:
@@ -256,15 +251,15 @@ def manifest_from_bytes(data: bytes, package_id: str) -> Manifest:
                 f"newer than this program's {MANIFEST_FORMAT}",
                 "pip install --upgrade cjledger",
             )
-        return _manifest(raw)
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        return _manifest(raw, checked(raw))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, NodeError) as problem:
         raise CjError(
             f"package {package_id[:12]} has a manifest that cannot be read: {problem}",
             f"git cj fsck {package_id[:12]}",
         ) from problem
 
 
-def _manifest(raw: dict[str, Any]) -> Manifest:
+def _manifest(raw: dict[str, Any], sweep: Sweep) -> Manifest:
     def tuples(values: dict[str, Any]) -> dict[str, Any]:
         return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
@@ -272,7 +267,7 @@ def _manifest(raw: dict[str, Any]) -> Manifest:
         **{
             **tuples(raw),
             "program": Program(**tuples(raw["program"])),
-            "sweep": sweep_from_json(raw["sweep"]),
+            "sweep": sweep,
             "resources": Resources(**tuples(raw["resources"])),
             "dirty": tuple(Change(**change) for change in raw["dirty"]),
             "locks": tuple(Lock(**lock) for lock in raw["locks"]),

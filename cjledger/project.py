@@ -197,7 +197,17 @@ def package_points(repo: Repo, package_id: str, sweep: Sweep, tasks: Sequence[in
     if sweep.explicit:
         for number in sorted({(task - 1) // sweep.repeat // POINTS_PER_FILE for task in tasks}):
             _copy_points(repo, package_id, folder, f"points/{number:05d}.jsonl")
-    return points(sweep, list(tasks), str(folder))
+    return _read(package_id, points(sweep, tasks, str(folder)))
+
+
+def _read(package_id: str, found: Iterator[Point]) -> Iterator[Point]:
+    try:
+        yield from found
+    except (ValueError, IndexError, RecursionError) as problem:
+        raise CjError(
+            f"package {package_id[:12]} has points that cannot be read: {problem}",
+            f"git cj fsck {package_id[:12]}",
+        ) from problem
 
 
 def _copy_points(repo: Repo, package_id: str, folder: Path, name: str) -> None:

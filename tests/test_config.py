@@ -110,6 +110,8 @@ def test_a_key_in_another_table_is_told_where_it_belongs(tmp_path: Path, text: s
         ("limits.max_tasks = '3'", "limits.max_tasks must be a whole number"),
         ("limits = 3", "limits must be a table: [limits]"),
         ("cluster = []", "cluster must be a table"),
+        ("a = " + "[" * 5000, "is nested too deep"),
+        ("a = " + "9" * 5000, "Exceeds the limit"),
         ("cluster.a = 1", "cluster.a must be a table: [cluster.a]"),
         ("cluster.'../x' = {}", "is not a name"),
         ("cluster.'*' = {}", "is not a name"),

@@ -437,6 +437,17 @@ def test_explicit_points_lie_in_files_of_ten_thousand(tmp_path: Path, repeat: in
             list(points(made, [task], str(tmp_path)))
 
 
+@pytest.mark.parametrize("content", ["", "7\n", "[1, 2]\n", '{"a": 1}\n', "[1\n", "[" * 100_000 + "\n"])
+def test_a_file_of_points_that_lists_no_point_is_refused(tmp_path: Path, content: str) -> None:
+    made, _ = sweep.explicit(("k",), [[1]], 1)
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points" / "00000.jsonl").write_text(content)
+    with pytest.raises((ValueError, IndexError, RecursionError)):
+        list(points(made, [1], str(tmp_path)))
+    with pytest.raises((ValueError, IndexError, RecursionError)):
+        point(made, 1, str(tmp_path))
+
+
 def test_explicit_points_come_from_python_too() -> None:
     made, files = sweep.from_rows([{"a": 1, "b": "x"}, {"b": "y", "a": np.float64(2.5)}], 1)
     assert (made.names, made.explicit) == (("a", "b"), 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from cjledger.commands import family
 from cjledger.errors import CjError
 from cjledger.harvest import store
 from cjledger.harvest.check import verify
-from cjledger.project import Project
+from cjledger.model import Manifest
+from cjledger.project import Project, package_points
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,19 @@ def _packages(project: Project, ids: list[str], refs: dict[str, str]) -> Iterato
         except CjError as problem:
             yield Problem("package", found[:12], problem.message)
         else:
-            for words in family.gone(project, found, manifest):
+            for words in [*family.gone(project, found, manifest), *_points(project, found, manifest)]:
                 yield Problem("package", found[:12], words)
+
+
+def _points(project: Project, package_id: str, manifest: Manifest) -> list[str]:
+    """What is wrong with the points that a package lists, one of each that is repeated."""
+    tasks = range(1, manifest.tasks + 1, manifest.sweep.repeat)
+    try:
+        if manifest.sweep.explicit:
+            deque(package_points(project.repo, package_id, manifest.sweep, tasks), maxlen=0)
+    except CjError as problem:
+        return [problem.message]
+    return []
 
 
 def _by_git(project: Project, ids: list[str]) -> Iterator[Problem]:

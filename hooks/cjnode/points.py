@@ -131,20 +131,30 @@ def _points_path(folder: str, number: int) -> str:
     return os.path.join(folder, "points", "%05d.jsonl" % number)
 
 
+def _row(line: str) -> List[Any]:
+    row = json.loads(line)
+    if not isinstance(row, list):
+        raise ValueError("not a list of values: %.60r" % line)
+    return row
+
+
 def _explicit_row(folder: str, index: int) -> List[Any]:
     path = _points_path(folder, index // POINTS_PER_FILE)
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines):
             if number == index % POINTS_PER_FILE:
-                row: List[Any] = json.loads(line)
-                return row
+                return _row(line)
     raise IndexError("no line %d in %s" % (index % POINTS_PER_FILE + 1, path))
 
 
 def _explicit_point(sweep: Sweep, row: List[Any]) -> Tuple[Dict[str, Any], Tuple[int, ...]]:
     index: Tuple[int, ...] = ()
     if sweep.kind == "loops":
+        if not row or not isinstance(row[0], list):
+            raise ValueError("not a point of loops: %.60r" % (row,))
         index, row = tuple(row[0]), row[1:]
+    if len(row) != len(sweep.names):
+        raise ValueError("%d values of %d parameters" % (len(row), len(sweep.names)))
     return dict(zip(sweep.names, row)), index
 
 
@@ -177,7 +187,9 @@ def points(sweep: Sweep, tasks: Iterable[int], folder: str) -> Iterator[Point]:
             loaded = index // POINTS_PER_FILE
             with open(_points_path(folder, loaded), encoding="utf-8") as lines:
                 rows = lines.readlines()
-        params, indices = _explicit_point(sweep, json.loads(rows[index % POINTS_PER_FILE]))
+        if index % POINTS_PER_FILE >= len(rows):
+            raise IndexError("points/%05d.jsonl ends before task %d" % (loaded, task))
+        params, indices = _explicit_point(sweep, _row(rows[index % POINTS_PER_FILE]))
         if sweep.repeat > 1:
             params["cj_repeat"] = replicate + 1
         yield Point(task, params, indices)
@@ -191,6 +203,14 @@ def parse_tasks(text: str) -> Sequence[int]:
         if 1 <= low <= high <= LARGEST_TASK:
             return range(low, high + 1)
     numbers: Set[int] = set()
+    for low, high in spans(text):
+        numbers.update(range(low, high + 1))
+    return sorted(numbers)
+
+
+def spans(text: str) -> List[Tuple[int, int]]:
+    """The first and the last task of each part of ``3,5-9``, as they stand. Raises ValueError."""
+    found: List[Tuple[int, int]] = []
     for part in text.split(","):
         match = _TASKS.match(part.strip())
         if match is None:
@@ -200,8 +220,8 @@ def parse_tasks(text: str) -> Sequence[int]:
             raise ValueError("not a range of tasks: %r" % part)
         if high > LARGEST_TASK:
             raise ValueError("no package has a task %d" % high)
-        numbers.update(range(low, high + 1))
-    return sorted(numbers)
+        found.append((low, high))
+    return found
 
 
 def format_tasks(tasks: Sequence[int]) -> str:
