@@ -12,11 +12,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cjledger import gitrepo
 from cjledger.agent import agent as agent
 from cjledger.agent import draw
+from cjledger.entry import Entry as Entry
+from cjledger.entry import parse
 from cjledger.errors import CjError
 from cjledger.gitpack import Pack, Person
 from cjledger.gitrepo import GitError, RefMove, Repo
@@ -25,20 +27,6 @@ from cjledger.whole import write_whole
 CHAINS = "refs/cj/ledger/"
 _FORMAT = "--format=%H%x1f%P%x1f%cI%x1f%B%x00"
 _ATTEMPTS = 50
-
-
-class Entry(NamedTuple):
-    """One event: what happened to a package, when, and where it stands in the chain."""
-
-    id: str
-    parents: tuple[str, ...]
-    when: str
-    agent: str
-    event: str
-    package_id: str
-    sequence: int
-    last: str
-    data: dict[str, Any]
 
 
 def rename(repo: Repo) -> str:
@@ -62,8 +50,8 @@ def chains(repo: Repo) -> dict[str, str]:
 
 
 def tip(repo: Repo, name: str) -> Entry | None:
-    """The newest entry of an agent."""
-    return next(entries(repo, name, limit=1), None)
+    """The newest entry of an agent. Raises CjError when the chain's tip is none."""
+    return next((_read(raw, name) for raw in _told(repo, name, "-n1")), None)
 
 
 def of_package(repo: Repo, name: str, package_id: str) -> Iterator[Entry]:
@@ -71,23 +59,34 @@ def of_package(repo: Repo, name: str, package_id: str) -> Iterator[Entry]:
     return entries(repo, name, only=("--fixed-strings", f"--grep=Cj-Package: {package_id}"))
 
 
-def entries(repo: Repo, name: str, limit: int | None = None, only: Sequence[str] = ()) -> Iterator[Entry]:
-    """An agent's entries, newest first; ``only`` narrows as ``git log`` does."""
-    count = () if limit is None else (f"-n{limit}",)
-    # 128: no chain yet, which costs no question of its own.
-    words = ("log", "--no-show-signature", *count, *only, _FORMAT, CHAINS + name, "--")
-    try:
-        out = gitrepo.run(repo, *words)
-    except GitError:
-        if gitrepo.ref_value(repo, CHAINS + name) is not None:
-            raise
-        return
-    yield from _parsed(out, name)
+def entries(repo: Repo, name: str, only: Sequence[str] = ()) -> Iterator[Entry]:
+    """An agent's entries, newest first; ``only`` narrows as ``git log`` does.
+
+    A commit that is no entry is left out: one bad line must not hide all others. Fsck names it.
+    """
+    for raw in _told(repo, name, *only):
+        try:
+            yield parse(raw, name)
+        except ValueError:
+            continue
+
+
+def checked(repo: Repo, name: str) -> tuple[list[Entry], list[str]]:
+    """An agent's entries, newest first, and what is wrong with the commits of its chain that are none."""
+    found: list[Entry] = []
+    wrong: list[str] = []
+    for raw in _told(repo, name):
+        try:
+            found.append(_read(raw, name))
+        except CjError as problem:
+            wrong.append(problem.message)
+    return found, wrong
 
 
 def entry_at(repo: Repo, name: str, commit: str) -> Entry:
     """The entry that a commit is. Raises CjError when it is none."""
-    return next(_parsed(gitrepo.run(repo, "log", "--no-show-signature", "-n1", _FORMAT, commit, "--"), name))
+    out = gitrepo.run(repo, "log", "--no-show-signature", "-n1", _FORMAT, commit, "--")
+    return _read(next(_pieces(out)), name)
 
 
 def read_chain(repo: Repo, name: str, newest: str, before: str | None) -> list[Entry]:
@@ -96,37 +95,32 @@ def read_chain(repo: Repo, name: str, newest: str, before: str | None) -> list[E
     Raises CjError when one is no entry.
     """
     known = (f"^{before}",) if before else ()
-    words = ("log", "--no-show-signature", _FORMAT, newest, *known, "--")
-    return list(_parsed(gitrepo.run(repo, *words), name))
+    out = gitrepo.run(repo, "log", "--no-show-signature", _FORMAT, newest, *known, "--")
+    return [_read(raw, name) for raw in _pieces(out)]
 
 
-def _parsed(out: bytes, name: str) -> Iterator[Entry]:
-    for raw in out.decode(errors="replace").split("\0"):
-        if raw.strip():
-            yield parse(raw.lstrip("\n"), name)
-
-
-def parse(raw: str, name: str) -> Entry:
-    """Read one entry as ``git log`` prints it. Raises CjError for a commit that is no entry."""
-    commit, parents, when, body = raw.split("\x1f", 3)
-    trailers = dict(
-        line.split(": ", 1) for line in body.splitlines() if line.startswith("Cj-") and ": " in line
-    )
+def _told(repo: Repo, name: str, *words: str) -> Iterator[str]:
+    """The commits of an agent's chain as git tells them, newest first."""
+    # 128: no chain yet, which costs no question of its own.
     try:
-        return Entry(
-            commit,
-            tuple(parents.split()),
-            when,
-            name,
-            trailers["Cj-Event"],
-            trailers["Cj-Package"],
-            int(trailers["Cj-Sequence"]),
-            trailers["Cj-Last"],
-            json.loads(trailers["Cj-Data"]),
-        )
-    except (KeyError, ValueError) as problem:
+        out = gitrepo.run(repo, "log", "--no-show-signature", *words, _FORMAT, CHAINS + name, "--")
+    except GitError:
+        if gitrepo.ref_value(repo, CHAINS + name) is not None:
+            raise
+        return
+    yield from _pieces(out)
+
+
+def _pieces(out: bytes) -> Iterator[str]:
+    return (raw.lstrip("\n") for raw in out.decode(errors="replace").split("\0") if raw.strip())
+
+
+def _read(raw: str, name: str) -> Entry:
+    try:
+        return parse(raw, name)
+    except ValueError as problem:
         raise CjError(
-            f"{commit[:12]} in {CHAINS}{name} is not a ledger entry: {problem}", "git cj fsck"
+            f"{raw[:12]} in {CHAINS}{name} is not a ledger entry: {problem}", "git cj fsck"
         ) from None
 
 

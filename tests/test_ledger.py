@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,15 @@ from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 
 PACKAGE = "a" * 40
+LAUNCH = {
+    "program": "p.py",
+    "cluster": "local",
+    "tasks": 3,
+    "message": "",
+    "author": "Mia <mia@example.org>",
+    "created": "2026-01-31T12:00:00.000000Z",
+    "code": "0" * 40,
+}
 
 
 @pytest.fixture
@@ -21,7 +31,7 @@ def repo(tmp_path: Path) -> Repo:
 
 
 def append(repo: Repo, event: str = "launched", also: Callable[[], list[RefMove]] = list) -> ledger.Entry:
-    return ledger.append(repo, event, PACKAGE, f"{event} it", {"n": 1, "name": "ü\n"}, also=also)
+    return ledger.append(repo, event, PACKAGE, f"{event} it", {**LAUNCH, "name": "ü\n"}, also=also)
 
 
 def test_entries_come_back_newest_first_with_numbers_and_data(repo: Repo) -> None:
@@ -30,7 +40,7 @@ def test_entries_come_back_newest_first_with_numbers_and_data(repo: Repo) -> Non
     found = list(ledger.entries(repo, ledger.agent(repo)))
     assert [entry.event for entry in found] == ["harvested", "submitted", "launched"]
     assert [entry.sequence for entry in found] == [3, 2, 1]
-    assert found[0].data == {"n": 1, "name": "ü\n"}
+    assert found[0].data == {**LAUNCH, "name": "ü\n"}
     assert found[0].last == PACKAGE
 
 
@@ -118,6 +128,61 @@ def test_an_agent_s_file_that_a_full_disk_left_empty_is_made_again(repo: Repo) -
     assert gitrepo.text(repo, "check-ref-format", ledger.CHAINS + name) == ""
     assert ledger.agent(repo) == name
     assert [path.name for path in repo.cj_dir.iterdir()] == ["agent"]
+
+
+def forge(repo: Repo, name: str, event: str, package_id: str, data: str, sequence: str = "2") -> str:
+    """Append to a chain what its writer would not have written."""
+    body = f"x\n\nCj-Event: {event}\nCj-Package: {package_id}\nCj-Sequence: {sequence}\n"
+    body += f"Cj-Last: {PACKAGE}\nCj-Data: {data}\n"
+    ref = ledger.CHAINS + name
+    tree = gitrepo.text(repo, "rev-parse", f"{ref}^{{tree}}")
+    made = gitrepo.run(repo, "commit-tree", "-p", ref, tree, stdin=body.encode()).decode().strip()
+    gitrepo.run(repo, "update-ref", ref, made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("event", "package_id", "data", "why"),
+    [
+        ("launched", PACKAGE, "[]", "it is no object"),
+        ("submitted", PACKAGE, "null", "it is no object"),
+        ("launched", PACKAGE, "[" * 100_000, "nested too deep"),
+        ("launched", PACKAGE, json.dumps({"program": "p.py"}), "cluster"),
+        ("launched", PACKAGE, json.dumps({**LAUNCH, "created": "yesterday"}), "created"),
+        ("launched", PACKAGE, json.dumps({**LAUNCH, "created": "2026-01-31T12:00:00"}), "created"),
+        ("launched", PACKAGE, json.dumps({**LAUNCH, "created": 5}), "created"),
+        ("launched", PACKAGE, json.dumps({**LAUNCH, "message": 5}), "message"),
+        ("launched", PACKAGE, json.dumps({**LAUNCH, "program": 5}), "program"),
+        ("launched", PACKAGE, json.dumps({**LAUNCH, "tasks": 10**400}), "tasks"),
+        ("launched", PACKAGE, json.dumps({**LAUNCH, "after": 5}), "after"),
+        ("launched", PACKAGE, json.dumps({**LAUNCH, "then": {}}), "then"),
+        ("launched", PACKAGE, json.dumps({**LAUNCH, "extends": "x"}), "extends"),
+        ("cancelled", PACKAGE, json.dumps({"why": 5}), "why"),
+        ("submitted", PACKAGE, json.dumps({"data": [5]}), "data"),
+        ("launched", "../../etc", json.dumps(LAUNCH), "no package ID"),
+        ("launched", "\x1b[31m" + PACKAGE, json.dumps(LAUNCH), "no package ID"),
+        ("ex\x1b[31mploded", PACKAGE, json.dumps(LAUNCH), "no word"),
+    ],
+)
+def test_what_is_no_entry_hides_no_other_and_is_named(
+    repo: Repo, event: str, package_id: str, data: str, why: str
+) -> None:
+    first = append(repo)
+    made = forge(repo, first.agent, event, package_id, data)
+    assert [entry.id for entry in ledger.all_entries(repo)] == [first.id]
+    found, wrong = ledger.checked(repo, first.agent)
+    assert [entry.id for entry in found] == [first.id]
+    assert [words.startswith(f"{made[:12]} in ") for words in wrong] == [True]
+    assert why in wrong[0]
+    with pytest.raises(CjError, match="is not a ledger entry"):
+        ledger.read_chain(repo, first.agent, made, None)
+
+
+def test_nothing_is_appended_after_what_is_no_entry(repo: Repo) -> None:
+    first = append(repo)
+    forge(repo, first.agent, "submitted", PACKAGE, "{}", "x")
+    with pytest.raises(CjError, match="is not a ledger entry"):
+        append(repo, "submitted")
 
 
 def test_an_entry_edited_in_place_is_noticed(repo: Repo) -> None:

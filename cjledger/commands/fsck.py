@@ -102,7 +102,7 @@ def _ledgers(project: Project, ids: set[str]) -> tuple[int, list[Problem]]:
     count = 0
     for name in ledger.chains(project.repo):
         try:
-            chain = list(ledger.entries(project.repo, name))
+            chain, wrong = ledger.checked(project.repo, name)
         except CjError as problem:
             problems.append(Problem("ledger", name, problem.message))
             continue
@@ -110,7 +110,9 @@ def _ledgers(project: Project, ids: set[str]) -> tuple[int, list[Problem]]:
         known |= {entry.package_id for entry in chain if entry.event == "launched"}
         known |= {str(entry.data["then"]) for entry in chain if entry.data.get("then")}
         gone |= {entry.package_id for entry in chain if entry.event == "forgotten"}
-        problems += [Problem("ledger", name, words) for words in ledger.breaks(project.repo, name, chain)]
+        # Where an entry cannot be read its number is missing too.
+        wrong = wrong or list(ledger.breaks(project.repo, name, chain))
+        problems += [Problem("ledger", name, words) for words in wrong]
     problems += [
         Problem("ledger", found[:12], "the package has no entry in any ledger")
         for found in sorted(ids - known)
