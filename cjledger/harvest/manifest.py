@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cjledger.errors import CjError
+from cjnode.points import spans as task_spans
 
 FORMAT = 1
 RECORDS = "cj:records"
 ROWS = "cj:rows"
 INLINE_BYTES = 4 * 1024 * 1024  # a larger output is not sent by `pull`, and not kept in `cj:records`
+_DELIMITERS = ("\t", ",", ";", "|", " ")
+_NAME = re.compile(r"[0-9a-f]{64}\.parquet")
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # which names of outputs never have
+
+
+def is_name(text: str) -> bool:
+    """Whether a table may be called so."""
+    return bool(text) and not _UNFIT.search(text)
 
 
 @dataclass(frozen=True)
@@ -105,31 +115,81 @@ def _json(value: Any) -> str:
 
 
 def from_bytes(data: bytes, package_id: str) -> Results:
-    """Read ``manifest.json``; refuses a newer format by name, and names of shards that are none."""
+    """Read ``manifest.json``; refuses a newer format by name, and fields that are not what they should be.
+
+    Raises CjError.
+    """
     short = package_id[:12]
     try:
-        raw = json.loads(data)
-        if raw["format"] > FORMAT:
+        raw = json.loads(data.decode())
+        if _count(raw["format"]) > FORMAT:
             raise CjError(
                 f"the results of {short} have format {raw['format']}, newer than this program's {FORMAT}",
                 "pip install --upgrade cjledger",
             )
         if raw["package"] != package_id:
             raise ValueError(f"it is that of package {str(raw['package'])[:12]}")
-        shards = tuple(Shard(**shard) for shard in raw["shards"])
-        for shard in shards:
-            _check_name(shard.name)
-        positions = {block: (int(at[0]), int(at[1])) for block, at in raw["positions"].items()}
-        broken = tuple(Broken(**item) for item in raw["broken"])
-        return Results(package_id, raw["harvest"], positions, raw["tables"], shards, broken)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as problem:
+        if b"\\u" in data:  # a lone surrogate could not be written again
+            json.dumps(raw, ensure_ascii=False).encode()
+        return Results(
+            package_id,
+            _count(raw["harvest"]),
+            {_line(block): (_count(at[0]), _count(at[1])) for block, at in raw["positions"].items()},
+            {_line(name): _rule(rule) for name, rule in raw["tables"].items()},
+            tuple(_shard(Shard(**shard)) for shard in raw["shards"]),
+            tuple(_broken(Broken(**item)) for item in raw["broken"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as problem:
         raise CjError(
             f"the results of package {short} have a manifest that cannot be read: {problem}",
             f"git cj fsck {short}",
         ) from problem
 
 
-def _check_name(name: str) -> None:
-    stem, _, suffix = name.partition(".")
-    if suffix != "parquet" or len(stem) != 64 or set(stem) - set("0123456789abcdef"):
-        raise ValueError(f"not the name of a shard: {name!r}")
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 53:
+        raise ValueError(f"not a count: {value!r:.60}")
+    return value
+
+
+def _line(value: Any) -> str:
+    if type(value) is not str or not is_name(value):
+        raise ValueError(f"not a name: {value!r:.60}")
+    return value
+
+
+def _shard(shard: Shard) -> Shard:
+    if type(shard.name) is not str or not _NAME.fullmatch(shard.name):
+        raise ValueError(f"not the name of a shard: {shard.name!r:.90}")
+    _line(shard.table)
+    for number in (shard.harvest, shard.rows, shard.bytes):
+        _count(number)
+    # Each of its tasks has a row at least.
+    if shard.tasks != "" and sum(high + 1 - low for low, high in task_spans(shard.tasks)) > shard.rows:
+        raise ValueError(f"not the tasks of {shard.rows} rows: {shard.tasks!r:.60}")
+    return shard
+
+
+def _broken(item: Broken) -> Broken:
+    if list(map(type, (item.task, item.attempt, item.file, item.why))) != [int, int, str, str]:
+        raise ValueError(f"not a broken output: {item!r:.90}")
+    return item
+
+
+def _rule(rule: Any) -> dict[str, Any]:
+    """How a table is read: ``cjledger.harvest.rule`` takes it as it is."""
+    columns = rule.get("columns", [])
+    if (
+        rule["kind"] not in ("delimited", "json", "jsonl", "parquet", "none")
+        or not set(rule) <= {"kind", "delimiter", "header", "columns", "comments"}
+        or not all(type(rule.get(name, False)) is bool for name in ("header", "comments"))
+        or not (type(columns) is list and all(type(each) is str for each in columns))
+        or (rule["kind"] == "delimited" and not _is_delimited(rule))
+    ):
+        raise ValueError(f"not how a table is read: {rule!r:.90}")
+    return dict(rule)
+
+
+def _is_delimited(rule: Mapping[str, Any]) -> bool:
+    columns = rule["columns"]
+    return rule["delimiter"] in _DELIMITERS and "header" in rule and 0 < len(columns) == len(set(columns))

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, cast
 
 from cjledger.harvest import delimited, jsonrows, parquetrows, rule
-from cjledger.harvest.manifest import INLINE_BYTES, ROWS, Broken, Frame
+from cjledger.harvest.manifest import INLINE_BYTES, ROWS, Broken, Frame, is_name
 from cjledger.harvest.params import Parameters
 from cjledger.harvest.parsed import Parsed
 from cjledger.harvest.records import Outputs
@@ -45,7 +45,9 @@ class _Files:
 def is_tabular(path: str) -> bool:
     """Whether an output of this name may have rows."""
     return path == ROWS or (
-        not path.startswith("cj:") and _suffix(path) in (*_DELIMITED, *_LINES, ".json", ".parquet")
+        is_name(path)
+        and not path.startswith("cj:")
+        and _suffix(path) in (*_DELIMITED, *_LINES, ".json", ".parquet")
     )
 
 
