@@ -55,19 +55,30 @@ def completed(records: Sequence[Path]) -> pl.DataFrame:
         pl.scan_parquet(path).filter(pl.col("state") == "COMPLETED").select("cj_task", "cj_attempt")
         for path in records
     ]
-    return pl.concat(kept).collect() if kept else pl.DataFrame(schema=dict.fromkeys(KEYS[1:], pl.Int64))
+    return _here(pl.concat(kept)) if kept else pl.DataFrame(schema=dict.fromkeys(KEYS[1:], pl.Int64))
+
+
+def _here(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Rows of shards in memory. Raises CjError when one cannot be read."""
+    try:
+        return rows.collect()
+    except pl.exceptions.PolarsError as problem:
+        words = str(problem).partition("\n")[0]
+        raise CjError(f"a shard cannot be read: {words}", "git cj fsck") from problem
 
 
 def _newest(rows: pl.LazyFrame, paths: Sequence[Path], ended: pl.DataFrame) -> pl.LazyFrame:
     """Leave out superseded rows; nothing is joined when no attempt is."""
-    keys = pl.concat(
-        [
-            pl.scan_parquet(path)
-            .select("cj_task", "cj_attempt", pl.lit(place, pl.Int64).alias("cj_shard"))
-            .unique()
-            for place, path in enumerate(paths)
-        ]
-    ).collect()
+    keys = _here(
+        pl.concat(
+            [
+                pl.scan_parquet(path)
+                .select("cj_task", "cj_attempt", pl.lit(place, pl.Int64).alias("cj_shard"))
+                .unique()
+                for place, path in enumerate(paths)
+            ]
+        )
+    )
     attempts = pl.concat([keys.select(KEYS[1:]), ended]).group_by("cj_task").agg(pl.max("cj_attempt"))
     wanted = keys.join(attempts, on=KEYS[1:]).group_by(KEYS[1:]).agg(pl.min("cj_shard"))
     if wanted.height == keys.height:
@@ -237,16 +248,14 @@ def contents(paths: Sequence[Path], file: str) -> Iterator[tuple[int, bytes | No
     if not paths:
         return
     newest = completed(paths).group_by("cj_task").agg(pl.max("cj_attempt")).lazy()
-    found = (
+    rows = (
         pl.concat([pl.scan_parquet(path).select("cj_task", "cj_attempt", "outputs") for path in paths])
         .join(newest, on=KEYS[1:], how="semi", maintain_order="left")
         .explode("outputs")
         .filter(pl.col("outputs").struct.field("path") == file)
         .select("cj_task", pl.col("outputs").struct.field("content"))
-        .collect()
-        .unique("cj_task", keep="first", maintain_order=True)
-        .sort("cj_task")
     )
+    found = _here(rows).unique("cj_task", keep="first", maintain_order=True).sort("cj_task")
     yield from zip(found["cj_task"].to_list(), found["content"].to_list(), strict=True)
 
 

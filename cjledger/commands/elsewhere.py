@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from cjledger import ledger
 from cjledger.ledger import Entry
-from cjledger.model import Manifest
+from cjledger.model import FINAL_STATES, Manifest
 from cjledger.project import Project
 
 FIELDS = ("attempt", "state", "job", "exit_code", "started", "ended", "host", "max_rss_mb", "error", "note")
@@ -40,21 +41,34 @@ def is_reachable(project: Project, manifest: Manifest) -> bool:
     return where is not None and where.host is not None
 
 
-def attempts(project: Project, package_id: str) -> list[dict[str, Any]]:
-    """The newest harvested record of each task, by task: ``task`` and ``FIELDS``."""
+def attempts(project: Project, package_id: str, tasks: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The newest harvested record of each task, by task: ``task`` and ``FIELDS``; what was left out.
+
+    Records of others are read with care: only of tasks from 1 to ``tasks``, with a final state.
+    """
     # polars: for such packages alone.
     from cjledger import query
     from cjledger.harvest import store
     from cjledger.harvest.manifest import RECORDS
 
     tip, results = store.load(project.repo, package_id)
-    paths, _ = store.readable(project.repo, package_id, tip, results.of(RECORDS))
+    paths, problems = store.readable(project.repo, package_id, tip, results.of(RECORDS))
     if not paths:
-        return []
+        return [], problems
     rows = query.collect(query.records(list(paths.values())))
-    newest = {row["cj_task"]: row for row in rows.iter_rows(named=True)}
-    return [{"task": task, **_fields(row)} for task, row in sorted(newest.items())]
+    newest = {row["cj_task"]: row for row in rows.iter_rows(named=True) if row["state"] in FINAL_STATES}
+    listed = [{"task": task, **_fields(row)} for task, row in sorted(newest.items()) if task <= tasks]
+    return listed, problems
 
 
 def _fields(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row["cj_attempt" if name == "attempt" else name] for name in FIELDS}
+    found = {name: row["cj_attempt" if name == "attempt" else name] for name in FIELDS}
+    return {**found, "started": _moment(row["started"]), "ended": _moment(row["ended"])}
+
+
+def _moment(text: str | None) -> str | None:
+    """A time with its zone; None for other texts."""
+    try:
+        return text if text and datetime.fromisoformat(text).tzinfo else None
+    except ValueError:
+        return None

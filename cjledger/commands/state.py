@@ -225,7 +225,8 @@ def _as_harvested(
     project: Project, target: Target, manifest: Manifest, why: str = ""
 ) -> tuple[PackageState, list[TaskState]]:
     """What the harvests here tell of a package whose cluster cannot be asked, or has lost it (``why``)."""
-    listed = [TaskState(**row) for row in elsewhere.attempts(project, target.package_id)]
+    rows, unread = elsewhere.attempts(project, target.package_id, manifest.tasks)
+    listed = [TaskState(**row) for row in rows]
     counts = dict(Counter(task.state for task in listed))
     names = ", ".join(elsewhere.senders(project, target.package_id))
     words = f"{why}; as harvested before" if why else f"as harvested by {names}; they harvest and sync newer"
@@ -237,7 +238,7 @@ def _as_harvested(
         manifest.tasks,
         counts,
         is_final,
-        problems=() if is_final else (words,),
+        problems=(*(f"left out: {each}" for each in unread), *(() if is_final else (words,))),
     )
     if is_final:  # until a sync brings newer results
         keep(project, found, listed if len(listed) <= KEPT_TASKS else [])

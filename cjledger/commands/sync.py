@@ -176,7 +176,11 @@ def _bring_results(project: Project, where: Remote, package_id: str, came: str, 
         elif contains(repo, before, came):
             return True
         else:
-            new, differing = union.merge(repo, package_id, before, came)
+            try:
+                new, differing = union.merge(repo, package_id, before, came)
+            except CjError as problem:
+                tally.refuse(f"{ref} of {where.name} is not united with what is here: {problem.message}")
+                return True
             for table in differing:
                 tally.refuse(f"{table} of {package_id[:12]} was read in two ways: its columns may differ")
         if not _move(repo, where, RESULTS, [RefMove(ref, new, before or repo.zero)], tally):

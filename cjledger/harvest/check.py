@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cjledger import gitrepo
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.harvest.manifest import Results, Shard
-from cjledger.harvest.store import BLOB_BYTES, blob, damage, results_ref, shard_path
+from cjledger.harvest.store import BLOB_BYTES, blob, damage, fault, results_ref, shard_path
 from cjledger.shards import parquet
 
 
@@ -39,18 +41,26 @@ def _names(repo: Repo, tip: str) -> set[str]:
 def _about(repo: Repo, tip: str | None, shard: Shard, inside: bool) -> list[str]:
     path = shard_path(repo, shard)
     wrong = damage(path, shard)
+    content: bytes | None = None
     found = [f"the copy {path}: {wrong}"] if wrong and wrong != "missing" else []
     if shard.bytes <= BLOB_BYTES and not inside:
         found.append("not in the results' tree")
-    elif inside and tip and blob(repo, tip, shard) is None:
+    elif inside and tip and (content := blob(repo, tip, shard)) is None:
         found.append("its bytes in git are not those of its name")
     elif wrong == "missing" and not inside:
         found.append(f"the copy {path} is missing, and git does not have it")
-    if not wrong:
-        try:
-            rows = parquet.check(path)
-        except parquet.ParseError as problem:
-            found.append(str(problem))
-        else:
-            found += [f"{rows} rows, not {shard.rows}"] if rows != shard.rows else []
-    return found
+    return found + _within(content if wrong else path, shard)
+
+
+def _within(content: Path | bytes | None, shard: Shard) -> list[str]:
+    """What is wrong inside a shard that has the bytes of its name."""
+    if content is None:
+        return []
+    unfit = fault(content, shard)
+    if unfit:
+        return [unfit]  # and it is not read: it may be of any size
+    try:
+        parquet.check(content)
+    except parquet.ParseError as problem:
+        return [str(problem)]
+    return []

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cjledger.harvest.manifest import is_name
 from cjledger.shards import parquet
 
 
@@ -26,6 +28,14 @@ class Output:
     content: bytes | None
 
 
+def _is_output(block: str | None, fields: dict[str, Any] | None) -> bool:
+    """Whether this says where an output's bytes are and what they are, under a name that a file may have."""
+    if block is None or fields is None or not is_name(fields["path"] or ""):
+        return False
+    size, offset = fields["bytes"], fields["offset"]
+    return fields["sha256"] is not None and size is not None and size >= 0 and offset is not None
+
+
 def outputs(paths: Sequence[Path], tasks: set[int] | None) -> list[Output]:
     """The outputs of the last attempt of each task (or of those given), by task and path."""
     found = [
@@ -41,6 +51,7 @@ def outputs(paths: Sequence[Path], tasks: set[int] | None) -> list[Output]:
         )
         for path in paths
         for task, attempt, block, fields in parquet.read_outputs(path, tasks)
+        if _is_output(block, fields)
     ]
     last: dict[int, int] = {}
     for output in found:

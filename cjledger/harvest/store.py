@@ -9,8 +9,9 @@ from pathlib import Path
 
 from cjledger import gitrepo
 from cjledger.gitrepo import Repo
-from cjledger.harvest.manifest import Results, Shard, from_bytes, to_bytes
+from cjledger.harvest.manifest import RECORDS, Results, Shard, from_bytes, to_bytes
 from cjledger.whole import write_whole
+from cjnode.points import spans as task_spans
 
 BLOB_BYTES = 50 * 1000 * 1000  # a larger shard stays beside the repository: hosts refuse 100 MB
 _NAME = "git cj"
@@ -126,7 +127,7 @@ def write_copy(path: Path, data: bytes) -> None:
 def readable(
     repo: Repo, package_id: str, commit_id: str | None, shards: Sequence[Shard]
 ) -> tuple[dict[Shard, Path], list[str]]:
-    """The shards whose copies have their SHA-256, and what is wrong with the others.
+    """The shards whose copies have their SHA-256 and fit the manifest, and what is wrong with the others.
 
     A copy that is missing or damaged is made again from the harvest commit when that has the shard.
     """
@@ -135,12 +136,22 @@ def readable(
     lost = {shard: why for shard in shards if (why := damage(shard_path(repo, shard), shard))}
     restored = dict(_restored(repo, commit_id, list(lost)))
     for shard in shards:
-        if shard not in lost or shard in restored:
-            paths[shard] = shard_path(repo, shard)
+        path = shard_path(repo, shard)
+        why = lost[shard] if shard in lost and shard not in restored else fault(path, shard)
+        if why:
+            about = f"table {shard.table}, tasks {shard.tasks:.60}, harvest {shard.harvest}"
+            problems.append(f"shard {shard.name[:12]} of package {package_id[:12]} ({about}): {why}")
         else:
-            about = f"table {shard.table}, tasks {shard.tasks}, harvest {shard.harvest}"
-            problems.append(f"shard {shard.name[:12]} of package {package_id[:12]} ({about}): {lost[shard]}")
+            paths[shard] = path
     return paths, problems
+
+
+def fault(content: Path | bytes, shard: Shard) -> str:
+    """Why a shard that has the bytes of its name is not the table that the manifest says."""
+    from cjledger.shards import footer  # pyarrow, for those who go on to read the rows
+
+    spans = task_spans(shard.tasks) if shard.tasks else ()
+    return footer.fault(content, shard.table == RECORDS, shard.rows, sorted(spans))
 
 
 def damage(path: Path, shard: Shard) -> str:

@@ -208,10 +208,15 @@ _REPEATING = frozenset(
 )
 
 
-def check(path: Path) -> int:
-    """Read a whole shard with its page checksums and return its rows. Raises ParseError."""
+def source(shard: Path | bytes) -> Any:
+    """A shard's file or bytes, as pyarrow reads them without a copy."""
+    return pa.memory_map(str(shard)) if isinstance(shard, Path) else pa.BufferReader(shard)
+
+
+def check(shard: Path | bytes) -> None:
+    """Read a whole shard with its page checksums. Raises ParseError."""
     try:
-        return int(pq.read_table(pa.memory_map(str(path)), page_checksum_verification=True).num_rows)
+        pq.read_table(source(shard), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as problem:
         raise ParseError(str(problem)) from problem
 
@@ -284,7 +289,10 @@ __all__ = [
     "ParseError",
     "check",
     "concatenate",
+    "pa",
     "parse_json",
+    "pc",
+    "pq",
     "read_output",
     "read_outputs",
     "read_parquet_rows",
@@ -292,5 +300,6 @@ __all__ = [
     "records_from_lines",
     "records_table",
     "select",
+    "source",
     "split_outputs",
 ]

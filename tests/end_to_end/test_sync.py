@@ -176,7 +176,7 @@ def test_what_is_no_package_is_left_there_and_named(pair: tuple[Shell, Shell], t
         f"refs/cj/packages/{'0' * 39}1 of origin names another commit, {head[:12]}",
         f"refs/cj/packages/{head} of origin is no package: package {head[:12]} has no manifest",
         "the ledger of mia-1 on origin is left there: "
-        f"{head[:12]} in refs/cj/ledger/mia-1 is not a ledger entry: 'Cj-Event'",
+        f"{head[:12]} in refs/cj/ledger/mia-1 is not a ledger entry: it has no Cj-Event",
     ]
     assert refs(ben) == {}
     assert len(refs(there)) == 4
