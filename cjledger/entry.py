@@ -47,16 +47,16 @@ def parse(raw: str, agent: str) -> Entry:
         raise ValueError("its Cj-Package or Cj-Last is no package ID")
     if not _EVENT.fullmatch(event) or not _NUMBER.fullmatch(number):
         raise ValueError("its Cj-Event is no word, or its Cj-Sequence no number")
+    if type(data) is not dict:
+        raise ValueError("its Cj-Data is no object")
     fault = _fault(event, data)
     if fault:
         raise ValueError(f"its Cj-Data is wrong in: {fault}")
     return Entry(commit, tuple(parents.split()), when, agent, event, package_id, int(number), last, data)
 
 
-def _fault(event: str, data: Any) -> str:
+def _fault(event: str, data: dict[str, Any]) -> str:
     """The first field of an entry's data that readers could not use; empty when there is none."""
-    if type(data) is not dict:
-        return "it is no object"
     if "why" in data and type(data["why"]) is not str:
         return "why"
     if "data" in data and not (type(data["data"]) is list and all(type(x) is dict for x in data["data"])):

@@ -144,8 +144,8 @@ def forge(repo: Repo, name: str, event: str, package_id: str, data: str, sequenc
 @pytest.mark.parametrize(
     ("event", "package_id", "data", "why"),
     [
-        ("launched", PACKAGE, "[]", "it is no object"),
-        ("submitted", PACKAGE, "null", "it is no object"),
+        ("launched", PACKAGE, "[]", "its Cj-Data is no object"),
+        ("submitted", PACKAGE, "null", "its Cj-Data is no object"),
         ("launched", PACKAGE, "[" * 100_000, "nested too deep"),
         ("launched", PACKAGE, json.dumps({"program": "p.py"}), "cluster"),
         ("launched", PACKAGE, json.dumps({**LAUNCH, "created": "yesterday"}), "created"),
