@@ -131,7 +131,7 @@ def _points_path(folder: str, number: int) -> str:
     return os.path.join(folder, "points", "%05d.jsonl" % number)
 
 
-def _row(line: str) -> List[Any]:
+def _listed_row(line: str) -> List[Any]:
     row = json.loads(line)
     if not isinstance(row, list):
         raise ValueError("not a list of values: %.60r" % line)
@@ -143,7 +143,7 @@ def _explicit_row(folder: str, index: int) -> List[Any]:
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines):
             if number == index % POINTS_PER_FILE:
-                return _row(line)
+                return _listed_row(line)
     raise IndexError("no line %d in %s" % (index % POINTS_PER_FILE + 1, path))
 
 
@@ -189,7 +189,7 @@ def points(sweep: Sweep, tasks: Iterable[int], folder: str) -> Iterator[Point]:
                 rows = lines.readlines()
         if index % POINTS_PER_FILE >= len(rows):
             raise IndexError("points/%05d.jsonl ends before task %d" % (loaded, task))
-        params, indices = _explicit_point(sweep, _row(rows[index % POINTS_PER_FILE]))
+        params, indices = _explicit_point(sweep, _listed_row(rows[index % POINTS_PER_FILE]))
         if sweep.repeat > 1:
             params["cj_repeat"] = replicate + 1
         yield Point(task, params, indices)
