@@ -31,11 +31,13 @@ def commit(shell: Shell, entries: str, *parents: str, message: str = "x") -> str
     return shell.git("commit-tree", *words, "-m", message, tree)
 
 
-def package_with(shell: Shell, content: str) -> str:
-    """A package that has this for a manifest."""
-    folder = shell.run(
-        "git", "mktree", stdin=f"100644 blob {blob(shell, content)}\tpackage.json\n"
-    ).stdout.strip()
+def package_with(shell: Shell, content: str, points: str = "") -> str:
+    """A package that has this for a manifest, and that for its first file of points."""
+    listing = f"100644 blob {blob(shell, content)}\tpackage.json\n"
+    if points:
+        file = f"100644 blob {blob(shell, points)}\t00000.jsonl\n"
+        listing += f"040000 tree {shell.run('git', 'mktree', stdin=file).stdout.strip()}\tpoints\n"
+    folder = shell.run("git", "mktree", stdin=listing).stdout.strip()
     return commit(shell, f"040000 tree {folder}\t.cj\n")
 
 
@@ -85,6 +87,19 @@ def test_a_package_without_a_manifest_that_can_be_read_stops_nobody(
         ]
     assert [launch["package"] for launch in ben.lines("log")] == [package]
     assert "nothing wrong" in ben.cj("fsck")
+
+
+@pytest.mark.parametrize("points", ["7\n", "[1\n", "[" * 100_000 + "\n", "[1]\n"])
+def test_points_that_cannot_be_read_are_refused_by_name(pair: tuple[Shell, Shell], points: str) -> None:
+    mia, ben = pair
+    package = mia.launch("run", "p.py", "local")
+    fields = json.loads(mia.git("show", f"{package}:.cj/package.json"))
+    fields["sweep"] = {**fields["sweep"], "kind": "points", "blocks": [], "names": ["x"], "explicit": 3}
+    bad = package_with(mia, json.dumps({**fields, "tasks": 3}), points)
+    mia.git("push", "-q", "origin", f"{bad}:refs/cj/packages/{bad}")
+    ben.cj("sync")
+    assert "has points that cannot be read" in ben.refused("show", f"{bad}/1-3")
+    assert "has points that cannot be read" in ben.cj("fsck", code=1)
 
 
 def test_results_whose_manifest_is_nested_too_deep_stop_nobody(pair: tuple[Shell, Shell]) -> None:
