@@ -25,7 +25,7 @@ from cjledger.harvest import store
 from cjledger.harvest.check import verify
 from cjledger.harvest.manifest import RECORDS, Frame, Results, Shard
 from cjledger.query import table
-from cjledger.shards import parquet
+from cjledger.shards import foreign, parquet
 from cjledger.shards.frames import from_values, pl, supertype, typed, unite
 from tests.blocks import PACKAGE, frame, harvest, manifest, record
 
@@ -215,11 +215,11 @@ def test_page_checksums_find_a_flip_in_a_shard(tmp_path: Path) -> None:
 
 def test_a_points_file_is_read_in_batches_by_name_and_row(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1, 2], "b": ["x", None]}), tmp_path / "p.parquet")
-    names, rows = parquet.read_parquet_rows(tmp_path / "p.parquet")
+    names, rows = foreign.read_parquet_rows(tmp_path / "p.parquet")
     assert (names, list(rows)) == (["a", "b"], [[1, "x"], [2, None]])
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     with pytest.raises(CjError, match="not a Parquet file"):
-        parquet.read_parquet_rows(tmp_path / "bad.parquet")
+        foreign.read_parquet_rows(tmp_path / "bad.parquet")
 
 
 @pytest.mark.parametrize(

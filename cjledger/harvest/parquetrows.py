@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cjledger.harvest.parsed import Parsed
-from cjledger.shards import parquet
+from cjledger.shards import foreign, parquet
 from cjledger.shards.columns import pl, supertype
 from cjledger.shards.frames import unite
 from cjledger.shards.plain import as_json
@@ -26,7 +26,7 @@ def parse_parquet(files: Sequence[bytes]) -> Parsed:
     bad: list[tuple[int, str]] = []
     for index, file in enumerate(files):
         try:
-            frame = _flat(parquet.read_output(file))
+            frame = _flat(foreign.read_output(file))
         except (parquet.ParseError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as problem:
             bad.append((index, str(problem).partition("\n")[0]))
             counts.append(0)

@@ -36,7 +36,7 @@ def read_points(path: Path) -> tuple[tuple[str, ...], Rows]:
         names, rows = _objects(str(path), "entry", _json_list(path))
     elif suffix in (".parquet", ".pq"):
         # Here alone, and not above: it costs 150 ms to import, and a launch must not pay for it.
-        from cjledger.shards.parquet import read_parquet_rows
+        from cjledger.shards.foreign import read_parquet_rows
 
         columns, rows = read_parquet_rows(path)
         names = tuple(columns)

@@ -98,7 +98,7 @@ def take_up(view: View, opened: Dict[int, Open]) -> List[Due]:
     for task in sorted(view.where):
         said = opened.get(task)
         if task in cancelled:
-            opened.setdefault(task, Open("CANCELLED", retried.get(task), None, None, None, None, None))
+            opened.setdefault(task, Open("CANCELLED", retried.get(task), None, None, None, None, None, None))
             continue
         history = _with_what_is_said(view, known.get(task, []), said)
         following = retries.wanted(policy, submission.first, asked, history)
@@ -117,7 +117,7 @@ def take_up(view: View, opened: Dict[int, Open]) -> List[Due]:
         elif said is not None and said.state not in CAUSES:
             continue  # its worker will run it
         words = "after %s" % last.state
-        opened[task] = Open("PENDING", following.attempt, None, None, None, None, words)
+        opened[task] = Open("PENDING", following.attempt, None, None, None, None, words, None)
     return due
 
 

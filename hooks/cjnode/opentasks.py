@@ -1,6 +1,5 @@
 """The tasks of a submission that have not ended: whether each waits, runs, or is lost."""
 
-import math
 import os
 from itertools import groupby
 from typing import Dict, NamedTuple, Optional, Set
@@ -102,7 +101,7 @@ def _not_begun(sight: Sight, turn: Turn, attempt: int) -> Open:
 
 def _at_work(holder: Holder, end: Optional[Account], sight: Sight) -> Open:
     now = holder.now
-    known = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host, None, None)
+    known = Open("RUNNING", now.attempt, holder.job, now.started or None, holder.host, None, None, None)
     if end is not None:
         return _ending(known, end)
     return known._replace(state="LOST") if sight.lost else known
@@ -117,11 +116,11 @@ def _ending(known: Open, end: Account) -> Open:
     note = "the scheduler says %s" % end.state
     if end.reason not in ("", "None"):
         note += ": " + end.reason
-    if end.max_rss_mb:
-        note += "; its element had %d MB at most" % math.ceil(end.max_rss_mb)
     if end.state == "LOST":
         note = end.reason
-    return known._replace(state=end.state, exit_code=end.exit_code, note=note or None)
+    return known._replace(
+        state=end.state, exit_code=end.exit_code, note=note or None, max_rss_mb=end.max_rss_mb
+    )
 
 
 def _at_rest(sight: Sight, element: int, attempt: int, holder: Optional[Holder]) -> Open:
@@ -135,7 +134,7 @@ def _at_rest(sight: Sight, element: int, attempt: int, holder: Optional[Holder])
         alone = status.elements.get(element - part.first + 1)
         word = alone.state if alone else status.state
         state = word if word in WAITING else "PENDING"
-    return Open(state, attempt, holder.job if holder else job, None, None, None, None)
+    return Open(state, attempt, holder.job if holder else job, None, None, None, None, None)
 
 
 def lost(known: Open, end: Account) -> Open:

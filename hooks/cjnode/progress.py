@@ -24,6 +24,7 @@ Open = NamedTuple(
         ("host", Optional[str]),
         ("exit_code", Optional[int]),
         ("note", Optional[str]),
+        ("max_rss_mb", Optional[float]),  # of its element, where accounting knows it
     ],
 )
 
@@ -289,5 +290,5 @@ def running(progress: Progress, submission: Submission) -> Dict[int, Open]:
         now = holder.now
         if now.task in missing or now.attempt >= retried.get(now.task, now.attempt + 1):
             started = now.started or None
-            found[now.task] = Open("RUNNING", now.attempt, holder.job, started, holder.host, None, None)
+            found[now.task] = Open("RUNNING", now.attempt, holder.job, started, holder.host, None, None, None)
     return found

@@ -25,7 +25,7 @@ TASK_KEYS = (
     "error",
     "note",
 )
-NOT_SUBMITTED = Open("PENDING", None, None, None, None, None, None)
+NOT_SUBMITTED = Open("PENDING", None, None, None, None, None, None, None)
 
 
 def state(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
@@ -108,7 +108,9 @@ def _cancelled(progress: Progress, submission: Submission) -> Dict[int, Open]:
     why = why_given_up(submission.path) if missing else ""
     if why:
         progress.problems.append("it never ran: " + why)
-    known = Open("CANCELLED", submission.attempt, jobs[0] if jobs else None, None, None, None, why or None)
+    known = Open(
+        "CANCELLED", submission.attempt, jobs[0] if jobs else None, None, None, None, why or None, None
+    )
     return dict.fromkeys(missing, known)
 
 
