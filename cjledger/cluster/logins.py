@@ -137,10 +137,9 @@ def refusal(where: Cluster, words: str) -> CjError:
             f"the host key of {name} ({host}) has changed: someone may be in between\n{_offence(words)}",
             f"ask its administrators; if they changed it: ssh-keygen{file} -R {entry}",
         )
-    if _NO_WAY in words:
-        told = [line for line in words.splitlines() if not any(sign in line for sign in _PASSING)]
-        why = f": {told[-1]}" if told else ""
-        return CjError(f"the jump host before {name} ({host}) does not let us through{why}", connect)
+    told = [line for line in words.splitlines() if not any(sign in line for sign in _PASSING)]
+    if _NO_WAY in words and told:
+        return CjError(f"the jump host before {name} ({host}) does not let us through: {told[-1]}", connect)
     if _is_unknown_key(words):
         return CjError(f"the host key of {name} ({host}) is not known here", connect)
     if _wants_answer(words):
@@ -171,7 +170,7 @@ _SIGNS = (
     ("Bad configuration option", "ssh does not understand its configuration", "ssh -G {host}"),
 )
 # An sshd that counts connections (MaxStartups) closes some; the next one may get in.
-_NO_WAY = "UNKNOWN port 65535"  # ssh's word for the far end of a way through others
+_NO_WAY = "by UNKNOWN port 65535"  # ssh's words when the way through others ends
 _PASSING = ("kex_exchange_identification", "Connection closed by", "Connection reset", "Broken pipe")
 
 
