@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,13 +27,17 @@ _INHERITED = frozenset(
 # The first whose fetch takes references on standard input.
 OLDEST = "2.29"
 
+_PROBE_BYTES = 1 << 16
+
 
 class GitError(CjError):
-    """The git program refused; ``stderr`` holds its own words."""
+    """The git program refused to work in a folder; ``stderr`` holds its own words."""
 
-    def __init__(self, arguments: Sequence[str], returncode: int, stderr: str) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str], returncode: int, stderr: str) -> None:
         words = stderr.strip() or f"exit {returncode}"
-        is_full = "No space left" in words or "quota exceeded" in words
+        is_full = any(known in words for known in ("No space left", "quota exceeded"))
+        if not is_full and "write" in words and (why := _takes_no_more(folder)):
+            is_full, words = True, f"{words}: {why}"
         hint = (
             "free some space, then run the command again"
             if is_full
@@ -41,6 +46,18 @@ class GitError(CjError):
         super().__init__(f"git {arguments[0]}: {words}", hint)
         self.returncode = returncode
         self.stderr = stderr
+
+
+def _takes_no_more(folder: Path) -> str | None:
+    """Why the disk takes no file now. Git says of a ref that it could not write it, and not why."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * _PROBE_BYTES)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as problem:
+        return problem.strerror
+    return None
 
 
 class Repo(NamedTuple):
@@ -140,7 +157,7 @@ def run(
         capture_output=True,
     )
     if done.returncode not in ok:
-        raise GitError(arguments, done.returncode, done.stderr.decode(errors="replace"))
+        raise GitError(repo.common_dir, arguments, done.returncode, done.stderr.decode(errors="replace"))
     return done.stdout
 
 

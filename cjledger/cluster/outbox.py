@@ -68,7 +68,8 @@ def _make(repo: Repo, path: Path) -> None:
         capture_output=True,
     )
     if made.returncode:
-        raise gitrepo.GitError(("init", aside), made.returncode, made.stderr.decode(errors="replace"))
+        words = made.stderr.decode(errors="replace")
+        raise gitrepo.GitError(repo.cj_dir, ("init", aside), made.returncode, words)
     try:
         os.rename(aside, path)
     except OSError:  # another was faster

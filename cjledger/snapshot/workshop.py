@@ -76,7 +76,8 @@ class Workshop:
         if done.returncode < 0 or (done.returncode and re.search(_UNSTABLE, words)):
             raise UnstableError(words)
         if done.returncode not in ok:
-            raise GitError([os.fsdecode(argument) for argument in arguments], done.returncode, words)
+            named = [os.fsdecode(argument) for argument in arguments]
+            raise GitError(self.repo.common_dir, named, done.returncode, words)
         return done.stdout
 
 

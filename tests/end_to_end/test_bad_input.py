@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from cjledger import gitrepo
 from tests.shells import PROGRAMS, Shell
 
 CONTROL = "\x1b[31mred\x1b]0;title\x07\u202e\r\x9b2J"
@@ -601,6 +602,19 @@ def test_a_full_disk_is_said_and_leaves_no_half_of_a_package(small_disk: Path) -
     shell.launch("run", "ok.py", "local")
     assert shell.cj("show", "@/1", "--out") == "1\n"
     assert not [path for path in (small_disk / ".git/cj").rglob("*") if path.name.startswith("package-")]
+
+
+def test_a_ref_that_a_full_disk_cannot_hold_is_said_with_the_cause(small_disk: Path) -> None:
+    shell = Shell(small_disk)
+    shell.git("init", "-q", "-b", "main")
+    commit(shell, ok_py="print(1)\n")
+    repo = gitrepo.discover(small_disk)
+    with pytest.raises(OSError, match="space"):
+        (small_disk / "filler").write_bytes(b"x" * 7_000_000)
+    with pytest.raises(gitrepo.GitError) as refused:
+        gitrepo.move_refs(repo, [gitrepo.RefMove("refs/cj/a", repo.head or "", repo.zero)], "a test")
+    assert "No space left on device" in refused.value.message
+    assert "free some space" in (refused.value.hint or "")
 
 
 def test_a_program_that_a_command_begins_with_must_be_in_the_package(shell: Shell) -> None:
