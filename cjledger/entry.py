@@ -31,6 +31,11 @@ class Entry(NamedTuple):
     data: dict[str, Any]
 
 
+def is_package_id(text: str) -> bool:
+    """Whether a text is a whole object ID."""
+    return _ID.fullmatch(text) is not None
+
+
 def parse(raw: str, agent: str) -> Entry:
     """Read one entry: commit, parents, date and message with U+001F between. Raises ValueError."""
     commit, parents, when, body = raw.split("\x1f", 3)
@@ -43,7 +48,7 @@ def parse(raw: str, agent: str) -> Entry:
         raise ValueError(f"it has no {problem.args[0]}") from None
     except RecursionError:
         raise ValueError("its Cj-Data is nested too deep") from None
-    if not _ID.fullmatch(package_id) or not _ID.fullmatch(last):
+    if not is_package_id(package_id) or not is_package_id(last):
         raise ValueError("its Cj-Package or Cj-Last is no package ID")
     if not _EVENT.fullmatch(event) or not _NUMBER.fullmatch(number):
         raise ValueError("its Cj-Event is no word, or its Cj-Sequence no number")
@@ -70,16 +75,16 @@ def _launch_fault(data: dict[str, Any]) -> str:
             return name
     if type(data.get("tasks")) is not int or not 0 < data["tasks"] < 1 << 53:
         return "tasks"
-    if not _is_moment(data.get("created")):
+    if not is_moment(data.get("created")):
         return "created"
     for name in ("then", "extends"):
-        if name in data and not (type(data[name]) is str and _ID.fullmatch(data[name])):
+        if name in data and not (type(data[name]) is str and is_package_id(data[name])):
             return name
     after = data.get("after", [])
     return "" if type(after) is list and all(type(each) is str for each in after) else "after"
 
 
-def _is_moment(value: Any) -> bool:
+def is_moment(value: Any) -> bool:
     """Whether this is a time with its zone."""
     try:
         return type(value) is str and datetime.fromisoformat(value).tzinfo is not None

@@ -96,13 +96,14 @@ def resolve_whole(project: Project, text: str | None, words: str) -> Target:
     return Target(target.package_id)
 
 
-def runs_after(project: Project, package_id: str) -> str | None:
+def runs_after(project: Project, package_id: str, manifest: Manifest | None = None) -> str | None:
     """The package that runs when all tasks of another one have ended, if it is here.
 
     Who launched both says so in their ledger. That alone is not believed, since a ledger may have come from
-    anywhere: the package must be what such a launch makes of the other one.
+    anywhere: the package must be what such a launch makes of the other one. ``manifest`` is the other one's,
+    where it was read already.
     """
-    first = package.read_manifest(project.repo, package_id)
+    first = manifest or package.read_manifest(project.repo, package_id)
     if first.then is None:
         return None
     for agent in dict.fromkeys((first.agent, ledger.agent(project.repo))):
@@ -119,15 +120,15 @@ def _is_then(project: Project, first: Manifest, first_id: str, found: str) -> bo
     return package.is_then(first, first_id, package.read_manifest(project.repo, found))
 
 
-def is_ours(project: Project, package_id: str) -> bool:
+def is_ours(project: Project, package_id: str, manifest: Manifest) -> bool:
     """Whether this installation launched a package: its own ledger says so, which nobody else writes.
 
     What the package says of itself, anybody can write.
     """
-    manifest = package.read_manifest(project.repo, package_id)
     if manifest.then_of is not None:
-        first = manifest.then_of.package
-        return runs_after(project, first) == package_id and is_ours(project, first)
+        first_id = manifest.then_of.package
+        first = package.read_manifest(project.repo, first_id)
+        return runs_after(project, first_id, first) == package_id and is_ours(project, first_id, first)
     own = ledger.of_package(project.repo, ledger.agent(project.repo), package_id)
     return any(entry.event == "launched" for entry in own)
 

@@ -41,6 +41,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def not_finite(value: float) -> str:
+    """The word of the formats for a number that JSON has not."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
 def check_count(option: str, count: int | None) -> None:
     """Refuse a number that counts nothing. Raises CjError."""
     if count is not None and count < 1:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cjledger.errors import CjError
+from cjledger.quantities import not_finite
 from cjledger.shards.columns import pl
 from cjledger.shards.plain import plain
 
@@ -61,7 +62,7 @@ def _line(row: dict[str, Any], odd: Sequence[str]) -> bytes:
     for name in odd:
         value = row[name]
         if value is not None and not math.isfinite(value):
-            row[name] = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+            row[name] = not_finite(value)
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 

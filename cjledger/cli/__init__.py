@@ -61,11 +61,12 @@ def _bug(problem: BaseException, given: list[str]) -> int:
 def _check_text(words: list[str]) -> None:
     """Refuse words that no table, package or message could hold."""
     for word in words:
-        if any("\ud800" <= char <= "\udfff" for char in word):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
             shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            raise UsageError(
-                f"{shown}: not text in UTF-8", "name files and values in UTF-8; locale shows yours"
-            )
+            hint = "name files and values in UTF-8; locale shows yours"
+            raise UsageError(f"{shown}: not text in UTF-8", hint) from None
 
 
 def _dispatch(words: list[str]) -> int:

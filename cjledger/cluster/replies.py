@@ -5,11 +5,11 @@ Each function raises CjError for what is not of the type that docs/formats.md gi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from cjledger.cluster.transport import Json, printable
+from cjledger.entry import is_package_id
 from cjledger.errors import CjError
 from cjledger.model import STATES
 
@@ -82,7 +82,7 @@ def limits(line: Json, name: str) -> dict[str, int | None]:
 def package_id(line: Json) -> str:
     """The ID of a package, which need not be known here."""
     value = text(line, "package")
-    if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", value):
+    if not is_package_id(value):
         _refuse("package is no package ID")
     return value
 

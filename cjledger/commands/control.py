@@ -45,7 +45,7 @@ def cancel(project: Project, target: Target) -> int:
     if not _was_sent(project, target.package_id):
         return _never_send(project, target, manifest)
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
-    after = None if tasks else runs_after(project, target.package_id)
+    after = None if tasks else runs_after(project, target.package_id, manifest)
     last = 0
     if after and state.is_on_cluster(project, after):
         last = cancel(project, Target(after))  # first: it would begin when the others have ended

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from cjledger import ledger
+from cjledger.entry import is_moment
 from cjledger.ledger import Entry
 from cjledger.model import FINAL_STATES, Manifest
 from cjledger.project import Project
@@ -68,7 +68,4 @@ def _fields(row: dict[str, Any]) -> dict[str, Any]:
 
 def _moment(text: str | None) -> str | None:
     """A time with its zone; None for other texts."""
-    try:
-        return text if text and datetime.fromisoformat(text).tzinfo else None
-    except ValueError:
-        return None
+    return text if is_moment(text) else None

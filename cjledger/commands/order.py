@@ -105,7 +105,7 @@ def _send(project: Project, package_id: str, manifest: Manifest, announce: Annou
 
 def give_up(project: Project, package_id: str, manifest: Manifest, why: str) -> None:
     """Cancel what can never be sent, and what would run after it, and say why."""
-    after = runs_after(project, package_id) if manifest.then else None
+    after = runs_after(project, package_id, manifest)
     if after is not None:
         give_up(project, after, package.read_manifest(project.repo, after), why)
     told = f"it never ran: {why}"

@@ -199,7 +199,7 @@ def _tell_fixed_seed(project: Project, program: Program, announce: Announce) -> 
     if program.path is None:
         return
     source = (project.repo.top / program.path).read_bytes()
-    found = python.fixed_seed(source, program.kind == "function")
+    found = python.fixed_seed(source, program.kind == "function", program.path)
     if found:
         announce(
             f"{program.path}:{found[0]}: {found[1]} gives every task the same numbers; "
@@ -210,7 +210,7 @@ def _tell_fixed_seed(project: Project, program: Program, announce: Announce) -> 
 def _written(project: Project, program: Program) -> frozenset[str]:
     if program.kind == "command" or not program.path:
         return frozenset()
-    names = python.written_names((project.repo.top / program.path).read_bytes())
+    names = python.written_names((project.repo.top / program.path).read_bytes(), program.path)
     return frozenset(os.path.normpath(os.path.join(program.workdir, name)) for name in names)
 
 

@@ -42,10 +42,10 @@ def narrow(
     if done:
         for point in tasks_of(planned, range(1, planned.tasks + 1)):
             seed = None if wanted.seed is None else task_seed(wanted.seed, point.task)
-            sources_of = done.get(_key(point.params, seed))
-            if sources_of:
+            alike = done.get(_key(point.params, seed))
+            if alike:
                 # Points that are alike are as many draws: each stands for one.
-                found[point.task] = sources_of[0] if wanted.by_point else sources_of.pop(0)
+                found[point.task] = alike[0] if wanted.by_point else alike.pop(0)
     repeat = planned.sweep.repeat
     # A point's replicates stay together: their numbers are counted within the point.
     whole = [

@@ -191,7 +191,7 @@ def _as_seen(project: Project, package_id: str, manifest: Manifest, problem: CjE
 def _package(project: Project, manifest: Manifest, package_id: str, line: dict[str, Any]) -> PackageState:
     fields = replies.package_fields(line, package_id, manifest.tasks)
     fields["reasons"] = reasons(manifest, fields["reasons"])
-    then = runs_after(project, package_id) if manifest.then else None
+    then = runs_after(project, package_id, manifest)
     name = manifest.program.name
     return PackageState(package_id, manifest.cluster, name, manifest.tasks, **fields, then=then)
 

@@ -62,7 +62,7 @@ def submit(
     will run as the one who sends it. ``priority`` counts instead of the package's own.
     """
     manifest = package.read_manifest(project.repo, target.package_id)
-    if not trusted and not is_ours(project, target.package_id):
+    if not trusted and not is_ours(project, target.package_id, manifest):
         raise CjError(
             f"package {target.short} was not launched from here; it says it is of {manifest.author}, and its "
             "code would run as you",

@@ -15,6 +15,7 @@ from cjledger import gitrepo, ledger, package, remote
 from cjledger.commands import elsewhere, state
 from cjledger.commands.chains import Refs, contains, keep_own, note_seen, notice_rewinding, of, taken
 from cjledger.commands.harvest import alone
+from cjledger.entry import is_package_id
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.harvest import union
@@ -24,7 +25,6 @@ from cjledger.remote import KINDS, Remote
 PACKAGES, RESULTS, LEDGER = KINDS
 _WORDS = {PACKAGES: "packages", RESULTS: "results", LEDGER: "ledgers"}
 _TRIES = 10
-_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _AGENT = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -111,7 +111,7 @@ def _is_name(ref: str) -> bool:
     name = ref.removeprefix(LEDGER)
     if name != ref:
         return bool(_AGENT.fullmatch(name))
-    return bool(_ID.fullmatch(ref.removeprefix(PACKAGES).removeprefix(RESULTS)))
+    return is_package_id(ref.removeprefix(PACKAGES).removeprefix(RESULTS))
 
 
 def _forgotten(repo: Repo) -> set[str]:

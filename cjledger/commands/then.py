@@ -61,7 +61,8 @@ def forget(project: Project, package_id: str) -> None:
     at: str | None = package_id
     while at is not None and at not in seen:
         seen.add(at)
-        found = runs_after(project, at)
+        manifest = package.read_manifest(project.repo, at)
+        found = runs_after(project, at, manifest)
         if found is not None:
             state.forget(project, found)
-        at = package.read_manifest(project.repo, at).extends
+        at = manifest.extends

@@ -10,6 +10,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import PurePath
 from typing import Any
 
+from cjledger.quantities import not_finite
 from cjledger.render.figures import duration
 from cjledger.render.plain import UNSAFE, plain
 from cjledger.render.widths import NAME, columns_of, fit
@@ -157,7 +158,7 @@ def _default(value: object) -> Any:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return not_finite(value)
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from cjledger.errors import CjError
-from cjledger.languages.python.nests import parse
+from cjledger.languages.python.nests import parse, syntax_tree
 from cjnode.templates import template_parts
 
 _OPENERS = frozenset(["open", "File", "ZipFile"])
@@ -119,10 +119,10 @@ def check_template(command: str, names: Sequence[str]) -> None:
             )
 
 
-def written_names(source: bytes) -> set[str]:
+def written_names(source: bytes, shown: str = "<unknown>") -> set[str]:
     """The literal names of files that a program opens for writing or appending."""
     try:
-        tree = ast.parse(source)
+        tree = syntax_tree(source, shown)
     except (SyntaxError, ValueError):
         return set()
     constants = _constants(tree)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -26,10 +27,16 @@ class Nest(NamedTuple):
     names: tuple[tuple[str, ...], ...]  # the loop variables of each level
 
 
+@functools.lru_cache(maxsize=2)
+def syntax_tree(source: bytes | str, shown: str = "<unknown>") -> ast.Module:
+    """The syntax tree of a program, which nobody may change: a launch asks for it several times."""
+    return ast.parse(source, shown)
+
+
 def parse(source: bytes | str, shown: str) -> ast.Module:
     """The syntax tree of a program. Raises CjError naming the line that is not Python."""
     try:
-        return ast.parse(source, shown)
+        return syntax_tree(source, shown)
     except SyntaxError as problem:
         text = (problem.text or "").strip()
         where = f"{shown}:{problem.lineno}" if problem.lineno else shown

@@ -5,18 +5,20 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from cjledger.languages.python.nests import syntax_tree
+
 _MADE = frozenset(["default_rng", "RandomState", "Random", "SeedSequence", "PCG64", "MT19937", "Philox"])
 _SEEDED = frozenset(["seed", "manual_seed", "set_seed"])
 
 
-def fixed_seed(source: bytes, is_function: bool) -> tuple[int, str] | None:
+def fixed_seed(source: bytes, is_function: bool, shown: str = "<unknown>") -> tuple[int, str] | None:
     """The line and the text of the first call outside functions that seeds a generator by a number.
 
     What the libraries' own generators are seeded with does not reach the calls of a function: each call
     begins with its task's seed.
     """
     try:
-        tree = ast.parse(source)
+        tree = syntax_tree(source, shown)
     except (SyntaxError, ValueError, RecursionError):
         return None
     names = _MADE if is_function else _MADE | _SEEDED
