@@ -5,11 +5,11 @@ import importlib
 import json
 import os
 import sys
-from typing import Any, BinaryIO, Callable, Dict, List
+from typing import Any, BinaryIO, Dict, List
 
 from cjnode import VERSION, layout
-from cjnode.blocks import canonical
 from cjnode.errors import NodeError
+from cjnode.files import canonical, wait_for
 
 # Each is ``function(root, request, out)``; loaded when asked for, because a launch waits for its verb.
 VERBS = {
@@ -38,7 +38,7 @@ def main(arguments: List[str]) -> int:
     """Run a verb and return the exit code."""
     os.umask(0o077)
     parser = argparse.ArgumentParser(prog="cjnode.pyz", description=__doc__)
-    parser.add_argument("verb", choices=sorted(VERBS) + ["receive", "work"])
+    parser.add_argument("verb", choices=sorted(VERBS) + ["drain", "receive", "work"])
     parser.add_argument("--root", required=True)
     parser.add_argument("--nonce", default="")
     parser.add_argument("--package", default="")
@@ -46,8 +46,11 @@ def main(arguments: List[str]) -> int:
     options = parser.parse_args(arguments)
     root = os.path.realpath(options.root)
     if options.verb == "receive":
-        hook: Callable[[str], int] = importlib.import_module("cjnode.receive").hook
+        from cjnode.receive import hook
+
         return hook(root)
+    if options.verb == "drain":
+        return _drain(root, True)
     if options.verb == "work":
         return _work(root, options.package, options.submission)
     return _answer(options.verb, root, options.nonce)
@@ -57,11 +60,19 @@ def _work(root: str, package: str, submission: int) -> int:
     element, job = int(os.environ.get("CJ_ELEMENT", "1")), os.environ.get("CJ_JOB_ID", "")
     folder = layout.submission_path(root, package, submission)
     # What the login node wrote before it submitted this may not be in this node's sight yet.
-    importlib.import_module("cjnode.files").wait_for(os.path.join(folder, "intent.json"))
-    incarnation = importlib.import_module("cjnode.element").incarnation(folder, element, job, os.environ)
-    work = importlib.import_module("cjnode.work").work
-    code: int = work(root, package, submission, element, incarnation, job)
-    return code
+    wait_for(os.path.join(folder, "intent.json"))
+    from cjnode.element import incarnation
+    from cjnode.work import work
+
+    return work(root, package, submission, element, incarnation(folder, element, job, os.environ), job)
+
+
+def _drain(root: str, patient: bool) -> int:
+    if layout.has_backlog(root):
+        from cjnode.drain import drain
+
+        drain(root, (), patient)
+    return 0
 
 
 def _answer(verb: str, root: str, nonce: str) -> int:
@@ -75,7 +86,9 @@ def _answer(verb: str, root: str, nonce: str) -> int:
         out.write(canonical({"error": problem.error, "hint": problem.hint}) + b"\n")
         code = 1
     except OSError as problem:
-        told = importlib.import_module("cjnode.space").refusal(problem, root)
+        from cjnode import space
+
+        told = space.refusal(problem, root)
         if told is None:
             raise
         out.write(canonical({"error": told.error, "hint": told.hint}) + b"\n")
@@ -83,9 +96,7 @@ def _answer(verb: str, root: str, nonce: str) -> int:
     if nonce:
         out.write(b"cj %s end\n" % nonce.encode("ascii"))
     out.flush()
-    if os.path.isdir(layout.backlog_path(root)):
-        # After the answer: what waits for the scheduler is none of this request's.
-        importlib.import_module("cjnode.backlog").drain(root)
+    _drain(root, False)  # after the answer: what waits for the scheduler is none of this request's
     return code
 
 

@@ -16,6 +16,7 @@ from cjnode import blocks, claims, layout, processes, schedulers
 from cjnode.errors import NodeError
 from cjnode.files import age_s, create_json, forget, now, read_json, wait_for
 from cjnode.parts import receipt
+from cjnode.processes import settle_s
 from cjnode.schedulers import FullError, Job, UnclearError
 from cjnode.schedulers.commands import MissingError, SilentError
 
@@ -30,14 +31,6 @@ _ACTING = re.compile(r"acting-([0-9]+)-([0-9]+)\.json\Z")
 
 class BusyError(NodeError):
     """Another process is at it, or what a dead one did is not clear yet."""
-
-
-def settle_s() -> float:
-    """How long after an unclear end a job may still appear.
-
-    Slurm's controller answers within MessageTimeout, 10 s, or not at all; it may have the request then.
-    """
-    return float(os.environ.get("CJ_SETTLE_S", "15"))
 
 
 def submit_part(root: str, scheduler: str, folder: str, part: int, job: Job, patient: bool) -> str:

@@ -3,7 +3,7 @@
 import re
 from typing import Container, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from cjnode import blocks
+from cjnode import blocks, files
 from cjnode.retries import Ended, ordered
 
 # One attempt's end. ``line`` is the reply of verb ``state`` for it, empty when not asked for.
@@ -140,7 +140,7 @@ def _parsed(line: bytes) -> Optional[Tuple[bytes, ...]]:
             return None
         # Through the parser and back: what goes out is one line of JSON whatever came in.
         rest = [
-            blocks.canonical(value)
+            files.canonical(value)
             for value in (
                 record.exit_code,
                 record.started,

@@ -4,8 +4,8 @@ import re
 from typing import Any, BinaryIO, Dict, List
 
 from cjnode import site
-from cjnode.blocks import canonical
 from cjnode.errors import NodeError
+from cjnode.files import canonical
 
 # Both print the list on standard error; Lmod does so unless LMOD_REDIRECT is set.
 _LIST = """\

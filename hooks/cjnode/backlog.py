@@ -1,128 +1,32 @@
 """Submissions not wholly with the scheduler, because the site takes no more now or a call was cut off.
 
-``ROOT/backlog/<package>-<n>.json`` marks one from before its first act until all its parts have receipts.
-Every later call submits as much as fits.
+Every call submits as much as fits of what is marked.
 """
 
-import importlib
 import os
-import re
-import time
-from typing import Any, Collection, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from cjnode import asked, layout, manifest, schedulers
+from cjnode import asked, layout, localparts, manifest, marks, schedulers
 from cjnode.acting import BusyError, submit_part
 from cjnode.errors import NodeError
-from cjnode.files import create_json, forget, json_bytes, locked, now, read_json, replace
+from cjnode.files import forget, json_bytes, now, read_json, replace
 from cjnode.parts import Part, jobs, read_parts, throttle
 from cjnode.points import parse_tasks
 from cjnode.schedulers import FullError, Job
 from cjnode.submissions import cancelled_tasks
 
-EVERY_S = 30.0
-
-_MARK = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?)-([1-9][0-9]{0,9})\.json\Z")
-
-# What came of submitting: all its parts, why some are not with the scheduler, and whether for want of room.
-Outcome = NamedTuple("Outcome", [("parts", List[Part]), ("why", str), ("full", bool)])
+# What came of submitting.
+Outcome = NamedTuple(
+    "Outcome",
+    [
+        ("parts", List[Part]),
+        ("why", str),  # why some are not with the scheduler
+        ("full", bool),  # whether for want of room
+        ("anew", bool),  # it is still marked, and to be submitted anew: ``submit.submit_anew``
+    ],
+)
 # Why parts wait (empty: none does), and whether for want of room.
 _Why = Tuple[str, bool]
-
-
-def mark(root: str, package: str, submission: int, why: str = "", after: bool = False) -> None:
-    """Say that a submission is to be brought to the scheduler by whoever comes next.
-
-    ``after`` says that it waits for other packages.
-    """
-    os.makedirs(layout.backlog_path(root), 0o700, exist_ok=True)
-    fields = {"since": now(), "why": why, "after": after}
-    create_json(layout.mark_path(root, package, submission), fields)
-
-
-def unmark(root: str, package: str, submission: int) -> None:
-    """Leave a submission as it is."""
-    forget(layout.mark_path(root, package, submission))
-
-
-def why_waiting(root: str, package: str, submission: int) -> Optional[str]:
-    """Why a marked submission is not wholly with the scheduler; None when it is not marked."""
-    try:
-        fields = read_json(layout.mark_path(root, package, submission))
-    except NodeError:
-        return ""
-    return str(fields.get("why") or "") if fields else None
-
-
-def why_after(root: str, package: str, submission: int) -> str:
-    """For what packages a marked submission waits; empty when it waits for none."""
-    try:
-        fields = read_json(layout.mark_path(root, package, submission))
-    except NodeError:
-        return ""
-    return str(fields.get("why") or "") if fields and fields.get("after") else ""
-
-
-def drain(root: str, about: Collection[str] = (), patient: bool = False) -> None:
-    """Submit what waits, as much as fits: at most every 30 s, unless a call is about a package that waits.
-
-    Who is not patient leaves it to another who is at it. What goes wrong is noted with what waits, and never
-    the caller's trouble.
-    """
-    folder = layout.backlog_path(root)
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    found = [match for match in map(_MARK.match, names) if match]
-    last = os.path.join(folder, ".last")
-    if not found:
-        return
-    # What waits on `local` waits for packages there, and nobody is asked too often about these.
-    if not ({match.group(1) for match in found} & set(about) or _is_due(last) or _is_local(root)):
-        return
-    try:
-        with locked(os.path.join(folder, ".lock"), patient) as mine:
-            if mine:
-                replace(last, b"")
-                _drain(root, [(match.group(1), int(match.group(2))) for match in found])
-    except OSError:
-        pass  # a full disk: what waits goes on waiting
-
-
-def _is_local(root: str) -> bool:
-    return layout.scheduler(root) == "local"
-
-
-def _is_due(path: str) -> bool:
-    try:
-        return not 0 <= time.time() - os.stat(path).st_mtime < EVERY_S
-    except OSError:
-        return True
-
-
-def _drain(root: str, waiting: List[Any]) -> None:
-    for package, submission in sorted(waiting, key=lambda each: _since(root, *each)):
-        try:
-            if bring(root, package, submission, False).full:
-                break
-        except (NodeError, OSError, ValueError, KeyError) as problem:
-            _say(root, package, submission, getattr(problem, "error", str(problem)))
-
-
-def _since(root: str, package: str, submission: int) -> str:
-    try:
-        return str((read_json(layout.mark_path(root, package, submission)) or {}).get("since"))
-    except NodeError:
-        return ""
-
-
-def _say(root: str, package: str, submission: int, why: str, after: bool = False) -> None:
-    """Note why a submission waits, unless its mark was taken away."""
-    path = layout.mark_path(root, package, submission)
-    fields = read_json(path)
-    if fields is not None and (fields.get("why"), fields.get("after", False)) != (why, after):
-        fields.update(why=why, after=after)
-        replace(path, json_bytes(fields))
 
 
 def bring(root: str, package: str, submission: int, patient: bool) -> Outcome:
@@ -133,37 +37,39 @@ def bring(root: str, package: str, submission: int, patient: bool) -> Outcome:
     folder = layout.submission_path(root, package, submission)
     intent = read_json(os.path.join(folder, "intent.json"))
     if intent is None:
-        unmark(root, package, submission)
+        marks.unmark(root, package, submission)
         raise NodeError("submission %d of %s has no intent" % (submission, package[:12]), "git cj submit")
     if not set(parse_tasks(intent["tasks"])) - cancelled_tasks(folder):
-        unmark(root, package, submission)
+        marks.unmark(root, package, submission)
         parts = read_parts(folder, intent)
         if jobs(parts):
-            return Outcome(parts, "", False)
+            return Outcome(parts, "", False, False)
         raise NodeError(
             "submission %d of %s was cancelled" % (submission, package[:12]), "git cj retry " + package[:8]
         )
     behind: List[str] = []
     if intent.get("after"):
-        mark(root, package, submission)
-        held = importlib.import_module("cjnode.waiting").before(root, folder, intent)
-        if held.word == "wait":
-            _say(root, package, submission, held.why, True)
-            return Outcome(read_parts(folder, intent), held.why, False)
-        if held.word == "never":
-            unmark(root, package, submission)
-            return Outcome(read_parts(folder, intent), held.why, False)
+        marks.mark(root, package, submission)
+        from cjnode import gate  # few wait for others
+
+        held = gate.before(root, folder, intent)
+        if held.word == gate.WAIT:
+            marks.say(root, package, submission, held.why, True)
+        elif held.word == gate.NEVER:
+            marks.unmark(root, package, submission)
+        if held.word not in (gate.GO, gate.QUEUE):
+            return Outcome(read_parts(folder, intent), held.why, False, held.word == gate.ANEW)
         behind = held.jobs
     with open(layout.manifest_path(root, package), "rb") as file:
         fields = manifest.parse(file.read())
-    mark(root, package, submission)
+    marks.mark(root, package, submission)
     why, full = _bring_all(_Bringing(root, folder, intent, fields, patient, behind))
     if why:
-        _say(root, package, submission, why)
+        marks.say(root, package, submission, why)
         replace(os.path.join(layout.backlog_path(root), ".last"), b"")  # it was tried just now
     else:
-        unmark(root, package, submission)
-    return Outcome(read_parts(folder, intent), why, full)
+        marks.unmark(root, package, submission)
+    return Outcome(read_parts(folder, intent), why, full, False)
 
 
 _Bringing = NamedTuple(
@@ -236,7 +142,7 @@ def _room(what: _Bringing) -> Optional[_Room]:
 
 def _bring_one(what: _Bringing, parts: List[Part], part: Part) -> None:
     if what.fields["scheduler"] == "local":
-        importlib.import_module("cjnode.submit").start_local(what.root, what.folder, what.intent, what.fields)
+        localparts.start(what.root, what.folder, what.intent, what.fields)
         return
     refused = layout.part_path(what.folder, "refused", part.number)
     forget(refused)  # what it said then is not what it says now
@@ -250,7 +156,7 @@ def _bring_one(what: _Bringing, parts: List[Part], part: Part) -> None:
             raise BusyError("what it waits for has just ended: %s" % problem.error, "git cj state")
         # It is not asked again by itself: the same words would come back for ever.
         replace(refused, json_bytes({"error": problem.error, "hint": problem.hint, "at": now()}))
-        unmark(what.root, what.intent["package"], what.intent["submission"])
+        marks.unmark(what.root, what.intent["package"], what.intent["submission"])
         raise
 
 

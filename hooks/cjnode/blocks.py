@@ -3,12 +3,11 @@
 import json
 import os
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-# json.dumps makes an encoder for each call.
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+from cjnode.files import canonical, write_all
+from cjnode.ids import is_package_id
 
-_PACKAGE = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _BLOCK_ID = re.compile(r"([1-9][0-9]{0,8})/([0-9]{6,9})-([0-9]{2,4})\Z")
 _FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|records|data)\Z")
 
@@ -43,11 +42,6 @@ Record = NamedTuple(
 
 # A submission's files that were there when its folder was read.
 Found = NamedTuple("Found", [("id", BlockId), ("claim", bool), ("records", bool), ("data", bool)])
-
-
-def is_package_id(text: str) -> bool:
-    """Whether the text is a whole object ID: what may be joined to a path."""
-    return _PACKAGE.match(text) is not None
 
 
 def package_folder(root: str, package: str) -> str:
@@ -131,25 +125,9 @@ def list_blocks(submission_path: str, submission: int) -> List[Found]:
     ]
 
 
-def canonical(value: Any) -> bytes:
-    """JSON as every file has it: UTF-8, no spaces, keys in the order given."""
-    # A file name may hold bytes that are no text; their surrogates are written as escapes.
-    try:
-        return _ENCODE(value).encode("utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode("ascii")
-
-
 def open_appending(path: str) -> int:
     """Open a records or data file for its one writer."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-
-
-def write_all(fd: int, content: bytes) -> None:
-    """Write every byte, however many calls it takes."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def record_to_line(record: Record) -> bytes:

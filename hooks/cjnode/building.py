@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from cjnode import environment, gitbare, processes
+from cjnode import environment, processes
 from cjnode.environment import NOTE, Wanted
 from cjnode.files import create_json, json_bytes, now, replace
 from cjnode.schedulers import commands, pool
@@ -164,7 +164,7 @@ def _python_version(target: str, said: Optional[int] = None) -> str:
     try:
         process = subprocess.Popen(
             [os.path.join(target, "bin", "python"), "-I", "-c", _VERSION],
-            env=gitbare.environment(),
+            env=processes.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,

@@ -1,17 +1,17 @@
 """Verb ``cancel``: name tasks that are not to run; without names, end the jobs too."""
 
-import importlib
 import os
 import re
 from typing import Any, BinaryIO, Dict, List, Set, Tuple
 
-from cjnode import asked, blocks, layout, schedulers
+from cjnode import asked, blocks, files, layout, schedulers
 from cjnode.attempts import Attempt, read_attempts
 from cjnode.axes import LARGEST_TASK
 from cjnode.errors import NodeError
 from cjnode.files import create_json, forget, read_json
 from cjnode.parts import read_parts
 from cjnode.points import format_tasks, parse_tasks
+from cjnode.repeats import followed
 from cjnode.submissions import read_submission
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\Z")
@@ -44,7 +44,7 @@ def cancel(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         tasks, open_tasks = found[number]
         cancelled += len(open_tasks - later)  # of a task the last submission tells
         later |= tasks
-    out.write(blocks.canonical({"package": request["package"], "cancelled": cancelled}) + b"\n")
+    out.write(files.canonical({"package": request["package"], "cancelled": cancelled}) + b"\n")
 
 
 def _cancel_submission(
@@ -102,5 +102,4 @@ def _recorded(root: str, package: str, path: str, number: int) -> Set[int]:
     folder = layout.checked_package(root, package)
     later = [read_submission(folder, each) for each in blocks.list_submissions(folder) if each > number]
     mine = {task: ended for task, ended in found.items() if not any(task in each.tasks for each in later)}
-    followed = importlib.import_module("cjnode.due").followed
     return at_end.difference(followed(manifest, read_submission(folder, number), mine))

@@ -4,8 +4,7 @@ import json
 import os
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from cjnode.blocks import canonical, write_all
-from cjnode.files import NO_LINKS, link_once
+from cjnode.files import NO_LINKS, canonical, link_once, write_all
 
 CURRENT_BYTES = 80
 

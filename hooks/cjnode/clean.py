@@ -5,7 +5,7 @@ import os
 import time
 from typing import Any, BinaryIO, Dict, List
 
-from cjnode import blocks, expand, gitbare, layout, schedulers
+from cjnode import blocks, expand, files, gitbare, layout, schedulers
 from cjnode.adopt import INBOX, PACKAGES
 from cjnode.cancel import all_jobs
 from cjnode.errors import NodeError
@@ -39,7 +39,7 @@ def clean(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     with gitbare.RefMoves(repo) as moves:
         moves.do(["delete %s%s" % (prefix, package) for prefix in (INBOX, PACKAGES)])
     gitbare.run(repo, "-c", "gc.auto=5000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
-    out.write(blocks.canonical({"package": package, "freed": freed}) + b"\n")
+    out.write(files.canonical({"package": package, "freed": freed}) + b"\n")
 
 
 def _freed(folder: str) -> int:

@@ -6,9 +6,8 @@ import stat
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from cjnode.blocks import canonical
 from cjnode.errors import NodeError
-from cjnode.files import create_json, json_bytes, now, read_json, replace
+from cjnode.files import canonical, create_json, json_bytes, now, read_json, replace
 
 CHUNK = 8 << 20
 TELL_S = 5.0

@@ -10,10 +10,9 @@ import zipfile
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Tuple
 
 from cjnode import gitbare, layout, owners, quota, schedulers, setup, site, summary
-from cjnode.blocks import canonical
 from cjnode.compiled import fits
 from cjnode.errors import NodeError
-from cjnode.files import create_once
+from cjnode.files import canonical, create_once
 from cjnode.findings import FAILURE, OK, WARNING, Finding
 from cjnode.schedulers import commands
 

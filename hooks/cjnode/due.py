@@ -3,12 +3,12 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
-from cjnode import retries, schedulers
-from cjnode.attempts import Attempt, histories
-from cjnode.errors import NodeError
+from cjnode import retries
+from cjnode.attempts import histories
 from cjnode.files import read_json
 from cjnode.points import parse_tasks
 from cjnode.progress import Holder, Open, Progress
+from cjnode.repeats import asked_for
 from cjnode.retries import CAUSES, Ended, Policy
 from cjnode.schedulers import Account
 from cjnode.sight import Sight
@@ -26,48 +26,6 @@ Due = NamedTuple(
         ("note", str),  # why it ended, where no record says so; else empty
     ],
 )
-
-
-def most(root: str, manifest: Dict[str, Any]) -> Dict[str, int]:
-    """The most memory and walltime that the scheduler gives a package's jobs, as far as it tells."""
-    retry = manifest["retry"]
-    if not (retry.get("memory") or retry.get("walltime")):
-        return {}
-    try:
-        return schedulers.most(manifest["scheduler"], root, manifest["resources"].get("alloc") or [])
-    except NodeError:
-        return {}  # it will say so itself
-
-
-def followed(manifest: Dict[str, Any], submission: Submission, ended: Dict[int, Attempt]) -> Dict[int, int]:
-    """Those of a submission's tasks that another attempt follows, and its number."""
-    policy = retries.policy_of(manifest, submission.most)
-    if policy is None:
-        return {}
-    found = {task for task, each in ended.items() if _may_follow(policy, submission.first, each)}
-    if not found:
-        return {}
-    asked = _asked(manifest, submission)
-    # What was recorded since would say that nothing follows, and the older record be taken for the last.
-    known = {
-        task: [each for each in history if each.number <= ended[task].number]
-        for task, history in histories(submission.path, submission.attempt, None, found).items()
-    }
-    wanted = {task: retries.wanted(policy, submission.first, asked, known[task]) for task in known}
-    return {task: following.attempt for task, following in wanted.items() if following is not None}
-
-
-def _may_follow(policy: Policy, first: int, attempt: Attempt) -> bool:
-    if attempt.number - first >= policy.count:
-        return False
-    # Of a large package the exit codes are not at hand.
-    unknown = attempt.exit_code is None and bool(policy.codes)
-    return unknown or attempt.state in policy.states or attempt.exit_code in policy.codes
-
-
-def _asked(manifest: Dict[str, Any], submission: Submission) -> Dict[str, Any]:
-    asked: Dict[str, Any] = submission.resources or manifest["resources"]
-    return asked
 
 
 # What is looked at to tell what is due of a submission.
@@ -94,7 +52,7 @@ def take_up(view: View, opened: Dict[int, Open]) -> List[Due]:
     cancelled = view.progress.cancelled[submission.number]
     refused = _refused(view.progress, submission.number)
     known = histories(submission.path, submission.attempt, None, view.where) if retried else {}
-    asked, due = _asked(view.progress.manifest, submission), []
+    asked, due = asked_for(view.progress.manifest, submission), []
     for task in sorted(view.where):
         said = opened.get(task)
         if task in cancelled:

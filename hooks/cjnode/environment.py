@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from cjnode.errors import NodeError
 from cjnode.modules import load_lines
-from cjnode.schedulers import quoted
+from cjnode.shell import quoted
 
 # Those that are built; ``modules`` loads what is there, ``none`` takes the Python that is there.
 BUILT = ("venv", "uv", "conda", "container")

@@ -7,9 +7,8 @@ import time
 from typing import IO, Callable, List, Set
 
 from cjnode import gitbare, layout, tree
-from cjnode.blocks import write_all
 from cjnode.errors import NodeError
-from cjnode.files import json_bytes, read_json, replace
+from cjnode.files import json_bytes, read_json, replace, write_all
 
 _CHUNK = 1 << 20
 # The part below a second of every expanded file's time: who wrote to one since shows another. The rest is

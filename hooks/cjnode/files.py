@@ -9,11 +9,13 @@ import os
 import time
 from typing import Any, Dict, Iterator, Optional
 
-from cjnode.blocks import canonical, write_all
 from cjnode.errors import NodeError
 
 # File systems without hard links (some FUSE and SMB mounts) say one of these.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+
+# json.dumps makes an encoder for each call.
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 FORMAT = 1
 TAKEN = ".taken"  # where there are no links, what keeps two from making the same file
@@ -42,6 +44,13 @@ def _write_aside(path: str, content: bytes, mode: int) -> str:
     finally:
         os.close(fd)
     return aside
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """Write every byte, however many calls it takes."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def sync(fd: int) -> None:
@@ -106,6 +115,15 @@ def replace(path: str, content: bytes, mode: int = 0o600) -> None:
 def create_json(path: str, fields: Dict[str, Any]) -> bool:
     """Make a JSON file appear with the format's number. False when it was there already."""
     return create_once(path, json_bytes(fields))
+
+
+def canonical(value: Any) -> bytes:
+    """JSON as every file has it: UTF-8, no spaces, keys in the order given."""
+    # A file name may hold bytes that are no text; their surrogates are written as escapes.
+    try:
+        return _ENCODE(value).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def json_bytes(fields: Dict[str, Any]) -> bytes:

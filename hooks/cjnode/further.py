@@ -12,9 +12,11 @@ from cjnode import blocks, layout, submit
 from cjnode.acting import BusyError
 from cjnode.due import Due
 from cjnode.errors import NodeError
+from cjnode.experiment import submit_package
 from cjnode.files import age_s, create_json, read_json
 from cjnode.points import format_tasks, parse_tasks
-from cjnode.progress import Progress
+from cjnode.progress import Progress, look
+from cjnode.standing import FINAL_STATES, Standing, standings
 from cjnode.submissions import cancelled_tasks
 from cjnode.submit import Request
 
@@ -22,12 +24,35 @@ from cjnode.submit import Request
 COLLECT_S = 600.0
 
 
-def next_number(progress: Progress) -> int:
+def _next_number(progress: Progress) -> int:
     """The number that the package's next submission has."""
     return 1 + max([each.number for each in progress.submissions if each.attempt] or [0])
 
 
-def finish(root: str, progress: Progress) -> List[str]:
+def tend(root: str, package: str) -> None:
+    """Submit what of a package is to run again by itself, as whoever looks at it does."""
+    run_again(root, standings(root, [look(root, package, False)], False)[0])
+
+
+def run_again(root: str, found: Standing) -> None:
+    """Submit what failed and is to run again; nothing of that is the asker's trouble: ``found`` tells it."""
+    if found.is_paused:
+        return
+    progress, waiting = found.progress, {each.task for each in found.due}
+    others = sum(each.state not in FINAL_STATES for task, each in found.opened.items() if task not in waiting)
+    try:
+        progress.problems.extend(_finish(root, progress))
+        if found.due and others > found.left and _is_recent(progress):
+            for each in found.due:
+                words = "others of the package, to be submitted again after %s" % each.ended.state
+                found.reasons[words] = found.reasons.get(words, 0) + 1
+        else:
+            progress.problems.extend(_bring(root, progress, found.due))
+    except OSError as problem:
+        progress.problems.append("what failed cannot be submitted again: %s" % problem.strerror)
+
+
+def _finish(root: str, progress: Progress) -> List[str]:
     """Submit what was cut off at that; what went wrong, in words."""
     problems = []
     for each in progress.submissions:
@@ -36,10 +61,10 @@ def finish(root: str, progress: Progress) -> List[str]:
     return problems
 
 
-def bring(root: str, progress: Progress, due: List[Due]) -> List[str]:
+def _bring(root: str, progress: Progress, due: List[Due]) -> List[str]:
     """Submit what is due; what went wrong, in words."""
     problems = []
-    number = next_number(progress)
+    number = _next_number(progress)
     for group in _groups(due):
         if not _create(root, progress, number, group):
             break  # another was first
@@ -48,7 +73,7 @@ def bring(root: str, progress: Progress, due: List[Due]) -> List[str]:
     return problems
 
 
-def is_recent(progress: Progress) -> bool:
+def _is_recent(progress: Progress) -> bool:
     """Whether the package was submitted, or submitted again, a moment ago."""
     newest = max(progress.submissions, key=lambda each: each.number)
     return (age_s(os.path.join(newest.path, "intent.json")) or 0.0) < COLLECT_S
@@ -84,7 +109,7 @@ def _create(root: str, progress: Progress, number: int, group: List[Due]) -> boo
     token = hashlib.sha256("\0".join(["again"] + words).encode("ascii")).hexdigest()[:16]
     request = Request(progress.package, number, token, tasks, first.attempt, None, None, [], more)
     try:
-        submit.begin(root, request)
+        submit.intend(root, request)
     except NodeError:
         return False
     return True
@@ -112,7 +137,7 @@ def _try(root: str, package: str, number: int) -> List[str]:
         request = Request(
             package, number, intent["token"], intent["tasks"], intent["attempt"], intent["jobs"], None, [], {}
         )
-        submit.submit_package(root, request)
+        submit_package(root, request)
     except BusyError:
         return []  # the next look finishes it
     except NodeError as problem:

@@ -1,10 +1,10 @@
 """The door to the git program on the cluster: the root's bare repository alone."""
 
-import importlib
 import os
 import subprocess
 from typing import Dict, List, Optional, Tuple
 
+from cjnode import processes
 from cjnode.errors import NodeError
 
 _LOCKED = (b".lock': File exists", b"could not lock config file")
@@ -13,21 +13,6 @@ _LOCKED = (b".lock': File exists", b"could not lock config file")
 def repo_path(root: str) -> str:
     """The bare repository."""
     return os.path.join(root, "repo.git")
-
-
-def environment() -> Dict[str, str]:
-    """The environment without what git and ssh told this process, messages in English."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_"))}
-    kept["PATH"] = _without_git_core(kept.get("PATH", os.defpath), os.environ.get("GIT_EXEC_PATH"))
-    return kept
-
-
-def _without_git_core(path: str, exec_path: Optional[str]) -> str:
-    """PATH as it was before git put its own programs in front of it for the hook."""
-    parts = path.split(os.pathsep)
-    while parts and parts[0] and parts[0] == exec_path:
-        del parts[0]
-    return os.pathsep.join(parts)
 
 
 def command(repo: str, *arguments: str) -> List[str]:
@@ -61,14 +46,17 @@ def _freed(repo: str, err: bytes) -> bool:
     """Whether it is worth another try: a lock of another git was why, and is gone now."""
     if not any(sign in err for sign in _LOCKED):
         return False
-    importlib.import_module("cjnode.gitlocks").free(repo)
+    from cjnode import gitlocks
+
+    gitlocks.free(repo)
     return True
 
 
 def _full(repo: str, act: str, said: str) -> Optional[NodeError]:
     """What to say when the disk is why git failed."""
-    space = importlib.import_module("cjnode.space")
-    full: Optional[NodeError] = space.refusal_of_git(said, os.path.dirname(repo))
+    from cjnode import space
+
+    full = space.refusal_of_git(said, os.path.dirname(repo))
     if full is None and act == "update-ref":  # of a ref that it cannot write git does not tell why
         full = space.tried(os.path.dirname(repo))
     return full
@@ -163,7 +151,7 @@ def words(err: bytes) -> str:
 
 
 def _quiet() -> Dict[str, str]:
-    kept = environment()
+    kept = processes.environment()
     kept["LC_ALL"] = "C"
     # A replace ref would show other content under a package's name.
     kept["GIT_NO_REPLACE_OBJECTS"] = "1"

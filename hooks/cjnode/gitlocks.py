@@ -4,8 +4,8 @@ import os
 import time
 from typing import Iterator
 
-from cjnode.acting import settle_s
 from cjnode.files import age_s
+from cjnode.processes import settle_s
 
 _PAUSE_S = 0.1
 

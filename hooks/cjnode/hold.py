@@ -3,7 +3,8 @@
 import os
 from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
-from cjnode import asked, backlog, blocks, layout, schedulers
+from cjnode import asked, blocks, files, layout, schedulers
+from cjnode.drain import drain
 from cjnode.files import create_json, forget
 from cjnode.schedulers import Status
 from cjnode.submissions import Submission, read_submission
@@ -24,7 +25,7 @@ def hold(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
 def release(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…}``."""
     _answer(request, let_go(root, request), out)
-    backlog.drain(root, [request["package"]])
+    drain(root, [request["package"]])
 
 
 def let_go(root: str, request: Dict[str, Any]) -> List[str]:
@@ -57,4 +58,4 @@ def listed(root: str, request: Dict[str, Any]) -> Iterator[Tuple[Submission, Dic
 
 
 def _answer(request: Dict[str, Any], jobs: List[str], out: BinaryIO) -> None:
-    out.write(blocks.canonical({"package": request["package"], "jobs": jobs}) + b"\n")
+    out.write(files.canonical({"package": request["package"], "jobs": jobs}) + b"\n")

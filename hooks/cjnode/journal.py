@@ -5,7 +5,7 @@ import os
 import time
 from typing import Callable, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
-from cjnode import blocks, claims, cutoff
+from cjnode import blocks, claims, cutoff, files
 from cjnode.blocks import Output, Record
 from cjnode.claims import Claim
 from cjnode.files import now, sync
@@ -61,7 +61,7 @@ def read_pieces(source: int, pieces: Sequence[Piece]) -> bytes:
 def _append_whole(fd: int, content: bytes) -> None:
     before = os.fstat(fd).st_size
     try:
-        blocks.write_all(fd, content)
+        files.write_all(fd, content)
     except OSError:
         os.ftruncate(fd, before)
         raise
@@ -135,7 +135,7 @@ class Journal:
         try:
             for piece in pieces:
                 if isinstance(piece, bytes):
-                    blocks.write_all(self._data, piece)
+                    files.write_all(self._data, piece)
                     digest.update(piece)
                     end += len(piece)
                 else:
@@ -156,7 +156,7 @@ class Journal:
                 raise UnreadableError(problem.strerror) from problem
             if not chunk:
                 break
-            blocks.write_all(self._data, chunk)
+            files.write_all(self._data, chunk)
             update(chunk)
             copied += len(chunk)
         return copied

@@ -4,9 +4,10 @@ import os
 from typing import Any, Dict, Optional
 
 from cjnode.axes import MANIFEST_FORMAT
-from cjnode.blocks import is_package_id, package_folder, submission_folder
+from cjnode.blocks import package_folder, submission_folder
 from cjnode.errors import NodeError
 from cjnode.files import read_json
+from cjnode.ids import is_package_id
 
 # What is said of a package that was never taken in here, or was cleaned.
 ABSENT = "is not on this cluster"
@@ -81,6 +82,14 @@ def elements_log_path(submission: str) -> str:
 def backlog_path(root: str) -> str:
     """Where submissions are marked that are not wholly with the scheduler."""
     return os.path.join(root, "backlog")
+
+
+def has_backlog(root: str) -> bool:
+    """Whether any submission is marked."""
+    try:
+        return any(name.endswith(".json") for name in os.listdir(backlog_path(root)))
+    except OSError:
+        return False
 
 
 def mark_path(root: str, package: str, submission: int) -> str:

@@ -1,6 +1,5 @@
 """The manifest as it comes from outside: checked field by field, all problems told at once."""
 
-import importlib
 import json
 import re
 from itertools import chain
@@ -8,9 +7,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from cjnode import globs, points
 from cjnode.axes import LARGEST_TASK, MANIFEST_FORMAT, Axis, Column
-from cjnode.blocks import is_package_id
 from cjnode.environment import KINDS
 from cjnode.errors import NodeError
+from cjnode.ids import is_package_id
 
 LIMIT = 64 << 20  # bytes; longer lists of points belong into .cj/points
 
@@ -203,7 +202,11 @@ def _is_linked(value: Any) -> bool:
 
 def _is_retry(value: Any) -> bool:
     # Loaded when needed: a launch waits for each module.
-    return value is None or bool(importlib.import_module("cjnode.retries").is_policy(value))
+    if value is None:
+        return True
+    from cjnode.retries import is_policy  # few packages have one
+
+    return is_policy(value)
 
 
 def _is_then(value: Any) -> bool:

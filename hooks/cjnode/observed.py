@@ -10,7 +10,8 @@ import re
 import sys
 from typing import Any, Dict, List, Mapping, Sequence
 
-from cjnode.blocks import Output, canonical
+from cjnode.blocks import Output
+from cjnode.files import canonical
 from cjnode.relay import Keeper
 
 OUTPUT = "cj:environment"

@@ -7,10 +7,11 @@
 import os
 from typing import Any, BinaryIO, Dict, List
 
-from cjnode import asked, backlog, blocks, hold, layout, roster, schedulers
+from cjnode import asked, files, hold, layout, roster, schedulers
+from cjnode.drain import drain
 from cjnode.errors import NodeError
 from cjnode.files import create_json, forget, now, read_json
-from cjnode.progress import Open, Progress, board_of, look, unsettled, waits
+from cjnode.progress import board_of, look, unsettled, waits
 from cjnode.submissions import Submission
 from cjnode.workers import add_elements
 
@@ -54,8 +55,7 @@ def resume(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
             jobs += _add_workers(root, package, submission)
     asked.outdate(root)
     _answer(request, jobs, changed, out)
-    if os.path.isdir(layout.backlog_path(root)):
-        backlog.drain(root, [package])
+    drain(root, [package])
 
 
 def _add_workers(root: str, package: str, submission: Submission) -> List[str]:
@@ -76,17 +76,6 @@ def _add_workers(root: str, package: str, submission: Submission) -> List[str]:
     return add_elements(root, scheduler, package, submission, intent, wanted, token)
 
 
-def show(progress: Progress, opened: Dict[int, Open], reasons: Dict[str, int]) -> Dict[str, int]:
-    """Say of what waits that it is paused; the reasons for waiting, that one alone."""
-    waiting = [task for task, known in opened.items() if known.state in ("PENDING", "WAITING", "HELD")]
-    for task in waiting:
-        opened[task] = opened[task]._replace(state="HELD")
-    # Workers are added by the end of the pause.
-    progress.problems[:] = [each for each in progress.problems if not each.startswith("no worker is left")]
-    words = "paused: git cj resume %s" % progress.package[:8]
-    return {words: len(waiting)} if waiting else reasons
-
-
 def _answer(request: Dict[str, Any], jobs: List[str], changed: bool, out: BinaryIO) -> None:
     fields = {"package": request["package"], "jobs": jobs, "changed": changed}
-    out.write(blocks.canonical(fields) + b"\n")
+    out.write(files.canonical(fields) + b"\n")

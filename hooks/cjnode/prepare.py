@@ -5,10 +5,9 @@ import time
 from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional
 
 from cjnode import building, datalinks, environment, layout, manifest, processes
-from cjnode.blocks import canonical
 from cjnode.environment import NOTE, Wanted
 from cjnode.errors import NodeError
-from cjnode.files import json_bytes, read_json, replace
+from cjnode.files import canonical, json_bytes, read_json, replace
 from cjnode.schedulers import priority as priorities
 
 LOOK_S = 0.2

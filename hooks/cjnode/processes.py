@@ -3,8 +3,9 @@
 import os
 import signal
 import subprocess
+import sys
 import time
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 Identity = NamedTuple(
     "Identity",
@@ -15,6 +16,36 @@ Identity = NamedTuple(
         ("machine", str),
     ],
 )
+
+
+def environment() -> Dict[str, str]:
+    """The environment without what git and ssh told this process, messages in English."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_"))}
+    kept["PATH"] = _without_git_core(kept.get("PATH", os.defpath), os.environ.get("GIT_EXEC_PATH"))
+    return kept
+
+
+def _without_git_core(path: str, exec_path: Optional[str]) -> str:
+    """PATH as it was before git put its own programs in front of it for the hook."""
+    parts = path.split(os.pathsep)
+    while parts and parts[0] and parts[0] == exec_path:
+        del parts[0]
+    return os.pathsep.join(parts)
+
+
+def call(module: str, function: str, arguments: Tuple[object, ...]) -> List[str]:
+    """The argv of a Python that calls a function of ours and ends with what it returns."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    code = "import sys; sys.path.insert(0, %r); from %s import %s; sys.exit(%s(*%r))"
+    return [sys.executable, "-c", code % (home, module, function, function, arguments)]
+
+
+def settle_s() -> float:
+    """How long after an unclear end a job may still appear.
+
+    Slurm's controller answers within MessageTimeout, 10 s, or not at all; it may have the request then.
+    """
+    return float(os.environ.get("CJ_SETTLE_S", "15"))
 
 
 def _read(path: str) -> str:

@@ -1,6 +1,5 @@
 """How far a package is: its records, and what its claims and cancellations say of the rest."""
 
-import importlib
 import os
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
@@ -68,7 +67,8 @@ def look(root: str, package: str, lines: bool) -> Progress:
     numbers = blocks.list_submissions(path) if tasks else []
     submissions = [read_submission(path, number) for number in numbers]
     if not os.path.isdir(path):
-        purged = importlib.import_module("cjnode.adopt").purged
+        from cjnode.adopt import purged
+
         problems.append(purged(root, package) or "there is no package %s on this cluster" % package[:12])
     elif not tasks:
         problems.append("its package.json is missing or cannot be read: it was not received whole")
@@ -172,8 +172,8 @@ def _add_retries(
 ) -> None:
     """Add the tasks that the manifest wants to be run again after how they ended."""
     if progress.manifest.get("retry"):
-        # Loaded when needed: few packages want it.
-        followed = importlib.import_module("cjnode.due").followed
+        from cjnode.repeats import followed  # few packages want it
+
         mine = {task: each for task, each in ended if each.state in CAUSES and task in own}
         progress.retried[submission.number].update(followed(progress.manifest, submission, mine))
 

@@ -1,13 +1,13 @@
 """Verbs ``pull`` and ``fetch``: the new bytes of a package's blocks, as they lie in their files."""
 
-import importlib
 import json
 import os
 from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from cjnode import blocks, layout
-from cjnode.blocks import BlockId, canonical
+from cjnode.blocks import BlockId
 from cjnode.errors import NodeError
+from cjnode.files import canonical
 
 LARGE_BYTES = 4 << 20  # an output longer than this comes by ``fetch`` alone
 DEFAULT_LIMIT = 64 << 20
@@ -24,7 +24,9 @@ def pull(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     package_path = layout.checked_package(root, request.get("package"))
     if not os.path.isdir(package_path):
         # Loaded when needed: it takes as long as all else of a small pull.
-        gone = importlib.import_module("cjnode.adopt").purged(root, request["package"])
+        from cjnode.adopt import purged
+
+        gone = purged(root, request["package"])
         if gone:  # what came home stays there, and no more will come
             out.write(canonical({"done": True, "more": False, "problems": [gone]}) + b"\n")
             return

@@ -6,7 +6,8 @@ Measured on 100,000 records: 1.9 µs a line, 11 µs by way of a Record and json.
 from typing import Sequence
 
 from cjnode.attempt import Setting, stamp
-from cjnode.blocks import Output, canonical
+from cjnode.blocks import Output
+from cjnode.files import canonical
 from cjnode.outputs import clean
 from cjnode.reproduce import Task
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from typing import Iterator, List, Optional
 
-from cjnode import gitbare
+from cjnode import processes
 from cjnode.findings import FAILURE, OK, Finding
 
 TIMEOUT_S = 10.0
@@ -69,7 +69,7 @@ def _said(argv: List[str]) -> Optional[str]:
     try:
         process = subprocess.Popen(
             argv,
-            env=dict(gitbare.environment(), LC_ALL="C"),
+            env=dict(processes.environment(), LC_ALL="C"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 May be killed between any two lines and run again, by the hook of the next push or by ``submit``.
 """
 
-import importlib
 import os
 import re
 import sys
@@ -28,7 +27,7 @@ def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
     pushed = [match.group(1) for match in matches if match.group(1) == match.group(2)]
     # git looks at the first one while the rest of us loads: a launch waits for both.
     arrival = Arrival(root, pushed[0]) if pushed else None
-    from cjnode import blocks, layout
+    from cjnode import files, layout
 
     code = 0
     answers = []
@@ -38,7 +37,9 @@ def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
         except NodeError as problem:
             refused = problem
         except OSError as problem:
-            full = importlib.import_module("cjnode.space").refusal(problem, root)
+            from cjnode import space
+
+            full = space.refusal(problem, root)
             if full is None:
                 raise
             refused = full
@@ -49,16 +50,21 @@ def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
         code = 1
         answers.append({"package": package, "error": refused.error, "hint": refused.hint})
     # The last thing: a client who left must find the work done.
-    reply.write(b"".join(b"cj " + blocks.canonical(answer) + b"\n" for answer in answers))
+    reply.write(b"".join(b"cj " + files.canonical(answer) + b"\n" for answer in answers))
     reply.flush()
-    if os.path.isdir(layout.backlog_path(root)):
-        importlib.import_module("cjnode.backlog").drain(root)
+    if layout.has_backlog(root):
+        from cjnode import marks
+        from cjnode.drain import drain
+
+        # What waits for packages with tasks to run again must see to these now: nobody may come by later.
+        drain(root, [package for package in pushed if marks.why_after(root, package, 1)])
     return code
 
 
 def _take_in(root: str, package: str, arrival: Optional[Arrival]) -> Dict[str, Any]:
     from cjnode.adopt import adopt
-    from cjnode.submit import Request, submit_package
+    from cjnode.experiment import submit_package
+    from cjnode.submit import Request
 
     adopt(root, package, arrival)
     return submit_package(root, Request(package, 1, package, "", 1, None, None, [], {}))

@@ -3,10 +3,9 @@
 from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 
 from cjnode import blocks, cutoff, layout, roster
-from cjnode.blocks import canonical
 from cjnode.board import Free
 from cjnode.errors import NodeError
-from cjnode.files import create_once
+from cjnode.files import canonical, create_once
 from cjnode.holding import TOUCH_S
 from cjnode.progress import board_of, look, unsettled, waits
 from cjnode.roster import Held, States

@@ -3,9 +3,10 @@
 from typing import Any, BinaryIO, Dict
 
 from cjnode import layout, owners
-from cjnode.blocks import canonical
 from cjnode.errors import NodeError
-from cjnode.submit import Request, manifest_of, submit_package
+from cjnode.experiment import submit_package
+from cjnode.files import canonical
+from cjnode.submit import Request, manifest_of
 
 
 def submit(root: str, request: Dict[str, Any], out: BinaryIO) -> None:

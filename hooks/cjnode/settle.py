@@ -1,8 +1,7 @@
 """What becomes of a submission's open tasks: by its claims, and by what the scheduler says of its jobs."""
 
-import importlib
 import os
-from typing import Any, Dict, List, NamedTuple, Set
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Set
 
 from cjnode import ends
 from cjnode.asked import Answer, between_s
@@ -28,13 +27,16 @@ from cjnode.schedulers import Account, Status
 from cjnode.sight import Sight, ask, elements_of, indices, look_at, why_waiting
 from cjnode.submissions import Submission, log_tails
 
+if TYPE_CHECKING:
+    from cjnode.due import Due
+
 Settled = NamedTuple(
     "Settled",
     [
         ("opened", Dict[int, Open]),
         ("is_early", bool),  # records may yet come to sight
         ("reasons", Dict[str, int]),  # why elements wait, in plain words
-        ("due", List[Any]),  # what further submissions are to run again
+        ("due", "List[Due]"),  # what further submissions are to run again
         ("left", int),  # tasks that wait for workers that somebody must add
     ],
 )
@@ -91,9 +93,10 @@ def settle(root: str, scheduler: str, progress: Progress, submission: Submission
         opened.update((task, lost(opened[task], end)) for task, end in early.items() if end is not None)
     due = []
     if progress.manifest.get("retry"):
-        again = importlib.import_module("cjnode.due")
+        from cjnode.due import View, take_up  # few packages want it
+
         mine = {block: holder for block, holder in held.items() if block not in free}
-        due = again.take_up(again.View(progress, submission, sight, mine, placed, ended), opened)
+        due = take_up(View(progress, submission, sight, mine, placed, ended), opened)
     left = sum(1 for known in opened.values() if known.state == "PENDING") - len(due) if stopped else 0
     if left:
         words = "no worker is left for %d tasks: git cj workers %s +N"

@@ -7,11 +7,10 @@ import subprocess
 import sys
 from typing import Any, BinaryIO, Dict, List, Tuple
 
-from cjnode import VERSION, gitbare, owners, site
-from cjnode.blocks import canonical
+from cjnode import VERSION, gitbare, owners, processes, site
 from cjnode.compiled import compiled
 from cjnode.errors import NodeError
-from cjnode.files import json_bytes, read_json, replace
+from cjnode.files import canonical, json_bytes, read_json, replace
 
 HOOKS = ("pre-receive", "post-receive")
 
@@ -174,7 +173,7 @@ def _settings(repo: str) -> Dict[str, str]:
 def _git(arguments: List[str]) -> None:
     process = subprocess.Popen(
         arguments,
-        env=gitbare.environment(),
+        env=processes.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

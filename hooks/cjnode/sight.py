@@ -3,7 +3,7 @@
 import os
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from cjnode import asked, backlog, ends, files, layout, parts
+from cjnode import asked, ends, files, layout, marks, parts
 from cjnode.acting import being_submitted
 from cjnode.asked import Answer
 from cjnode.errors import NodeError
@@ -74,7 +74,7 @@ def look_at(root: str, scheduler: str, progress: Progress, submission: Submissio
     jobs = parts.jobs(listed)
     gone = bool(jobs) and not alive and not waiting
     held = os.path.exists(os.path.join(submission.path, "held"))
-    after = bool(waiting and backlog.why_after(root, progress.package, submission.number))
+    after = bool(waiting and marks.why_after(root, progress.package, submission.number))
     return Sight(listed, alive, waiting, gone, gone and not fading, held, after)
 
 
@@ -91,8 +91,8 @@ def _waiting(root: str, progress: Progress, submission: Submission, listed: List
     """Why parts are not with the scheduler, when they are to come there."""
     rest = [part for part in listed if part.job is None]
     if not rest:
-        return backlog.why_after(root, progress.package, submission.number)
-    why = backlog.why_waiting(root, progress.package, submission.number)
+        return marks.why_after(root, progress.package, submission.number)
+    why = marks.why_waiting(root, progress.package, submission.number)
     if being_submitted(submission.path, rest[0].number):
         why = "it is being submitted"
     return "" if why is None else why or "it is not submitted yet"

@@ -13,10 +13,9 @@ import subprocess
 import sys
 from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from cjnode import gitbare, schedulers
-from cjnode.blocks import canonical
+from cjnode import processes, schedulers
 from cjnode.errors import NodeError
-from cjnode.files import json_bytes, read_json, replace
+from cjnode.files import canonical, json_bytes, read_json, replace
 from cjnode.schedulers import commands
 
 LOGIN_S = 20.0
@@ -88,7 +87,7 @@ def site(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
 
 def find(root: str, cluster: str, scheduler: str) -> Dict[str, Any]:
     """Look what the site has and keep it. Raises NodeError when it has another scheduler."""
-    here = gitbare.environment()
+    here = processes.environment()
     login = None if scheduler == "local" else login_shell()
     known = login.environment if login else {}
     variables = {name: known.get(name) or here.get(name, "") for name in VARIABLES}
@@ -142,7 +141,7 @@ def run_login(script: str, *arguments: str) -> Optional[str]:
     try:
         process = subprocess.Popen(
             ["bash", "-lc", script, "cj"] + list(arguments),
-            env=dict(gitbare.environment(), TERM="dumb"),
+            env=dict(processes.environment(), TERM="dumb"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -228,7 +227,7 @@ def _limits(root: str, scheduler: str) -> Dict[str, Any]:
 
 def _first_words(path: str, variables: Dict[str, str]) -> Callable[[Tuple[str, ...]], str]:
     def words(argv: Tuple[str, ...]) -> str:
-        environment = dict(gitbare.environment(), PATH=path, LC_ALL="C", **variables)
+        environment = dict(processes.environment(), PATH=path, LC_ALL="C", **variables)
         try:
             process = subprocess.Popen(
                 list(argv),

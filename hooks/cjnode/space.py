@@ -1,7 +1,6 @@
 """A cluster's disk that takes no more: what is full, how much there is, what to do about it."""
 
 import errno
-import importlib
 import os
 from typing import Optional
 
@@ -45,7 +44,9 @@ def tried(root: str) -> Optional[NodeError]:
 
 def _told(code: Optional[int], root: str) -> NodeError:
     if code == errno.EDQUOT:
-        exceeded = importlib.import_module("cjnode.quota").over(root)
+        from cjnode.quota import over
+
+        exceeded = over(root)
         return NodeError(
             "the disk of %s %s: your quota is used up%s"
             % (root, TAKES_NO_MORE, exceeded and ", " + exceeded),

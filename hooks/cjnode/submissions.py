@@ -5,9 +5,8 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
 from cjnode import blocks, layout, partition
-from cjnode.blocks import canonical
 from cjnode.errors import NodeError
-from cjnode.files import read_json
+from cjnode.files import canonical, read_json
 from cjnode.partition import Partition
 from cjnode.parts import Part, jobs, read_parts
 from cjnode.points import parse_tasks
@@ -152,3 +151,14 @@ def _tail(path: str) -> str:
     except OSError:
         return ""
     return "\n".join([line for line in lines if line.strip()][-TAIL_LINES:])
+
+
+def intents(root: str, package: str) -> Dict[int, Dict[str, Any]]:
+    """The intents of a package's submissions by number; who was killed before one left a folder without."""
+    folder = layout.checked_package(root, package)
+    found = {}
+    for number in blocks.list_submissions(folder):
+        intent = read_json(os.path.join(blocks.submission_folder(folder, number), "intent.json"))
+        if intent is not None:
+            found[number] = intent
+    return found

@@ -1,18 +1,18 @@
-"""Submit tasks of a package: the intent first, then the act, then the receipt. Once, however often asked."""
+"""Make tasks of a package jobs: the intent first, the act, the receipt. Once, however often asked."""
 
-import importlib
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from cjnode import gitbare, layout, manifest, schedulers
+from cjnode import gitbare, layout, localparts, manifest, marks, schedulers
 from cjnode.adopt import adopt, pushed
 from cjnode.environment import BUILT, is_ready
 from cjnode.errors import NodeError
 from cjnode.expand import ensure_whole
-from cjnode.files import create_json, forget, json_bytes, now, read_json, replace, wait_for
+from cjnode.files import create_json, now, read_json, wait_for
 from cjnode.parts import Part, divide, jobs, read_parts
 from cjnode.points import format_tasks, parse_tasks
 from cjnode.sharing import share
+from cjnode.submissions import intents
 
 Request = NamedTuple(
     "Request",
@@ -30,21 +30,91 @@ Request = NamedTuple(
 )
 
 
-def submit_package(root: str, request: Request) -> Dict[str, Any]:
-    """Submit and return the reply. Raises NodeError when the package or the scheduler says no."""
+# A submission whose intent is written, and what the package needs is there.
+Begun = NamedTuple(
+    "Begun",
+    [
+        ("request", Request),
+        ("fields", Dict[str, Any]),  # the manifest's
+        ("folder", str),
+        ("intent", Dict[str, Any]),
+        ("data", List[Dict[str, Any]]),  # what was found of the data that it links to
+    ],
+)
+
+
+def begin(root: str, request: Request) -> Begun:
+    """Check what the package needs, and write the intent. Refuses a number that is another's."""
     fields = manifest_of(root, request.package)
     _check_scheduler(root, request.package, fields)
     folder = _folder(root, request)
     data = _require(root, request.package, folder, fields)
-    reply = _submit(root, request, fields, folder)
-    if data:
-        reply["data"] = data
-    return reply
+    return Begun(request, fields, folder, _intent(root, folder, request, fields), data)
 
 
-def begin(root: str, request: Request) -> Dict[str, Any]:
+def intend(root: str, request: Request) -> None:
     """Write a submission's intent and do no more. Refuses a number that is another's."""
-    return _intent(root, _folder(root, request), request, manifest_of(root, request.package))
+    _intent(root, _folder(root, request), request, manifest_of(root, request.package))
+
+
+def act(root: str, begun: Begun) -> Tuple[Dict[str, Any], bool]:
+    """Submit what an intent says, as far as it is not. The reply, and whether ``submit_anew`` is wanted.
+
+    Raises NodeError when the scheduler says no.
+    """
+    request, folder, intent = begun.request, begun.folder, begun.intent
+    is_local = begun.fields["scheduler"] == "local"
+    reply: Dict[str, Any] = {"package": request.package, "submission": request.submission}
+    anew = False
+    if is_local and not intent.get("after") and not os.path.exists(os.path.join(folder, "held")):
+        reply["job"] = localparts.start(root, folder, intent, begun.fields)
+    else:
+        parts, why = read_parts(folder, intent), ""
+        if any(part.job is None for part in parts):
+            if not is_local:
+                ensure_whole(root, request.package)
+            from cjnode.backlog import bring  # a launch on `local` waits for each module
+
+            parts, why, _, anew = bring(root, request.package, request.submission, True)
+        reply.update(_told(parts, why))
+    if begun.data:
+        reply["data"] = begun.data
+    return reply, anew
+
+
+def submit_anew(root: str, package: str, number: int, submit: Callable[[str, Request], object]) -> None:
+    """Submit again what found its gate closed, as a submission of its own; once, however often called."""
+    known = intents(root, package)
+    later = _later(root, package, number, known)
+    if later:
+        intent, token = known[number], "after-%d" % number
+        submit(
+            root,
+            Request(
+                package,
+                later,
+                token,
+                intent["tasks"],
+                intent["attempt"],
+                intent["jobs"],
+                intent["elements"],
+                intent["after"],
+                {},
+            ),
+        )
+    marks.unmark(root, package, number)
+
+
+def _later(root: str, package: str, number: int, known: Dict[int, Dict[str, Any]]) -> int:
+    """The number of the submission that takes another's place; 0: a person made one already."""
+    for later in sorted(known):
+        if later <= number:
+            continue
+        if known[later]["token"] == "after-%d" % number:
+            return later
+        if set(parse_tasks(known[later]["tasks"])) >= set(parse_tasks(known[number]["tasks"])):
+            return 0
+    return 1 + max(known)
 
 
 def _folder(root: str, request: Request) -> str:
@@ -64,60 +134,20 @@ def _require(root: str, package: str, folder: str, fields: Dict[str, Any]) -> Li
         )
     if not fields.get("data"):
         return []
-    require = importlib.import_module("cjnode.datalinks").require
-    found: List[Dict[str, Any]] = require(root, folder, fields["data"])
-    return found
+    from cjnode.datalinks import require
+
+    return require(root, folder, fields["data"])
 
 
-def _submit(root: str, request: Request, fields: Dict[str, Any], folder: str) -> Dict[str, Any]:
-    intent = _intent(root, folder, request, fields)
-    if request.submission == 1 and not fields.get("extends") and not fields.get("then_of"):
-        return _act(root, request, fields, folder, intent)
-    then = importlib.import_module("cjnode.then")
-    if fields.get("then_of"):
-        then.register(root, request.package, fields)
-        return _act(root, request, fields, folder, intent)
-    if fields.get("extends"):
-        then.join(root, request.package, fields)
-    if os.path.exists(layout.paused_path(root, request.package)):
-        create_json(os.path.join(folder, "held"), {})
-    then.again(root, request.package)
-    reply = _act(root, request, fields, folder, intent)
-    then.bring(root, request.package)
-    return reply
-
-
-def _act(
-    root: str, request: Request, fields: Dict[str, Any], folder: str, intent: Dict[str, Any]
-) -> Dict[str, Any]:
-    """Submit what an intent says, as far as it is not."""
-    is_local = fields["scheduler"] == "local"
-    if is_local and not intent.get("after") and not os.path.exists(os.path.join(folder, "held")):
-        job = start_local(root, folder, intent, fields)
-        return {"package": request.package, "submission": request.submission, "job": job}
-    parts, why = read_parts(folder, intent), ""
-    if any(part.job is None for part in parts):
-        if not is_local:
-            ensure_whole(root, request.package)
-        # Loaded when needed: a launch on `local` waits for each module.
-        bring = importlib.import_module("cjnode.backlog").bring
-        parts, why, _ = bring(root, request.package, request.submission, True)
-    return _reply(request, parts, why)
-
-
-def _reply(request: Request, parts: List[Part], why: str) -> Dict[str, Any]:
+def _told(parts: List[Part], why: str) -> Dict[str, Any]:
     """The job of the first part (empty: it waits), of all parts where there are several, and what waits."""
     known = jobs(parts)
-    reply = {
-        "package": request.package,
-        "submission": request.submission,
-        "job": known[0] if known else "",
-    }
+    found: Dict[str, Any] = {"job": known[0] if known else ""}
     if len(parts) > 1:
-        reply["jobs"] = known
+        found["jobs"] = known
     if why:
-        reply.update(waiting=sum(part.elements for part in parts if part.job is None), why=why)
-    return reply
+        found.update(waiting=sum(part.elements for part in parts if part.job is None), why=why)
+    return found
 
 
 def _check_scheduler(root: str, package: str, fields: Dict[str, Any]) -> None:
@@ -135,9 +165,10 @@ def manifest_of(root: str, package: str) -> Dict[str, Any]:
     path = layout.manifest_path(root, package)
     if not os.path.exists(path):
         if not pushed(root, package):
-            importlib.import_module("cjnode.gitlocks").free(gitbare.repo_path(root))  # for the next push
-            full = importlib.import_module("cjnode.space").tried(root)
-            raise full or NodeError(
+            from cjnode import gitlocks, space
+
+            gitlocks.free(gitbare.repo_path(root))  # for the next push
+            raise space.tried(root) or NodeError(
                 "package %s is not on this cluster" % package[:12], "git cj submit " + package[:8]
             )
         adopt(root, package)
@@ -190,7 +221,7 @@ def _new_intent(root: str, request: Request, fields: Dict[str, Any]) -> Dict[str
             intent["then_of"] = fields["then_of"]["package"]
     intent.update(blocks)
     if fields.get("retry") and not is_local:
-        most = importlib.import_module("cjnode.due").most(root, fields)
+        most = _most(root, fields)
         intent.update({"most": most} if most else {})
     intent.update(request.more)
     return intent
@@ -215,7 +246,9 @@ def _priority(root: str, request: Request, fields: Dict[str, Any]) -> int:
     wish = read_json(layout.wish_path(root, request.package)) or {}
     priority = int(wish.get("priority") or fields["resources"].get("priority") or 0)
     if priority:
-        importlib.import_module("cjnode.schedulers.priority").check(fields["scheduler"], priority)
+        from cjnode.schedulers.priority import check
+
+        check(fields["scheduler"], priority)
     return priority
 
 
@@ -236,10 +269,10 @@ def _tasks(request: Request, all_tasks: int) -> Tuple[str, int]:
 
 def _limits(root: str, fields: Dict[str, Any]) -> schedulers.Limits:
     """What bounds the parts; a scheduler that does not tell its limits will say so itself."""
+    from cjnode import asked
+
     try:
-        found: schedulers.Limits = importlib.import_module("cjnode.asked").limits(
-            root, fields["scheduler"], False
-        )
+        found = asked.limits(root, fields["scheduler"], False)
     except NodeError:
         found = schedulers.Limits(None, None, 0)
     own = fields.get("max_jobs")
@@ -248,36 +281,12 @@ def _limits(root: str, fields: Dict[str, Any]) -> schedulers.Limits:
     return found._replace(queued=own if found.queued is None else min(own, found.queued))
 
 
-def start_local(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any]) -> str:
-    """The first local job of an intent; all are started that were not."""
-    started = [_started(root, folder, intent, fields, part) for part in read_parts(folder, intent)]
-    return started[0]
-
-
-def _started(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any], part: Part) -> str:
-    """The local job of a part of an intent, with its receipt."""
-    if part.job is not None:
-        return part.job
-    job = _start(root, folder, intent, fields, part)
-    create_json(layout.part_path(folder, "receipt", part.number), {"job": job, "submitted": now()})
-    forget(layout.part_path(folder, "refused", part.number))
-    return job
-
-
-def _start(root: str, folder: str, intent: Dict[str, Any], fields: Dict[str, Any], part: Part) -> str:
-    """The job that is there already, or a new one."""
-    package, submission = intent["package"], intent["submission"]
-    name = layout.job_name(package, submission, part.number)
-    found = schedulers.find("local", root, name)
-    if found:
-        return found[0]
-    priority = int(intent.get("priority") or 0)
-    job = schedulers.Job(
-        name, package, submission, part.first, part.elements, "", "", fields["resources"], priority, []
-    )
+def _most(root: str, manifest: Dict[str, Any]) -> Dict[str, int]:
+    """The most memory and walltime that the scheduler gives a package's jobs, as far as it tells."""
+    retry = manifest["retry"]
+    if not (retry.get("memory") or retry.get("walltime")):
+        return {}
     try:
-        return schedulers.submit("local", root, job)
-    except NodeError as problem:
-        refused = layout.part_path(folder, "refused", part.number)
-        replace(refused, json_bytes({"error": problem.error, "hint": problem.hint, "at": now()}))
-        raise
+        return schedulers.most(manifest["scheduler"], root, manifest["resources"].get("alloc") or [])
+    except NodeError:
+        return {}  # it will say so itself

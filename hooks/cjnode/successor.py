@@ -3,7 +3,8 @@
 import os
 import sys
 
-from cjnode import backlog, blocks
+from cjnode import blocks, experiment, marks
+from cjnode.drain import drain
 from cjnode.errors import NodeError
 from cjnode.files import forget, read_json
 from cjnode.parts import add_part, read_parts
@@ -29,10 +30,10 @@ def submit(root: str, package: str, submission: Submission, element: int) -> Non
         part = mine[0].number if mine else 1
         forget(blocks.exhausted_path(submission.path))
         added = add_part(submission.path, intent, wanted, "after-%d" % part)
-        backlog.mark(root, package, submission.number)
+        marks.mark(root, package, submission.number)
         if added.is_new:
-            backlog.bring(root, package, submission.number, True)
+            experiment.bring(root, package, submission.number, True)
         else:
-            backlog.drain(root)
+            drain(root)
     except (NodeError, OSError) as problem:
         sys.stderr.write("cj: no successor was submitted yet: %s\n" % problem)

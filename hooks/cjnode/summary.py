@@ -4,9 +4,9 @@ import os
 from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from cjnode import layout, schedulers
-from cjnode.blocks import canonical, is_package_id
 from cjnode.errors import NodeError
-from cjnode.files import read_json
+from cjnode.files import canonical, read_json
+from cjnode.ids import is_package_id
 from cjnode.parts import read_parts
 from cjnode.points import parse_tasks
 from cjnode.schedulers import Status

@@ -14,7 +14,7 @@ import os
 import re
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from cjnode import blocks, layout, reproduce, then
+from cjnode import blocks, family, layout, reproduce
 from cjnode.points import parse_tasks, points
 from cjnode.submissions import cancelled_tasks
 
@@ -39,7 +39,7 @@ def write(root: str, then_of: Dict[str, Any], path: str) -> None:
     words = set()  # type: Set[str]
     others = set()  # type: Set[str]
     with _open(aside, "w") as out:
-        for package in then.family(root, then_of["package"]):
+        for package in family.members(root, then_of["package"]):
             for known, own in _rows_of(root, package, None, table):
                 row = _joined(known, own)
                 for name, value in row.items():

@@ -13,8 +13,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from cjnode import attempts, blocks
 from cjnode.attempts import Attempt, Damage
-from cjnode.blocks import canonical
-from cjnode.files import replace
+from cjnode.files import canonical, replace
 
 # Of a smaller package all is read each time.
 LARGE_TASKS = 10000

@@ -1,6 +1,5 @@
 """The verb ``work``: one element of a job claims blocks of tasks and runs them."""
 
-import importlib
 import os
 import re
 import socket
@@ -18,6 +17,7 @@ from cjnode import (
     partition,
     preload,
     prison,
+    processes,
     reproduce,
     slots,
 )
@@ -140,14 +140,18 @@ def _slot_of(
 def _may_run(root: str, found: Submission) -> bool:
     """Whether the packages that the submission waits for have ended as it was asked."""
     intent = read_json(os.path.join(found.path, "intent.json")) or {}
-    waiting = importlib.import_module("cjnode.waiting")
-    return not intent.get("after") or bool(waiting.may_run(root, found.path, intent))
+    if not intent.get("after"):
+        return True
+    from cjnode.gate import may_run
+
+    return may_run(root, found.path, intent)
 
 
 def _write_table(root: str, then_of: Dict[str, Any], found: Submission, signals: Signals) -> None:
     """Give the tasks the table of the package after which they run, as ``CJ_TABLE``."""
     path = os.path.join(found.path, "table.jsonl")
-    write = importlib.import_module("cjnode.table").write
+    from cjnode.table import write
+
     persist(lambda: write(root, then_of, path), lambda: signals.stopping)
     os.environ["CJ_TABLE"] = path
 
@@ -157,12 +161,11 @@ def _fix_hashes(package: reproduce.Package, arguments: Tuple[object, ...]) -> No
     wanted = "%d" % hash_seed(package.manifest["seed"])
     if package.manifest["program"]["kind"] == "command" or os.environ.get("PYTHONHASHSEED") == wanted:
         return
-    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    code = "import sys; sys.path.insert(0, %r); from cjnode.work import work; sys.exit(work(*%r))"
+    call = processes.call("cjnode.work", "work", arguments)
     sys.stdout.flush()
     sys.stderr.flush()
     environment = dict(os.environ, PYTHONHASHSEED=wanted)
-    os.execve(sys.executable, [sys.executable, "-c", code % (home, arguments)], environment)
+    os.execve(call[0], call, environment)
 
 
 def _stand_alone() -> None:
@@ -245,7 +248,8 @@ def _hand_on(worker: Worker, claims: Claims, states: List[str]) -> None:
     setting = worker.setting
     wanted = setting.package.manifest.get("until_done") and not (asks.is_stopped or asks.is_paused)
     if wanted and setting.life is not None and any(state in FINAL for state in states):
-        submit = importlib.import_module("cjnode.successor").submit
+        from cjnode.successor import submit
+
         submit(worker.root, setting.package.package_id, worker.submission, setting.element)
 
 

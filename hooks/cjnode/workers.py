@@ -4,10 +4,9 @@ import os
 import re
 from typing import Any, BinaryIO, Dict, List, Optional
 
-from cjnode import asked, asks, backlog, blocks, layout, roster
-from cjnode.blocks import canonical
+from cjnode import asked, asks, blocks, experiment, layout, roster
 from cjnode.errors import NodeError
-from cjnode.files import create_json, forget, read_json
+from cjnode.files import canonical, create_json, forget, read_json
 from cjnode.parts import MOST_ELEMENTS, add_part, divide, read_parts
 from cjnode.points import format_tasks
 from cjnode.progress import Progress, look, unsettled, waits
@@ -113,6 +112,6 @@ def add_elements(
         add_part(submission.path, intent, elements, "%s-%d" % (token, number)).number
         for number, (_, elements) in enumerate(pieces, 1)
     ]
-    backlog.bring(root, package, submission.number, True)
+    experiment.bring(root, package, submission.number, True)
     parts = read_parts(submission.path, intent)
     return [part.job for part in parts if part.number in made and part.job is not None]

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from cjnode import datalinks, globs, outputs, streams, traces
-from cjnode.blocks import Output, write_all
+from cjnode.blocks import Output
+from cjnode.files import write_all
 from cjnode.journal import Piece, UnreadableError
 from cjnode.outputs import Chosen
 from cjnode.relay import Keeper

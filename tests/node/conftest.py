@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks, claims, processes
+from cjnode import blocks, claims, files, processes
 from cjnode.blocks import BlockId, Output, Record
 from cjnode.claims import Claim
 
@@ -121,7 +121,7 @@ class Root:
 
     def append(self, block: str, records: Iterable[Record], data: bytes = b"") -> None:
         fd = blocks.open_appending(str(self.file(block, "data")))
-        blocks.write_all(fd, data)
+        files.write_all(fd, data)
         os.close(fd)
         fd = blocks.open_appending(str(self.file(block, "records")))
         for record in records:

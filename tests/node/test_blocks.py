@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cjnode import blocks, claims
+from cjnode import blocks, claims, files
 from cjnode.blocks import BlockId, Found, Record
 from cjnode.claims import Claim, Current
 
@@ -69,7 +69,7 @@ def test_a_claim_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> 
 
 
 def test_a_claim_whose_current_line_is_torn_still_names_its_holder(tmp_path: Path) -> None:
-    (tmp_path / "c").write_bytes(blocks.canonical(CLAIM._asdict()) + b'\n{"task":1')
+    (tmp_path / "c").write_bytes(files.canonical(CLAIM._asdict()) + b'\n{"task":1')
     assert claims.read_claim(str(tmp_path / "c")) == (CLAIM, Current(0, 0, ""))
 
 

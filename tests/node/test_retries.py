@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cjnode import due, retries
+from cjnode import repeats, retries
 from cjnode.progress import look
 from cjnode.retries import Ended
 from cjnode.state import state
@@ -275,7 +275,7 @@ def test_a_retry_recorded_while_somebody_looks_makes_no_older_failure_final(root
     root.append("1/000001-01", [record(1, "FAILED")])
     seen = look(str(root.path), root.package, lines=True)
     root.append("1/000001-01", [record(1, "COMPLETED", attempt=2)])
-    assert due.followed(seen.manifest, seen.submissions[0], seen.ended) == {1: 2}
+    assert repeats.followed(seen.manifest, seen.submissions[0], seen.ended) == {1: 2}
 
 
 @pytest.mark.parametrize("lines", [False, True])

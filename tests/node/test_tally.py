@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cjnode import claims, cutoff, tally, waiting
+from cjnode import claims, cutoff, gate, tally
 
 from .conftest import Root, call, record
 
@@ -48,9 +48,9 @@ def test_tasks_that_were_cancelled_while_they_ran_are_counted_once(large: Root) 
     large.append("1/000001-01", record_of_cancelled)
     large.write(1, "cancel/a.json", {"tasks": "1-3000,6001-9000"})
     wanted = {"package": large.package, "when": "any"}
-    assert not waiting._has_ended(str(large.path), wanted)
+    assert not gate._has_ended(str(large.path), wanted)
     large.append("1/000002-01", [record(task) for task in range(9001, TASKS + 1)])
-    assert waiting._has_ended(str(large.path), wanted)
+    assert gate._has_ended(str(large.path), wanted)
 
 
 def test_who_watches_sees_how_long_the_latest_took(large: Root, node_python: str) -> None:

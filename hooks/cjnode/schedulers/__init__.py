@@ -9,6 +9,7 @@ import re
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from cjnode.errors import NodeError
+from cjnode.shell import quoted
 
 MODULES = {
     name: "cjnode.schedulers." + name
@@ -218,11 +219,6 @@ def flag_lines(prefix: str, flags: List[str]) -> List[str]:
             "give each flag as an item of alloc, or as an --alloc of its own",
         )
     return [prefix + flag.strip() for flag in flags]
-
-
-def quoted(text: str) -> str:
-    """A text as one word of a shell's."""
-    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def part_script(job_sh: str, root: str, package: str, submission: int, first: int, log: str) -> str:

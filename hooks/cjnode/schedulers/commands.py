@@ -8,7 +8,7 @@ import subprocess
 import time
 from typing import BinaryIO, Dict, List, NamedTuple, Optional, Union
 
-from cjnode import gitbare
+from cjnode import processes
 from cjnode.errors import NodeError
 from cjnode.files import read_json
 from cjnode.schedulers import UnclearError
@@ -73,7 +73,7 @@ def environment(root: str) -> Dict[str, str]:
 
     ``ROOT/site.json`` has ``path``, a list of folders, and ``environment``, variables such as SLURM_CONF.
     """
-    kept = {key: value for key, value in gitbare.environment().items() if not key.startswith(_DROPPED)}
+    kept = {key: value for key, value in processes.environment().items() if not key.startswith(_DROPPED)}
     site = read_json(os.path.join(root, "site.json")) or {}
     for name, value in dict(site.get("environment") or {}).items():
         kept.setdefault(str(name), str(value))

@@ -4,7 +4,6 @@
 element-<e>-<i>.json (the i-th start of element e), held, log and, when all is over, done.json.
 """
 
-import importlib
 import os
 import signal
 from typing import Dict, List, Optional
@@ -13,7 +12,7 @@ from cjnode import processes
 from cjnode.errors import NodeError
 from cjnode.files import create_json
 from cjnode.processes import Identity
-from cjnode.schedulers import Account, Job, JobSpec, Limits, Status, job_script, localjobs, pool
+from cjnode.schedulers import Account, Job, JobSpec, Limits, Status, job_script, localjobs, pool, ranks
 
 __all__ = ["JobSpec", "batch_script"]
 
@@ -38,7 +37,7 @@ def submit(root: str, job: Job) -> str:
         fields["priority"] = job.priority
     create_json(os.path.join(folder, "job.json"), fields)
     if job.priority > 0:
-        importlib.import_module("cjnode.schedulers.ranks").enter(root, job.name)
+        ranks.enter(root, job.name)
     if not pool.launch(root, job.name):
         raise NodeError("the job's pool of processes did not start: see %s/log" % folder, "git cj doctor")
     return job.name
@@ -69,7 +68,6 @@ def _waiting(root: str, job: str) -> Status:
     """What is said of a job that has not started its elements."""
     if os.path.exists(os.path.join(localjobs.job_folder(root, job), "held")):
         return Status("HELD", "", "", {})
-    ranks = importlib.import_module("cjnode.schedulers.ranks")
     return Status("PENDING", ranks.WAITS if ranks.is_behind(root, job) else "", "", {})
 
 

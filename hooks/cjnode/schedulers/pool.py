@@ -1,17 +1,16 @@
 """One local job's pool: a detached process that starts the elements and outlives whoever asked for it."""
 
-import importlib
 import os
 import signal
 import sys
 from typing import Dict, List, Set
 
-from cjnode import gitbare, layout, processes
+from cjnode import layout, processes
 from cjnode.blocks import element_log_path
 from cjnode.errors import NodeError
 from cjnode.expand import ensure_expanded
 from cjnode.files import create_json, now, read_json
-from cjnode.schedulers import localjobs
+from cjnode.schedulers import localjobs, ranks
 
 STARTS = 4  # of one element in one pool: the first, and three more after deaths by a signal
 GRACE_S = 30  # how long an element may take to end; its worker gives up on a task much sooner
@@ -115,11 +114,12 @@ def run(root: str, job: str) -> None:
             file.write("the job could not start: %s\n" % problem)
         codes = {}
     create_json(os.path.join(folder, "done.json"), {"exit_codes": codes, "ended": now()})
-    importlib.import_module("cjnode.schedulers.ranks").leave(root, job)
-    if os.path.isdir(layout.backlog_path(root)):
-        # Nobody else may come by who would start the packages that wait for this one.
-        importlib.import_module("cjnode.backlog").drain(root, (), True)
+    ranks.leave(root, job)
     print("%s pool %d ends: %s" % (now(), os.getpid(), codes), flush=True)
+    if layout.has_backlog(root):
+        # Nobody else may come by who would start the packages that wait for this one.
+        call = processes.call("cjnode.__main__", "main", (["drain", "--root", root],))
+        os.execv(call[0], call)
 
 
 class _Pool:
@@ -147,9 +147,8 @@ class _Pool:
 
     def _released(self) -> bool:
         """Wait while the job is held or others go before it. False when it is to end."""
-        # Loaded here: it looks at pools itself.
-        is_behind = importlib.import_module("cjnode.schedulers.ranks").is_behind
-        while os.path.exists(os.path.join(self._folder, "held")) or is_behind(self._root, self._job):
+        held = os.path.join(self._folder, "held")
+        while os.path.exists(held) or ranks.is_behind(self._root, self._job):
             signal.setitimer(signal.ITIMER_REAL, 0.5)
             if signal.sigwait(_SIGNALS) in (signal.SIGTERM, signal.SIGINT):
                 return False
@@ -223,7 +222,7 @@ class _Pool:
         os.dup2(out, 2)
         os.close(out)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        environment = gitbare.environment()
+        environment = processes.environment()
         environment.update(CJ_ELEMENT="%d" % element, CJ_INCARNATION="%d" % incarnation, CJ_JOB_ID=self._job)
         script = os.path.join(layout.code_path(self._root, self._package), ".cj", "job.sh")
         arguments = ["sh", script, self._root, self._package, "%d" % self._submission]

@@ -8,27 +8,26 @@ else by the first element, from the records. An element that finds it closed lea
 backlog, and what comes of that is a submission of its own.
 """
 
-import importlib
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from cjnode import blocks, layout, state
+from cjnode import blocks, family, layout, marks, schedulers, standing
 from cjnode.files import create_json, create_once, now, read_json
-from cjnode.points import parse_tasks
 from cjnode.progress import Progress, look, sums, waits
 
 # Schedulers that start a job when others have ended. HTCondor has that for its own workflows only (DAGMan).
 HOLDING = ("slurm", "sge", "pbs", "torque", "lsf")
 
-GO, QUEUE, WAIT, NEVER = "go", "queue", "wait", "never"
+GO, QUEUE, WAIT, NEVER, ANEW = "go", "queue", "wait", "never", "anew"
 
 # Whether a submission may be submitted: GO, or QUEUE behind ``jobs`` of the scheduler; else why not.
+# ANEW: its elements found the gate closed, so what is to run now is a further submission.
 Verdict = NamedTuple("Verdict", [("word", str), ("why", str), ("jobs", List[str])])
 
 
 def _verdict(root: str, intent: Dict[str, Any]) -> Verdict:
     """What the packages say that a submission waits for: the worst of them counts."""
-    found = [_of_one(root, each["package"], each["when"]) for each in _wanted(root, intent)]
+    found = [_of_one(root, each["package"], each["when"]) for each in wanted(root, intent)]
     for word in (NEVER, WAIT):
         whys = [each.why for each in found if each.word == word]
         if whys:
@@ -37,13 +36,12 @@ def _verdict(root: str, intent: Dict[str, Any]) -> Verdict:
     return Verdict(QUEUE if jobs else GO, "", jobs)
 
 
-def _wanted(root: str, intent: Dict[str, Any]) -> List[Dict[str, Any]]:
+def wanted(root: str, intent: Dict[str, Any]) -> List[Dict[str, Any]]:
     """The packages that a submission waits for; what was added to an experiment since counts as it."""
     if not intent.get("then_of"):
-        wanted: List[Dict[str, Any]] = intent["after"]
-        return wanted
-    family = importlib.import_module("cjnode.then").family
-    return [{"package": package, "when": "any"} for package in family(root, intent["then_of"])]
+        named: List[Dict[str, Any]] = intent["after"]
+        return named
+    return [{"package": package, "when": "any"} for package in family.members(root, intent["then_of"])]
 
 
 def _of_one(root: str, package: str, when: str) -> Verdict:
@@ -52,7 +50,7 @@ def _of_one(root: str, package: str, when: str) -> Verdict:
         if when == "any":
             return Verdict(GO, "", [])
         return Verdict(NEVER, "%s was removed before it was known that all its tasks completed" % name, [])
-    line = state.told(root, package)
+    line = standing.line_of(root, package)
     left = line["tasks"] - line["counts"].get("COMPLETED", 0)
     if not left or (line["final"] and when == "any"):
         return Verdict(GO, "", [])
@@ -72,7 +70,7 @@ def _jobs(root: str, package: str) -> List[str]:
         return []
     known = [part.job for each in progress.submissions for part in each.parts if part.job is not None]
     # One that the scheduler has forgotten may not be named to it.
-    there = importlib.import_module("cjnode.schedulers").poll(scheduler, root, known) if known else {}
+    there = schedulers.poll(scheduler, root, known) if known else {}
     return [job for job in known if job in there and there[job].state != "ENDED"]
 
 
@@ -86,10 +84,7 @@ def _more_will_come(root: str, progress: Progress) -> bool:
 
 
 def before(root: str, folder: str, intent: Dict[str, Any]) -> Verdict:
-    """What the backlog does of a submission that waits.
-
-    NEVER, where nothing is left to do, is also the answer where another submission took its place.
-    """
+    """What the backlog does of a submission that waits; what can never run is cancelled, with the reason."""
     is_open = _gate(folder)
     if is_open:
         return Verdict(GO, "", [])
@@ -99,8 +94,7 @@ def before(root: str, folder: str, intent: Dict[str, Any]) -> Verdict:
     elif found.word == GO and is_open is None and _decide(folder, True):
         return found
     elif found.word == GO or (found.word == QUEUE and is_open is not None):
-        _follow(root, intent)
-        return Verdict(NEVER, "", [])
+        return Verdict(ANEW, "", [])
     return found
 
 
@@ -127,7 +121,7 @@ def may_run(root: str, folder: str, intent: Dict[str, Any]) -> bool:
     """
     found = _gate(folder)
     if found is None:
-        found = _decide(folder, all(_has_ended(root, each) for each in _wanted(root, intent)))
+        found = _decide(folder, all(_has_ended(root, each) for each in wanted(root, intent)))
     if not found:
         take_up(root, folder, intent)
     return found
@@ -140,19 +134,13 @@ def close(folder: str) -> bool:
 
 def take_up(root: str, folder: str, intent: Dict[str, Any]) -> None:
     """Leave a submission whose gate is closed to the backlog."""
-    names = ", ".join(each["package"][:12] for each in _wanted(root, intent))
-    mark = importlib.import_module("cjnode.backlog").mark
-    mark(root, intent["package"], intent["submission"], "it waits for %s" % names, True)
+    names = ", ".join(each["package"][:12] for each in wanted(root, intent))
+    marks.mark(root, intent["package"], intent["submission"], "it waits for %s" % names, True)
     create_once(blocks.exhausted_path(folder), b"")  # further elements need not start Python for this
 
 
-def bring_all(root: str, package: str) -> None:
-    """Submit what of a package waits and need not any more; what goes wrong is noted with what waits."""
-    importlib.import_module("cjnode.backlog").drain(root, [package])
-
-
-def _has_ended(root: str, wanted: Dict[str, Any]) -> bool:
-    package, when = wanted["package"], wanted["when"]
+def _has_ended(root: str, each: Dict[str, Any]) -> bool:
+    package, when = each["package"], each["when"]
     if not os.path.exists(layout.manifest_path(root, package)):
         return bool(when == "any")
     progress = look(root, package, False)
@@ -172,45 +160,4 @@ def _give_up(folder: str, intent: Dict[str, Any], why: str) -> None:
     os.makedirs(blocks.cancel_folder(folder), 0o700, exist_ok=True)
     create_json(
         os.path.join(blocks.cancel_folder(folder), "after.json"), {"tasks": intent["tasks"], "why": why}
-    )
-
-
-def intents(root: str, package: str) -> Dict[int, Dict[str, Any]]:
-    """The intents of a package's submissions by number; who was killed before one left a folder without."""
-    folder = layout.checked_package(root, package)
-    found = {}
-    for number in blocks.list_submissions(folder):
-        intent = read_json(os.path.join(blocks.submission_folder(folder, number), "intent.json"))
-        if intent is not None:
-            found[number] = intent
-    return found
-
-
-def _follow(root: str, intent: Dict[str, Any]) -> None:
-    """Submit again what found its gate closed, as a submission of its own; once, however often called."""
-    package, token = intent["package"], "after-%d" % intent["submission"]
-    submit = importlib.import_module("cjnode.submit")
-    known = intents(root, package)
-    number = 1 + max(known)
-    for later in sorted(known):
-        if later <= intent["submission"]:
-            continue
-        if known[later]["token"] == token:
-            number = later
-            break
-        if set(parse_tasks(known[later]["tasks"])) >= set(parse_tasks(intent["tasks"])):
-            return  # a person did it
-    submit.submit_package(
-        root,
-        submit.Request(
-            package,
-            number,
-            token,
-            intent["tasks"],
-            intent["attempt"],
-            intent["jobs"],
-            intent["elements"],
-            intent["after"],
-            {},
-        ),
     )
