@@ -29,12 +29,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "hooks"))
 
-from cjnode import asks, idling, partition
-from cjnode.attempt import stamp
-from cjnode.blocks import Record
-from cjnode.claiming import Claimant, Claims, Held
-from cjnode.claims import Claim
-from cjnode.submissions import Submission
+from cjnode.jobs.submissions import Submission
+from cjnode.records import asks, partition
+from cjnode.records.blocks import Record
+from cjnode.records.claims import Claim
+from cjnode.worker import idling
+from cjnode.worker.attempt import stamp
+from cjnode.worker.claiming import Claimant, Claims, Held
 
 SCALE = 5.0
 LATENCY_S = 0.005

@@ -22,7 +22,7 @@ from cjledger.config import person_file
 from cjledger.errors import CjError
 from cjledger.project import Project, Target, open_project, resolve, runs_after
 from cjledger.shards import export  # noqa: F401 - adds to_pandas and to_arrow to lazy frames
-from cjnode.points import parse_tasks
+from cjnode.package.points import parse_tasks
 
 if TYPE_CHECKING:
     from cjledger.shards.frames import pl

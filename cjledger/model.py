@@ -6,9 +6,9 @@ import json
 from typing import Any, NamedTuple
 
 from cjledger.errors import CjError
-from cjnode.axes import MANIFEST_FORMAT, Axis, Block
 from cjnode.errors import NodeError
-from cjnode.points import Point, Sweep, sweep_from_json, sweep_to_json
+from cjnode.package.axes import MANIFEST_FORMAT, Axis, Block
+from cjnode.package.points import Point, Sweep, sweep_from_json, sweep_to_json
 
 __all__ = ["Axis", "Block", "Point", "Sweep"]
 
@@ -241,7 +241,7 @@ def manifest_to_bytes(manifest: Manifest) -> bytes:
 
 def manifest_from_bytes(data: bytes, package_id: str) -> Manifest:
     """Read ``.cj/package.json``; refuses a newer format, and fields that no cluster would accept, by name."""
-    from cjnode.manifest import checked  # a launch, which reads no manifest, does not wait for it
+    from cjnode.package.manifest import checked  # a launch, which reads no manifest, does not wait for it
 
     try:
         raw = json.loads(data)

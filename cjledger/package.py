@@ -10,7 +10,7 @@ from cjledger.errors import CjError
 from cjledger.gitpack import BLOB, TREE, Entry, Pack, Person
 from cjledger.gitrepo import Repo
 from cjledger.model import Manifest, manifest_from_bytes
-from cjnode.tree import entries
+from cjnode.repository.tree import entries
 
 PACKAGES = "refs/cj/packages/"
 FOLDER = ".cj"

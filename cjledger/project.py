@@ -14,7 +14,7 @@ from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Manifest
 from cjledger.whole import write_whole
-from cjnode.points import POINTS_PER_FILE, Point, Sweep, parse_tasks, points
+from cjnode.package.points import POINTS_PER_FILE, Point, Sweep, parse_tasks, points
 
 _ID = re.compile(r"[0-9a-f]{4,64}")
 _EARLIER = re.compile(r"@~([0-9]{0,6})")

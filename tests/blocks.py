@@ -13,7 +13,7 @@ from cjledger.harvest.manifest import RECORDS, Frame, Results, Shard
 from cjledger.model import Axis, Block, Manifest, Program, Resources, Sweep
 from cjledger.query import table
 from cjledger.shards.frames import pl
-from cjnode.points import points
+from cjnode.package.points import points
 
 PACKAGE = "8ab7a5aa" * 5
 

@@ -12,9 +12,9 @@ import pytest
 
 from cjledger.languages.script import file_name, script
 from cjledger.model import Axis, Block, Manifest, Program, Resources, Sweep, manifest_to_bytes
-from cjnode.points import count
-from cjnode.reproduce import Package, load, task, task_environment, working_directory
-from cjnode.running import run_to_exit
+from cjnode.package.points import count
+from cjnode.program.reproduce import Package, load, task, task_environment, working_directory
+from cjnode.program.running import run_to_exit
 
 OLD_PYTHON = Path(os.path.realpath(sys.executable)).parents[2] / "3.6.15/bin/python"
 PYTHONS = [

@@ -11,7 +11,7 @@ import pytest
 
 from cjledger.languages.script import script
 from cjledger.model import Program
-from cjnode.points import point
+from cjnode.package.points import point
 from tests.package_kit import by_hand, grid, package_in
 
 

@@ -11,7 +11,7 @@ from cjledger import environments, gitrepo
 from cjledger.environments.pins import EnvironmentDifference, Pin, differences, had, pins
 from cjledger.errors import CjError
 from cjledger.model import Cluster, Environment, Lock
-from cjnode.observed import observe
+from cjnode.worker.observed import observe
 
 FREEZE = "numpy==2.1.0\nscipy==1.14.1 \\\n    --hash=sha256:00\ncolorama==0.4 ; os_name == 'nt'\n"
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from cjledger.model import Program
-from cjnode.rows import rows_of, rows_to_bytes
+from cjnode.program.rows import rows_of, rows_to_bytes
 from tests.package_kit import PYTHONS, SINGLE, by_hand, forked, grid, package_in
 
 FUNCTION = """\

@@ -19,8 +19,8 @@ from cjledger.languages.python.nests import find_nests
 from cjledger.languages.python.sweeps import loop_sweep
 from cjledger.model import Sweep
 from cjledger.sweep import explicit
-from cjnode.loops import Cursor, WrongIterationError, cut, recorded
-from cjnode.points import count, points
+from cjnode.package.points import count, points
+from cjnode.program.loops import Cursor, WrongIterationError, cut, recorded
 from tests.loop_programs import CERTAIN, REFUSED, RUN
 from tests.node.cluster_kit import wait_for
 from tests.package_kit import OLD_PYTHON

@@ -9,8 +9,8 @@ import pytest
 
 from cjledger.languages.script import script
 from cjledger.model import Axis, Block, Program
-from cjnode.points import point
-from cjnode.seeds import hash_seed, task_seed
+from cjnode.package.points import point
+from cjnode.package.seeds import hash_seed, task_seed
 from tests.package_kit import PYTHONS, SINGLE, by_hand, forked, grid, loops, manifest_of, package_in
 
 # ---- the script's text ----

@@ -24,7 +24,7 @@ from cjledger import sweep
 from cjledger.errors import CjError
 from cjledger.model import Program, Sweep, manifest_to_bytes
 from cjledger.sweep.spec import linspace
-from cjnode.points import count, point, points, sweep_from_json, sweep_to_json
+from cjnode.package.points import count, point, points, sweep_from_json, sweep_to_json
 from tests.package_kit import manifest_of
 
 

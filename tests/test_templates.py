@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cjledger.model import Program
-from cjnode.reproduce import command, task
-from cjnode.templates import fill
+from cjnode.package.templates import fill
+from cjnode.program.reproduce import command, task
 from tests.package_kit import by_hand, grid, package_in
 
 

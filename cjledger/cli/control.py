@@ -14,7 +14,7 @@ from cjledger.cli.options import Jobs, Json, Pid, PidTasks, Wait, Yes
 from cjledger.errors import CjError
 from cjledger.project import Project, Target, resolve_tasks, resolve_whole
 from cjledger.render import plain, size
-from cjnode.points import format_tasks, parse_tasks
+from cjnode.package.points import format_tasks, parse_tasks
 
 if TYPE_CHECKING:
     from cjledger.commands.control import Resubmitted

@@ -16,7 +16,7 @@ from cjledger.cli.options import Json, PidTasks
 from cjledger.errors import UsageError
 from cjledger.project import Project, Target, resolve, resolve_tasks
 from cjledger.render import fit, json_line, number, plain, plain_lines, size, table
-from cjnode.points import format_tasks
+from cjnode.package.points import format_tasks
 
 if TYPE_CHECKING:
     from cjledger.commands.errors import Failure

@@ -10,7 +10,7 @@ from cjledger.cluster.outbox import Pushed
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
-from cjnode.owners import OURS
+from cjnode.host.owners import OURS
 
 # What takes a push in there, followed by the repository's path, in every login shell: git's own program,
 # once each hook that it would run is seen to be ours. `submit`, asked next, says which one is not.

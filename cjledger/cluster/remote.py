@@ -28,7 +28,7 @@ from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
 from cjledger.quantities import now
 from cjnode import VERSION
-from cjnode.owners import NOT_OURS
+from cjnode.host.owners import NOT_OURS
 from cjnode.space import TAKES_NO_MORE
 
 T = TypeVar("T")

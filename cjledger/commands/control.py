@@ -17,8 +17,8 @@ from cjledger.gitrepo import RefMove
 from cjledger.model import FINAL_STATES, Manifest
 from cjledger.project import Project, Target, check_tasks, runs_after, transport
 from cjledger.quantities import check_count, parse_memory, parse_walltime
-from cjnode.layout import ABSENT
-from cjnode.points import format_tasks
+from cjnode.package.points import format_tasks
+from cjnode.records.layout import ABSENT
 
 Announce = Callable[[str], None]
 

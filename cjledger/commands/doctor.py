@@ -23,7 +23,7 @@ from cjledger.config import Config
 from cjledger.errors import CjError
 from cjledger.model import Cluster
 from cjledger.project import Project, Target
-from cjnode import doctor as node
+from cjnode.verbs import doctor as node
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 HERE = "here"

@@ -17,8 +17,8 @@ from cjledger.harvest.manifest import RECORDS
 from cjledger.model import Environment, Manifest
 from cjledger.project import Project, Target, check_tasks
 from cjledger.shards import parquet
-from cjnode.observed import OUTPUT
-from cjnode.points import format_tasks
+from cjnode.package.points import format_tasks
+from cjnode.worker.observed import OUTPUT
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from cjledger.errors import CjError
 from cjledger.gitpack import Person
 from cjledger.model import Linked, Manifest
 from cjledger.project import Project, Target
-from cjnode import points as numbering
+from cjnode.package import points as numbering
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from cjledger import gitrepo, ledger, package
 from cjledger.commands import state
 from cjledger.model import Linked, Manifest
 from cjledger.project import Project, Target
-from cjnode.points import parse_tasks
+from cjnode.package.points import parse_tasks
 
 EXTENDING = ("--fixed-strings", '--grep="extends": "')
 

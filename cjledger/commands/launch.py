@@ -24,8 +24,8 @@ from cjledger.model import (
     Snapshot,
 )
 from cjledger.project import Project
-from cjnode import tree as node_tree
 from cjnode.errors import NodeError
+from cjnode.repository import tree as node_tree
 
 Announce = Callable[[str], None]
 

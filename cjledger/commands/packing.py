@@ -12,10 +12,10 @@ from cjledger.gitpack import Entry, Pack, Person
 from cjledger.languages import script
 from cjledger.model import Data, Environment, Lock, Manifest, Snapshot, Then, manifest_to_bytes, plain
 from cjledger.project import Project
-from cjnode.environment import BUILT, setup_lines
 from cjnode.errors import NodeError
+from cjnode.package.environment import BUILT, setup_lines
+from cjnode.package.seeds import hash_seed
 from cjnode.schedulers import JobSpec, batch_script
-from cjnode.seeds import hash_seed
 
 
 def manifest_of(

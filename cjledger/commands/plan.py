@@ -19,9 +19,9 @@ from cjledger.model import Cluster, Point, Program, Resources, Retry, Snapshot, 
 from cjledger.project import Project
 from cjledger.quantities import check_count
 from cjledger.snapshot import Begun
-from cjnode import points as numbering
 from cjnode.errors import NodeError
 from cjnode.globs import pattern
+from cjnode.package import points as numbering
 
 Announce = Callable[[str], None]
 

@@ -15,7 +15,7 @@ from cjledger.commands import tables, writing
 from cjledger.commands.tables import Announce, Source
 from cjledger.errors import CjError, UsageError
 from cjledger.project import Project, Target, resolve
-from cjnode.points import format_tasks
+from cjnode.package.points import format_tasks
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet", ".arrow": "arrow"}
 

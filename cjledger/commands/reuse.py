@@ -13,9 +13,9 @@ from cjledger.commands.plan import Plan, tasks_of
 from cjledger.errors import CjError
 from cjledger.model import Environment, Linked, Manifest, Sweep, plain
 from cjledger.project import Project, Target, package_points
-from cjnode import points as numbering
-from cjnode.points import POINTS_PER_FILE, block_size, format_tasks
-from cjnode.seeds import task_seed
+from cjnode.package import points as numbering
+from cjnode.package.points import POINTS_PER_FILE, block_size, format_tasks
+from cjnode.package.seeds import task_seed
 
 Announce = Callable[[str], None]
 

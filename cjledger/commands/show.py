@@ -11,7 +11,7 @@ from cjledger.commands import harvest, state
 from cjledger.errors import CjError
 from cjledger.languages import script
 from cjledger.project import Project, Target, check_tasks, package_points
-from cjnode.seeds import task_seed
+from cjnode.package.seeds import task_seed
 
 STREAMS = {"out": "cj:out", "err": "cj:err"}
 

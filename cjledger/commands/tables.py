@@ -17,7 +17,7 @@ from cjledger.harvest.manifest import RECORDS, ROWS, Results, Shard
 from cjledger.harvest.outputs import outputs as read_outputs
 from cjledger.project import Project, Target
 from cjledger.shards import parquet
-from cjnode.points import format_tasks, parse_tasks
+from cjnode.package.points import format_tasks, parse_tasks
 
 if TYPE_CHECKING:
     from cjledger.shards.frames import pl

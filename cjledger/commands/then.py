@@ -11,7 +11,7 @@ from cjledger.commands.plan import Plan
 from cjledger.errors import CjError
 from cjledger.model import SINGLE, After, Manifest, Snapshot, ThenOf
 from cjledger.project import Project, runs_after
-from cjnode.points import sweep_from_json
+from cjnode.package.points import sweep_from_json
 
 
 def manifest_of(planned: Plan, taken: Snapshot, first: Manifest, package_id: str) -> Manifest:

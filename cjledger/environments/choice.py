@@ -11,7 +11,7 @@ from cjledger.environments.texts import read, sent, sha256
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster, Environment, Lock
-from cjnode.environment import BUILT
+from cjnode.package.environment import BUILT
 
 # The first of these that lies in the working directory, or in the next folder above it, counts.
 LOCKS = {

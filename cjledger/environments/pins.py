@@ -11,7 +11,7 @@ from typing import Any
 
 from cjledger.errors import CjError
 from cjledger.model import Environment
-from cjnode.observed import normal
+from cjnode.worker.observed import normal
 
 # Parts of every environment's own tools, which lock files leave out.
 _TOOLS = frozenset(("pip", "setuptools", "wheel", "distribute", "uv"))

@@ -12,7 +12,7 @@ from cjledger.environments.texts import read, sent, sha256
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster, Environment, Manifest
-from cjnode.environment import BUILT
+from cjnode.package.environment import BUILT
 
 Announce = Callable[[str], None]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cjledger.errors import CjError
-from cjnode.points import spans as task_spans
+from cjnode.package.points import spans as task_spans
 
 FORMAT = 1
 RECORDS = "cj:records"

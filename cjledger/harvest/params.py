@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from cjledger.model import Axis, Point, Sweep
 from cjledger.shards.frames import from_values, pl
-from cjnode.axes import Column
-from cjnode.points import block_size
+from cjnode.package.axes import Column
+from cjnode.package.points import block_size
 
 Points = Callable[[Sequence[int]], Iterable[Point]]
 

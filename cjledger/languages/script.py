@@ -9,20 +9,20 @@ from pathlib import Path
 
 import cjnode
 from cjledger.model import Manifest, Point, Program, manifest_to_bytes
-from cjnode.seeds import task_seed
+from cjnode.package.seeds import task_seed
 
 # In the order of their imports.
 _MODULES = (
-    "axes",
-    "points",
-    "seeds",
-    "templates",
-    "loops",
-    "rows",
-    "seeding",
-    "reproduce",
-    "running",
-    "byhand",
+    "package.axes",
+    "package.points",
+    "package.seeds",
+    "package.templates",
+    "program.loops",
+    "program.rows",
+    "program.seeding",
+    "program.reproduce",
+    "program.running",
+    "program.commandline",
 )
 _IMPORT = re.compile(r"^(?:from|import) ([\w.]+)(?: import (\([^)]*\)|[^\n]*))?\n", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"^BAKED: .*\n", re.MULTILINE)
@@ -104,7 +104,8 @@ def _environment(manifest: Manifest) -> list[str]:
 
 
 def _source(name: str) -> str:
-    return (Path(cjnode.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+    path = Path(cjnode.__file__).parent / (name.replace(".", "/") + ".py")
+    return path.read_text(encoding="utf-8")
 
 
 def _imports(modules: tuple[str, ...]) -> list[str]:

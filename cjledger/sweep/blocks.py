@@ -13,8 +13,8 @@ from typing import Any
 from cjledger.errors import CjError, nearest
 from cjledger.model import Axis, Block, Sweep
 from cjledger.sweep.spec import EXAMPLE, Scalar, SpecError, check_names, parse_values
-from cjnode.axes import LARGEST_TASK, plain_axis
-from cjnode.points import block_size
+from cjnode.package.axes import LARGEST_TASK, plain_axis
+from cjnode.package.points import block_size
 
 _KEYS = ("blocks", "stop_list")
 _RIGHT_FILE = 'a file like: [[blocks]] newline delta = "0.1:0.1:0.9" newline method = ["a", "b"]'

@@ -13,7 +13,7 @@ from cjledger.errors import CjError
 from cjledger.model import Sweep
 from cjledger.sweep.blocks import check_value, unique_keys
 from cjledger.sweep.spec import SpecError, check_names, scalar
-from cjnode.points import POINTS_PER_FILE
+from cjnode.package.points import POINTS_PER_FILE
 
 Rows = Iterator[list[Any]]
 

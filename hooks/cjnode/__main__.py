@@ -7,30 +7,31 @@ import os
 import sys
 from typing import Any, BinaryIO, Dict, List
 
-from cjnode import VERSION, layout
+from cjnode import VERSION
 from cjnode.errors import NodeError
 from cjnode.files import canonical, wait_for
+from cjnode.records import layout
 
 # Each is ``function(root, request, out)``; loaded when asked for, because a launch waits for its verb.
 VERBS = {
-    "init": "cjnode.setup",
-    "site": "cjnode.site",
-    "doctor": "cjnode.doctor",
-    "avail": "cjnode.avail",
-    "summary": "cjnode.summary",
-    "prepare": "cjnode.prepare",
-    "submit": "cjnode.request",
-    "state": "cjnode.state",
-    "pull": "cjnode.pull",
-    "fetch": "cjnode.pull",
-    "cancel": "cjnode.cancel",
-    "clean": "cjnode.clean",
-    "hold": "cjnode.hold",
-    "release": "cjnode.hold",
-    "pause": "cjnode.pausing",
-    "resume": "cjnode.pausing",
-    "workers": "cjnode.workers",
-    "recover": "cjnode.recover",
+    "init": "cjnode.host.setup",
+    "site": "cjnode.host.site",
+    "doctor": "cjnode.verbs.doctor",
+    "avail": "cjnode.host.avail",
+    "summary": "cjnode.verbs.summary",
+    "prepare": "cjnode.verbs.prepare",
+    "submit": "cjnode.verbs.request",
+    "state": "cjnode.verbs.state",
+    "pull": "cjnode.verbs.pull",
+    "fetch": "cjnode.verbs.pull",
+    "cancel": "cjnode.verbs.cancel",
+    "clean": "cjnode.verbs.clean",
+    "hold": "cjnode.verbs.hold",
+    "release": "cjnode.verbs.hold",
+    "pause": "cjnode.verbs.pause",
+    "resume": "cjnode.verbs.pause",
+    "workers": "cjnode.verbs.workers",
+    "recover": "cjnode.verbs.recover",
 }
 
 
@@ -46,7 +47,7 @@ def main(arguments: List[str]) -> int:
     options = parser.parse_args(arguments)
     root = os.path.realpath(options.root)
     if options.verb == "receive":
-        from cjnode.receive import hook
+        from cjnode.submission.receive import hook
 
         return hook(root)
     if options.verb == "drain":
@@ -61,15 +62,15 @@ def _work(root: str, package: str, submission: int) -> int:
     folder = layout.submission_path(root, package, submission)
     # What the login node wrote before it submitted this may not be in this node's sight yet.
     wait_for(os.path.join(folder, "intent.json"))
-    from cjnode.element import incarnation
-    from cjnode.work import work
+    from cjnode.worker.element import incarnation
+    from cjnode.worker.work import work
 
     return work(root, package, submission, element, incarnation(folder, element, job, os.environ), job)
 
 
 def _drain(root: str, patient: bool) -> int:
     if layout.has_backlog(root):
-        from cjnode.drain import drain
+        from cjnode.submission.drain import drain
 
         drain(root, (), patient)
     return 0

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from cjnode.points import parse_tasks
+from cjnode.package.points import parse_tasks
 from tests.shells import Shell
 
 PROGRAM = """

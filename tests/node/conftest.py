@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks, claims, files, processes
-from cjnode.blocks import BlockId, Output, Record
-from cjnode.claims import Claim
+from cjnode import files, processes
+from cjnode.records import blocks, claims
+from cjnode.records.blocks import BlockId, Output, Record
+from cjnode.records.claims import Claim
 
 from .cluster_kit import Site, new_site
 from .fake_slurm import FakeSlurm, new_slurm

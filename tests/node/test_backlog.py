@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cjnode.parts import Part, divide, throttle
+from cjnode.jobs.parts import Part, divide, throttle
 from cjnode.schedulers import Limits
 
 from .cluster_kit import Site, resources

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cjnode import blocks, claims, files
-from cjnode.blocks import BlockId, Found, Record
-from cjnode.claims import Claim, Current
+from cjnode import files
+from cjnode.records import blocks, claims
+from cjnode.records.blocks import BlockId, Found, Record
+from cjnode.records.claims import Claim, Current
 
 from .conftest import HOOKS, STARTED, Root, output, record
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cjnode import datalinks
 from cjnode.errors import NodeError
-from cjnode.scratch import Left, Mirror
+from cjnode.supplies import datalinks
+from cjnode.worker.scratch import Left, Mirror
 from tests.node.cluster_kit import Site, new_site
 from tests.node.conftest import HOOKS
 
@@ -204,7 +204,7 @@ def test_old_interpreters_look_at_data_the_same(tmp_path: Path, node_python: str
     (tmp_path / "x").write_text("1")
     wanted = [data(tmp_path / "x", "x", hash=True)]
     code = (
-        "import json, sys; from cjnode import datalinks; "
+        "import json, sys; from cjnode.supplies import datalinks; "
         "print(json.dumps(datalinks.look(sys.argv[1], json.loads(sys.argv[2]), print)))"
     )
     done = subprocess.run(

@@ -16,9 +16,11 @@ import pytest
 
 from cjledger.cluster import node_zip
 from cjledger.cluster.node import hooks
-from cjnode import avail, doctor, owners, quota, site, summary
+from cjnode import quota
 from cjnode.errors import NodeError
+from cjnode.host import avail, owners, site
 from cjnode.schedulers import Element, Status
+from cjnode.verbs import doctor, summary
 
 from .cluster_kit import Site, new_site
 
@@ -86,7 +88,9 @@ def test_bytecode_that_is_not_the_sources_is_named(tmp_path: Path) -> None:
     path = there.root / "cjnode.pyz"
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    parts["cjnode/seeds.pyc"] = parts["cjnode/seeds.pyc"][:16] + parts["cjnode/errors.pyc"][16:]
+    parts["cjnode/package/seeds.pyc"] = (
+        parts["cjnode/package/seeds.pyc"][:16] + parts["cjnode/errors.pyc"][16:]
+    )
     with zipfile.ZipFile(path, "w") as archive:
         for name, body in parts.items():
             archive.writestr(zipfile.ZipInfo(name), body)

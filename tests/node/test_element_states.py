@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from cjnode import claims
-from cjnode.claims import Claim
-from cjnode.state import state
-from cjnode.summary import summary
+from cjnode.records import claims
+from cjnode.records.claims import Claim
+from cjnode.verbs.state import state
+from cjnode.verbs.summary import summary
 
 from .conftest import PACKAGE, STARTED, Root, record
 from .fake_slurm import FakeSlurm

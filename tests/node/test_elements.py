@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks, claims, element
-from cjnode.blocks import Record
-from cjnode.claims import Claim
-from cjnode.element import Lifetime, has_room, incarnation, why_stopped
+from cjnode.records import blocks, claims
+from cjnode.records.blocks import Record
+from cjnode.records.claims import Claim
 from cjnode.schedulers import JobSpec, slurm
+from cjnode.worker import element
+from cjnode.worker.element import Lifetime, has_room, incarnation, why_stopped
 
 from .cluster_kit import Site, resources, wait_for
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from cjnode import environment, modules
-from cjnode.environment import Wanted, build_script, setup_lines, wanted_from_json
 from cjnode.errors import NodeError
+from cjnode.package import environment, modules
+from cjnode.package.environment import Wanted, build_script, setup_lines, wanted_from_json
 from cjnode.schedulers import JobSpec
 from cjnode.schedulers.local import batch_script
 from tests.clusters.modulefiles import Modules

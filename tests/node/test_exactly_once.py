@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from cjnode import acting, processes
+from cjnode import processes
 from cjnode.files import age_s
+from cjnode.jobs import acting
 
 from .cluster_kit import Site, resources, wait_for
 from .fake_slurm import FakeSlurm

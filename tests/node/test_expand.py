@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cjnode.errors import NodeError
-from cjnode.expand import ensure_expanded, remove
+from cjnode.repository.expand import ensure_expanded, remove
 
 from .cluster_kit import Site, new_site
 

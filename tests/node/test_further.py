@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks, claims
+from cjnode.records import blocks, claims
 from cjnode.schedulers import MODULES, JobSpec, batch_script, part_script
 
 from .cluster_kit import Site, resources

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from cjnode import partition
-from cjnode.board import Board, Free
-from cjnode.partition import Partition
+from cjnode.records import partition
+from cjnode.records.board import Board, Free
+from cjnode.records.partition import Partition
 
 from .work_kit import Bench
 

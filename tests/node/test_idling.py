@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cjnode import blocks, claims, idling
-from cjnode.asks import Asks
-from cjnode.board import Board, Free
-from cjnode.idling import Idle
-from cjnode.submissions import read_submission
+from cjnode.jobs.submissions import read_submission
+from cjnode.records import blocks, claims
+from cjnode.records.asks import Asks
+from cjnode.records.board import Board, Free
+from cjnode.worker import idling
+from cjnode.worker.idling import Idle
 
 from .work_kit import Bench
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cjnode import partition
-from cjnode.partition import LARGEST_BLOCK, MOST_BLOCKS, Partition
+from cjnode.records import partition
+from cjnode.records.partition import LARGEST_BLOCK, MOST_BLOCKS, Partition
 
 SIZES = st.tuples(st.integers(1, 5000), st.integers(1, 50))
 

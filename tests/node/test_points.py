@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cjnode.points import (
+from cjnode.package.points import (
     count,
     format_tasks,
     parse_tasks,
@@ -48,7 +48,7 @@ def test_a_range_beyond_any_package_is_refused_before_it_is_made() -> None:
 
 PROGRAM = """
 import json
-from cjnode.points import *
+from cjnode.package.points import *
 axis = lambda name, n: {"names": [name], "values": [[k] for k in range(n)]}
 sweep = sweep_from_json({
     "kind": "grid",
@@ -90,7 +90,7 @@ def test_long_axes_in_little_memory_have_the_same_values(values: list[object], p
     data |= {"explicit": 0, "repeat": 1, "loops": None}
     sweep = sweep_from_json(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cjnode.axes.LONG_AXIS", 2)
+        patch.setattr("cjnode.package.axes.LONG_AXIS", 2)
         small = sweep_from_json(data)
         again = sweep_from_json(json.loads(json.dumps(sweep_to_json(small))))
     tasks = range(1, count(sweep) + 1)

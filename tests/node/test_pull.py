@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cjnode import blocks, pull
-from cjnode.blocks import Record
 from cjnode.errors import NodeError
+from cjnode.records import blocks
+from cjnode.records.blocks import Record
+from cjnode.verbs import pull
 
 from .conftest import PACKAGE, Root, call, output, record
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from cjnode import manifest as node_manifest
-from cjnode import tree
 from cjnode.errors import NodeError
+from cjnode.package import manifest as node_manifest
+from cjnode.repository import tree
 
 from .cluster_kit import Site, manifest, new_site, resources
 

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from cjnode import blocks
+from cjnode.records import blocks
 
 from .work_kit import Bench
 

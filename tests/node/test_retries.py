@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from cjnode import repeats, retries
-from cjnode.progress import look
-from cjnode.retries import Ended
-from cjnode.state import state
-from cjnode.tally import LARGE_TASKS
+from cjnode.package import retries
+from cjnode.package.retries import Ended
+from cjnode.records.tally import LARGE_TASKS
+from cjnode.status import repeats
+from cjnode.status.progress import look
+from cjnode.verbs.state import state
 
 from .conftest import PYTHONS, Root, record
 from .work_kit import Bench
@@ -223,7 +224,7 @@ def test_what_needs_more_than_the_element_has_is_left_to_a_further_submission(la
         tasks=2,
         scheduler="slurm",
     )
-    out_of_memory = "from cjnode import prison\nprison.ran_out_of_memory = lambda: True"
+    out_of_memory = "from cjnode.worker import prison\nprison.ran_out_of_memory = lambda: True"
     worker = bench.start(preamble=out_of_memory)
     worker.communicate(timeout=50)
     assert worker.returncode == 1

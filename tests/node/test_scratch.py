@@ -10,9 +10,9 @@ import pytest
 
 from cjnode.errors import NodeError
 from cjnode.globs import pattern
-from cjnode.manifest import parse
-from cjnode.outputs import choose
-from cjnode.scratch import Left, Mirror, discard
+from cjnode.package.manifest import parse
+from cjnode.worker.outputs import choose
+from cjnode.worker.scratch import Left, Mirror, discard
 
 from .cluster_kit import manifest
 

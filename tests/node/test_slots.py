@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cjnode import claims, reproduce
-from cjnode.sharing import share
+from cjnode.program import reproduce
+from cjnode.records import claims
+from cjnode.submission.sharing import share
 
 from .work_kit import Bench
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cjnode.cancel import cancel
 from cjnode.errors import NodeError
 from cjnode.files import now
-from cjnode.state import state
+from cjnode.verbs.cancel import cancel
+from cjnode.verbs.state import state
 
 from .conftest import PACKAGE, STARTED, Root, call, record
 

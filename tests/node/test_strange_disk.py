@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks
+from cjnode.records import blocks
 from cjnode.schedulers import JobSpec, slurm
 from tests.clusters.fixtures import or_skip
 from tests.strange_disk import strange
@@ -129,7 +129,7 @@ def test_f23_a_claim_that_another_made_is_theirs_whatever_error_says_so(
     site: Site, habits: Habits, tmp_path: Path
 ) -> None:
     code = (
-        "import sys; from cjnode.claims import Claim, create_claim\n"
+        "import sys; from cjnode.records.claims import Claim, create_claim\n"
         "ours = [create_claim(sys.argv[1], Claim('7', k, 1, 'n1', k)) for k in (1, 2)]\n"
         "print([one is not None for one in ours])"
     )

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cjnode import blocks, processes
-from cjnode.points import format_tasks, parse_tasks
+from cjnode import processes
+from cjnode.package.points import format_tasks, parse_tasks
+from cjnode.records import blocks
 from cjnode.schedulers import local, localjobs
 
 from .cluster_kit import Site, new_site, resources, wait_for

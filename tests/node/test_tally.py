@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cjnode import claims, cutoff, gate, tally
+from cjnode.records import claims, cutoff, tally
+from cjnode.status import gate
 
 from .conftest import Root, call, record
 

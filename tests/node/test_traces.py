@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cjnode import traces
+from cjnode.program import traces
 
 
 def shown(value: Any) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cjnode import claims
+from cjnode.records import claims
 
 from .work_kit import Bench
 

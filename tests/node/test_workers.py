@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from cjnode import blocks, claims
-from cjnode.blocks import Record
-from cjnode.claims import Claim
-from cjnode.parts import add_part, read_parts
+from cjnode.jobs.parts import add_part, read_parts
+from cjnode.records import blocks, claims
+from cjnode.records.blocks import Record
+from cjnode.records.claims import Claim
 from cjnode.schedulers import JobSpec, slurm
 
 from .cluster_kit import Site, new_site, resources, wait_for

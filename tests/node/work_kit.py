@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cjnode import blocks
-from cjnode.blocks import Record
-from cjnode.observed import OUTPUT
-from cjnode.seeds import hash_seed
+from cjnode.package.seeds import hash_seed
+from cjnode.records import blocks
+from cjnode.records.blocks import Record
+from cjnode.worker.observed import OUTPUT
 
 HOOKS = Path(__file__).parents[2] / "hooks"
 PACKAGE = "8ab7a5aa0123" + "0" * 28
@@ -112,7 +112,7 @@ class Bench:
 
     def start(self, *, element: int = 1, incarnation: int = 1, preamble: str = "") -> subprocess.Popen[bytes]:
         call = (str(self.root), PACKAGE, 1, element, incarnation, "cj-8ab7a5aa0123-1")
-        code = f"import sys\n{preamble}\nfrom cjnode.work import work\nsys.exit(work(*{call!r}))"
+        code = f"import sys\n{preamble}\nfrom cjnode.worker.work import work\nsys.exit(work(*{call!r}))"
         environment = {
             **os.environ,
             "PYTHONPATH": str(HOOKS),

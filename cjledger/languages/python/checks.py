@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from cjledger.errors import CjError
 from cjledger.languages.python.nests import parse, syntax_tree
-from cjnode.templates import template_parts
+from cjnode.package.templates import template_parts
 
 _OPENERS = frozenset(["open", "File", "ZipFile"])
 _WRITERS = frozenset(

@@ -17,7 +17,7 @@ from typing import Any
 from cjledger.errors import CjError
 from cjledger.languages.script import joined
 
-_MODULES = ("loops", "seeding", "shelter", "survey")
+_MODULES = ("program.loops", "program.seeding", "program.shelter", "program.survey")
 _WAY_OUT = "write the values as literals, or give them with --sweep NAME=… or --points FILE"
 
 
@@ -38,7 +38,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Found:
-    """The branches of the nest (see ``cjnode.survey.Growth``), and which iterables are iterators."""
+    """The branches of the nest (see ``cjnode.program.survey.Growth``), and which iterables are iterators."""
 
     branches: list[Any]
     one_shot: list[bool]

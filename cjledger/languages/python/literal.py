@@ -9,8 +9,8 @@ from typing import Any
 from cjledger.languages.python.names import UncertainError, Uses, is_builtin, uses
 from cjledger.languages.python.numeric import ARRAYS, NpFloat, NpInt, Vector, numpy_arithmetic
 from cjledger.languages.python.plain import BUILTINS, OneShot, arithmetic, product
-from cjnode.loops import recorded
-from cjnode.survey import Growth, kept_names
+from cjnode.program.loops import recorded
+from cjnode.program.survey import Growth, kept_names
 
 _OPERATORS = {
     ast.Add: "+",

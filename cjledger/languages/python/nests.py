@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cjledger.errors import CjError
-from cjnode.loops import target_names
+from cjnode.program.loops import target_names
 
 _CHANGING = frozenset(
     """append extend insert remove pop clear sort reverse update add discard setdefault popitem popleft

@@ -13,9 +13,9 @@ from cjledger.languages.python.literal import static_growth
 from cjledger.languages.python.names import UncertainError
 from cjledger.languages.python.nests import Nest, check_nest, choose_nest, mentioned, parse
 from cjledger.model import Block, Sweep
-from cjnode.axes import axis_of
-from cjnode.loops import nest_loops
-from cjnode.survey import TooManyError, kept_names
+from cjnode.package.axes import axis_of
+from cjnode.program.loops import nest_loops
+from cjnode.program.survey import TooManyError, kept_names
 
 _FEWER = "raise max_tasks under [limits] in .cjledger.toml, or loop over fewer values"
 

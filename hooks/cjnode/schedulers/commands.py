@@ -16,7 +16,7 @@ from cjnode.schedulers import UnclearError
 TIMEOUT_S = 60.0
 
 # What a job may see of the environment that submits it: the rest is the hook's, or secret. Submitting
-# programs find their parts by some: those of Torque over Slurm are Perl. By the last one cjnode.acting knows
+# programs find their parts by some: those of Torque over Slurm are Perl. By the last one `jobs.acting` knows
 # such a program again.
 _LOGIN = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "KRB5CCNAME")
 _FOR_JOBS = frozenset((*_LOGIN, "LD_LIBRARY_PATH", "PERL5LIB", "CJ_SUBMITTING"))

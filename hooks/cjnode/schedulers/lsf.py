@@ -9,7 +9,7 @@ import re
 from typing import Any, Dict, List, Tuple
 
 from cjnode.errors import NodeError
-from cjnode.points import format_tasks
+from cjnode.package.points import format_tasks
 from cjnode.schedulers import (
     Account,
     FullError,

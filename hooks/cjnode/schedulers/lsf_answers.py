@@ -5,7 +5,7 @@ import re
 from typing import Any, Dict, List, Optional
 
 from cjnode.errors import NodeError
-from cjnode.points import format_tasks
+from cjnode.package.points import format_tasks
 from cjnode.schedulers import Account, Element, Status
 
 # Fields of bjobs -o, in the "bjobs" page of IBM's LSF 10.1 command reference. Text is split at their order.

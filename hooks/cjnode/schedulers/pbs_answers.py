@@ -3,7 +3,7 @@
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from cjnode.points import format_tasks
+from cjnode.package.points import format_tasks
 from cjnode.schedulers import Account, Element, Status
 from cjnode.schedulers.notation import indices
 

@@ -5,11 +5,12 @@ import signal
 import sys
 from typing import Dict, List, Set
 
-from cjnode import layout, processes
-from cjnode.blocks import element_log_path
+from cjnode import processes
 from cjnode.errors import NodeError
-from cjnode.expand import ensure_expanded
 from cjnode.files import create_json, now, read_json
+from cjnode.records import layout
+from cjnode.records.blocks import element_log_path
+from cjnode.repository.expand import ensure_expanded
 from cjnode.schedulers import localjobs, ranks
 
 STARTS = 4  # of one element in one pool: the first, and three more after deaths by a signal

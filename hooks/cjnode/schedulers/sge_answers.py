@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, NoReturn, Optional
 from xml.etree import ElementTree
 
 from cjnode.errors import NodeError
-from cjnode.points import format_tasks
+from cjnode.package.points import format_tasks
 from cjnode.schedulers import Account, Element, FullError, Limits, Status, UnclearError, hint_for
 from cjnode.schedulers.notation import indices
 

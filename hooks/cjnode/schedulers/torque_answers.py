@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, NoReturn, Optional, Tuple
 from xml.etree import ElementTree
 
 from cjnode.errors import NodeError
-from cjnode.points import format_tasks
+from cjnode.package.points import format_tasks
 from cjnode.schedulers import (
     Account,
     Element,

@@ -1,0 +1,1 @@
+"""The machine: what it has, and the set-up of a root on it."""

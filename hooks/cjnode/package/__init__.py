@@ -1,0 +1,1 @@
+"""What a package says: its manifest, points, seeds, retries, environment. The laptop reads it by the same."""

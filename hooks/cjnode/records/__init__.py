@@ -1,0 +1,1 @@
+"""What a submission's folder holds: claims, records, and where they lie."""

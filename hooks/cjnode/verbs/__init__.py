@@ -1,0 +1,1 @@
+"""What the laptop asks for, a function each."""

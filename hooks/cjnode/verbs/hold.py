@@ -1,0 +1,63 @@
+"""Verbs ``hold`` and ``release``: keep what has not started of a package from starting, and let it."""
+
+import os
+from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
+
+from cjnode import files, schedulers
+from cjnode.files import create_json, forget
+from cjnode.jobs import answers
+from cjnode.jobs.submissions import Submission, read_submission
+from cjnode.records import blocks, layout
+from cjnode.schedulers import Status
+from cjnode.submission.drain import drain
+
+
+def hold(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
+    """The verb: ``{"package":…}``. What is not submitted yet is not submitted before the release."""
+    scheduler, held = layout.scheduler(root), []
+    for submission, jobs in listed(root, request):
+        keep_back(submission)
+        for job in jobs:
+            schedulers.hold(scheduler, root, job)
+            held.append(job)
+    answers.outdate(root)
+    _answer(request, held, out)
+
+
+def release(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
+    """The verb: ``{"package":…}``."""
+    _answer(request, let_go(root, request), out)
+    drain(root, [request["package"]])
+
+
+def let_go(root: str, request: Dict[str, Any]) -> List[str]:
+    """Release the jobs of a package, and what of it is not submitted yet; the jobs that were there."""
+    scheduler, released = layout.scheduler(root), []
+    for submission, jobs in listed(root, request):
+        forget(os.path.join(submission.path, "held"))
+        for job in jobs:
+            schedulers.release(scheduler, root, job)
+            released.append(job)
+    answers.outdate(root)
+    return released
+
+
+def keep_back(submission: Submission) -> None:
+    """Keep what of a submission is not with the scheduler yet from being submitted."""
+    if any(part.job is None for part in submission.parts):
+        create_json(os.path.join(submission.path, "held"), {})
+
+
+def listed(root: str, request: Dict[str, Any]) -> Iterator[Tuple[Submission, Dict[str, Status]]]:
+    """The submissions of the package, each with its jobs that the scheduler still has."""
+    folder = layout.present_package(root, request.get("package"))
+    found = [read_submission(folder, number) for number in blocks.list_submissions(folder)]
+    known = sorted({part.job for each in found for part in each.parts if part.job is not None})
+    there = schedulers.poll(layout.scheduler(root), root, known) if known else {}
+    for each in found:
+        jobs = [part.job for part in each.parts if part.job is not None]
+        yield each, {job: there[job] for job in jobs if job in there and there[job].state != "ENDED"}
+
+
+def _answer(request: Dict[str, Any], jobs: List[str], out: BinaryIO) -> None:
+    out.write(files.canonical({"package": request["package"], "jobs": jobs}) + b"\n")

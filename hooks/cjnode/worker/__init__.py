@@ -1,0 +1,1 @@
+"""An element of a job: it claims blocks of tasks, runs them, and writes their records."""
