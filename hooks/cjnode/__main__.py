@@ -47,7 +47,7 @@ def main(arguments: List[str]) -> int:
     options = parser.parse_args(arguments)
     root = os.path.realpath(options.root)
     if options.verb == "receive":
-        from cjnode.submission.receive import hook
+        from cjnode.receive import hook
 
         return hook(root)
     if options.verb == "drain":
