@@ -11,7 +11,7 @@ from .work_kit import HOOKS
 HEAD = f"""
 import sys; sys.path.insert(0, {str(HOOKS)!r})
 import os, signal, time
-from cjnode import children, prison
+from cjnode.worker import children, prison
 prison.adopt_orphans()
 signals = children.Signals()
 null = os.open(os.devnull, os.O_RDWR)
