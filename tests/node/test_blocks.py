@@ -221,7 +221,7 @@ def test_submissions_are_listed_by_number(root: Root) -> None:
 
 PROGRAM = """
 import json, os, sys
-from cjnode import blocks, claims
+from cjnode.records import blocks, claims
 folder = sys.argv[1]
 claim = claims.Claim("j", 1, 1, "h", 5)
 fd = claims.create_claim(folder + "/c", claim)
