@@ -23,6 +23,7 @@ from cjledger.errors import CjError
 from cjledger.gitpack import Pack, Person
 from cjledger.gitrepo import GitError, RefMove, Repo
 from cjledger.whole import write_whole
+from cjnode.vocabulary import PACKAGES
 
 CHAINS = "refs/cj/ledger/"
 _FORMAT = "--format=%H%x1f%P%x1f%cI%x1f%B%x00"
@@ -203,12 +204,12 @@ def last_package(repo: Repo, before: int = 0) -> str | None:
     newest = tip(repo, agent(repo))
     if newest is None:
         return None
-    if not before and gitrepo.ref_value(repo, f"refs/cj/packages/{newest.last}"):
+    if not before and gitrepo.ref_value(repo, PACKAGES + newest.last):
         return newest.last
     here = (
         entry.package_id
         for entry in entries(repo, newest.agent)
-        if entry.event == "launched" and gitrepo.ref_value(repo, f"refs/cj/packages/{entry.package_id}")
+        if entry.event == "launched" and gitrepo.ref_value(repo, PACKAGES + entry.package_id)
     )
     return next(itertools.islice(here, before, None), None)
 

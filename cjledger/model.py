@@ -12,9 +12,6 @@ from cjnode.package.points import Point, Sweep, sweep_from_json, sweep_to_json
 
 __all__ = ["Axis", "Block", "Point", "Sweep"]
 
-FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
-STATES = (*FINAL_STATES, "PENDING", "RUNNING", "HELD", "WAITING")
-
 
 class Program(NamedTuple):
     """The person's script, function or command template. Paths are relative to the repository's top."""

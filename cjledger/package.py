@@ -11,8 +11,8 @@ from cjledger.gitpack import BLOB, TREE, Entry, Pack, Person
 from cjledger.gitrepo import Repo
 from cjledger.model import Manifest, manifest_from_bytes
 from cjnode.repository.tree import entries
+from cjnode.vocabulary import PACKAGES
 
-PACKAGES = "refs/cj/packages/"
 FOLDER = ".cj"
 
 

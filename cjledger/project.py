@@ -15,6 +15,7 @@ from cjledger.gitrepo import Repo
 from cjledger.model import Manifest
 from cjledger.whole import write_whole
 from cjnode.package.points import POINTS_PER_FILE, Point, Sweep, parse_tasks, points
+from cjnode.vocabulary import PACKAGES
 
 _ID = re.compile(r"[0-9a-f]{4,64}")
 _EARLIER = re.compile(r"@~([0-9]{0,6})")
@@ -151,7 +152,7 @@ def _resolve_id(project: Project, prefix: str) -> str:
             f"{prefix!r} is not a package ID: 4 or more of its hexadecimal digits, or @ or @~1",
             f"git cj summary {prefix}" if prefix in {"local", *project.config.clusters} else "git cj log",
         )
-    found = [name.removeprefix(package.PACKAGES) for name in gitrepo.refs(project.repo, package.PACKAGES)]
+    found = [name.removeprefix(PACKAGES) for name in gitrepo.refs(project.repo, PACKAGES)]
     matches = [package_id for package_id in found if package_id.startswith(prefix.lower())]
     if len(matches) == 1:
         return matches[0]
@@ -167,7 +168,7 @@ def _last(project: Project, before: int) -> str:
         return found
     if before and ledger.last_package(project.repo):
         raise CjError(f"fewer than {before + 1} packages were launched here", "git cj log")
-    others = len(gitrepo.refs(project.repo, package.PACKAGES))
+    others = len(gitrepo.refs(project.repo, PACKAGES))
     if others:
         words = "the only package here was" if others == 1 else f"all {others} packages here were"
         raise CjError(

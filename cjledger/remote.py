@@ -18,8 +18,9 @@ from cjledger.cluster import outbox
 from cjledger.cluster.transport import printable
 from cjledger.errors import CjError
 from cjledger.gitrepo import GitError, Repo
+from cjnode.vocabulary import PACKAGES
 
-KINDS = ("refs/cj/packages/", "refs/cj/results/", "refs/cj/ledger/")
+KINDS = (PACKAGES, "refs/cj/results/", "refs/cj/ledger/")
 STAGING = "refs/cj/sync/"
 _MANY = 500  # references on one command line
 _MOST_SAID = 300  # characters of a hook's own words

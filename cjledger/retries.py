@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cjledger.errors import CjError, nearest
-from cjledger.model import FINAL_STATES, Cluster, Growth, Resources, Retry
+from cjledger.model import Cluster, Growth, Resources, Retry
 from cjledger.quantities import parse_memory, parse_walltime
+from cjnode.vocabulary import CAUSES
 
-CAUSES = tuple(state for state in FINAL_STATES if state not in ("COMPLETED", "CANCELLED"))
 MOST = 100  # of one task
 _LARGEST_TIMES = 1000.0
 

@@ -9,8 +9,8 @@ from typing import Any
 from cjledger.errors import CjError, nearest
 from cjledger.quantities import parse_memory, parse_walltime
 from cjledger.retries import SCHEMA as RETRY
+from cjnode.vocabulary import SCHEDULERS
 
-SCHEDULERS = ("local", "slurm", "sge", "pbs", "torque", "lsf", "htcondor")
 ENVIRONMENTS = ("none", "modules", "venv", "uv", "conda", "container")
 TRANSPORTS = ("openssh", "paramiko")
 

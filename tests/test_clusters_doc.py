@@ -9,8 +9,8 @@ import pytest
 
 from cjledger import config
 from cjledger.model import Cluster
-from cjledger.schema import SCHEDULERS
 from cjnode.schedulers import JobSpec, batch_script
+from cjnode.vocabulary import SCHEDULERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "clusters.md"
 

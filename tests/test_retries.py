@@ -10,7 +10,8 @@ import pytest
 from cjledger import config
 from cjledger.errors import CjError
 from cjledger.model import Cluster, Growth, Resources, Retry
-from cjledger.retries import CAUSES, choose, parse_causes, parse_memory_growth, parse_walltime_growth
+from cjledger.retries import choose, parse_causes, parse_memory_growth, parse_walltime_growth
+from cjnode.vocabulary import CAUSES
 
 ASKED = Resources(memory_mb=1000, walltime_s=60)
 

@@ -12,12 +12,11 @@ from cjledger import config, gitrepo
 from cjledger.cli.manual import page
 from cjledger.cli.verbs import LAUNCHES, VERBS
 from cjledger.errors import CjError
-from cjledger.model import STATES
 from cjledger.render.plain import plain
+from cjnode.vocabulary import PACKAGES, STATES
 
 SHELLS = {"bash": "git-cj.bash", "zsh": "_git-cj", "fish": "git-cj.fish"}
 
-_PACKAGES = "refs/cj/packages/"
 _OFFERED = 100
 
 Offer = tuple[str, str]  # a word, and what it means
@@ -117,12 +116,12 @@ def _packages(current: str) -> Iterator[Offer]:
             "--sort=-creatordate",
             f"--count={_OFFERED}",
             "--format=%(refname) %(contents:subject)",
-            f"{_PACKAGES}{current}*",
+            f"{PACKAGES}{current}*",
         )
     except CjError:
         return
     for line in lines.decode(errors="replace").splitlines():
-        name, _, subject = line.removeprefix(_PACKAGES).partition(" ")
+        name, _, subject = line.removeprefix(PACKAGES).partition(" ")
         yield name[:12], subject
 
 

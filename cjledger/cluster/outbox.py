@@ -20,6 +20,7 @@ from cjledger import gitrepo
 from cjledger.cluster.transport import printable
 from cjledger.gitrepo import Repo
 from cjledger.whole import write_whole
+from cjnode.vocabulary import INBOX
 
 # Settings of the person's that would change what a push sends or runs.
 _SETTINGS = (
@@ -109,7 +110,7 @@ def _push(repo: Repo, package_id: str, url: str, environment: Mapping[str, str],
             *("push", "--quiet", "--no-verify"),
             *((f"--receive-pack={receive}",) if receive else ()),
             *("--", url),
-            f"{package_id}:refs/cj/inbox/{package_id}",
+            f"{package_id}:{INBOX}{package_id}",
         ),
         env=persons_environment(environment),
         stdin=subprocess.DEVNULL,

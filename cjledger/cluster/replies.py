@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from cjledger.cluster.transport import Json, printable
 from cjledger.entry import is_package_id
 from cjledger.errors import CjError
-from cjledger.model import STATES
+from cjnode.vocabulary import STATES
 
 _MOST_BINS = 40
 _LONGEST = 1 << 53  # beyond it numbers of other programs' JSON are rounded

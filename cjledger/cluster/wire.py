@@ -11,6 +11,7 @@ from cjledger import gitrepo, gitwire
 from cjledger.cluster.outbox import Pushed, outbox, pushed
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
+from cjnode.vocabulary import INBOX
 
 _CHUNK = 1 << 16
 
@@ -23,7 +24,7 @@ def push_over(
     repo: Repo, package_id: str, read: Callable[[int], bytes], write: Callable[[bytes], None]
 ) -> Pushed:
     """Push a package's commit into the inbox at the other end of ``git-receive-pack``'s streams."""
-    ref = f"refs/cj/inbox/{package_id}"
+    ref = INBOX + package_id
     try:
         sent = gitwire.send(
             gitwire.stream(read, write),

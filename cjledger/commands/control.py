@@ -14,11 +14,12 @@ from cjledger.commands import family, harvest, order, state, then, waiting
 from cjledger.commands.told import PackageState, TaskState
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
-from cjledger.model import FINAL_STATES, Manifest
+from cjledger.model import Manifest
 from cjledger.project import Project, Target, check_tasks, runs_after, transport
 from cjledger.quantities import check_count, parse_memory, parse_walltime
 from cjnode.package.points import format_tasks
 from cjnode.records.layout import ABSENT
+from cjnode.vocabulary import FINAL_STATES
 
 Announce = Callable[[str], None]
 

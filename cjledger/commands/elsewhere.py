@@ -7,8 +7,9 @@ from typing import Any
 from cjledger import ledger
 from cjledger.entry import is_moment
 from cjledger.ledger import Entry
-from cjledger.model import FINAL_STATES, Manifest
+from cjledger.model import Manifest
 from cjledger.project import Project
+from cjnode.vocabulary import FINAL_STATES
 
 FIELDS = ("attempt", "state", "job", "exit_code", "started", "ended", "host", "max_rss_mb", "error", "note")
 

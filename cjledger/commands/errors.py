@@ -10,8 +10,8 @@ from typing import Any
 from cjledger import package
 from cjledger.commands import family, harvest, state
 from cjledger.commands.told import PackageState, TaskState
-from cjledger.model import FINAL_STATES
 from cjledger.project import Project, Target, package_points, runs_after
+from cjnode.vocabulary import FINAL_STATES
 
 TRACEBACK = "Traceback (most recent call last):"
 LAST_LINES = 40

@@ -9,6 +9,7 @@ from cjledger.commands import state
 from cjledger.model import Linked, Manifest
 from cjledger.project import Project, Target
 from cjnode.package.points import parse_tasks
+from cjnode.vocabulary import PACKAGES
 
 EXTENDING = ("--fixed-strings", '--grep="extends": "')
 
@@ -21,7 +22,7 @@ def children(project: Project) -> dict[str, list[str]]:
         for entry in ledger.entries(project.repo, name, only=EXTENDING)
         if entry.event == "launched" and "extends" in entry.data
     ]
-    here = gitrepo.refs(project.repo, package.PACKAGES) if entries else {}
+    here = gitrepo.refs(project.repo, PACKAGES) if entries else {}
     found: dict[str, list[str]] = {}
     for entry, parent in sorted(entries, key=lambda each: (each[0].when, each[0].sequence)):
         if package.ref(entry.package_id) in here:

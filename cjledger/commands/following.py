@@ -11,8 +11,8 @@ from cjledger.commands import harvest, state, tables
 from cjledger.errors import CjError
 from cjledger.harvest import store
 from cjledger.harvest.manifest import ROWS
-from cjledger.model import FINAL_STATES
 from cjledger.project import Project, Target
+from cjnode.vocabulary import FINAL_STATES
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cjledger.harvest import store
 from cjledger.harvest.check import verify
 from cjledger.model import Manifest
 from cjledger.project import Project, package_points
+from cjnode.vocabulary import PACKAGES
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Report:
 
 def fsck(project: Project, package_id: str | None = None) -> Report:
     """Check all packages (or one), their shards, and all ledger chains."""
-    refs = gitrepo.refs(project.repo, package.PACKAGES)
-    ids = [name.removeprefix(package.PACKAGES) for name in refs]
+    refs = gitrepo.refs(project.repo, PACKAGES)
+    ids = [name.removeprefix(PACKAGES) for name in refs]
     chosen = [found for found in ids if package_id in (None, found)]
     problems = list(_packages(project, chosen, refs))
     count, ledger_problems = _ledgers(project, set(ids))

@@ -15,9 +15,10 @@ from cjledger.cluster import replies
 from cjledger.commands import elsewhere
 from cjledger.commands.told import PackageState, TaskState, reasons, unsubmitted
 from cjledger.errors import CjError
-from cjledger.model import STATES, Manifest
+from cjledger.model import Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, runs_after, transport
 from cjledger.whole import write_whole
+from cjnode.vocabulary import PACKAGES, STATES
 
 KEPT_TASKS = 10_000
 LONGEST_PAUSE_S = 15.0
@@ -63,8 +64,8 @@ def with_params(project: Project, package_id: str, listed: Sequence[TaskState]) 
 
 def package_ids(project: Project) -> list[str]:
     """Every package in this repository."""
-    names = gitrepo.refs(project.repo, package.PACKAGES)
-    return [name.removeprefix(package.PACKAGES) for name in names]
+    names = gitrepo.refs(project.repo, PACKAGES)
+    return [name.removeprefix(PACKAGES) for name in names]
 
 
 def follow(

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from cjledger.beside import Beside
 from cjledger.errors import CjError
 from cjledger.harvest.manifest import INLINE_BYTES, RECORDS, Broken, Frame
-from cjledger.model import FINAL_STATES
 from cjledger.shards import parquet
 from cjledger.shards.frames import pl
+from cjnode.vocabulary import FINAL_STATES
 
 PART_BYTES = 8 * 1024 * 1024  # of records, parsed at once
 _REACH = 2**42  # no data file is longer; one number then orders (frame, offset)

@@ -17,6 +17,7 @@ from cjnode.records.tally import LARGE_TASKS
 from cjnode.status import repeats
 from cjnode.status.progress import look
 from cjnode.verbs.state import state
+from cjnode.vocabulary import CAUSES
 
 from .conftest import PYTHONS, Root, record
 from .work_kit import Bench
@@ -26,7 +27,7 @@ BASE: dict[str, Any] = {"memory_mb": 1000, "walltime_s": 60, "cpus": 2}
 
 def policy(count: int = 3, *on: str | int, **growth: dict[str, Any]) -> dict[str, Any]:
     """What a manifest says of retries."""
-    return {"count": count, "on": list(on or retries.CAUSES), "memory": None, "walltime": None, **growth}
+    return {"count": count, "on": list(on or CAUSES), "memory": None, "walltime": None, **growth}
 
 
 def grow(times: float = 2.0, plus: int = 0, most: int | None = None) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def following(fields: dict[str, Any], *words: str | tuple[str, int], first: int 
     return found and (found.attempt, found.resources["memory_mb"], found.resources["walltime_s"])
 
 
-@pytest.mark.parametrize("state", retries.CAUSES)
+@pytest.mark.parametrize("state", CAUSES)
 def test_every_cause_is_followed_unless_some_are_named(state: str) -> None:
     assert following(policy(), state) == (2, 1000, 60)
     assert following(policy(3, 9), state) is None
@@ -60,7 +61,7 @@ def test_every_cause_is_followed_unless_some_are_named(state: str) -> None:
 
 @pytest.mark.parametrize("state", ["COMPLETED", "CANCELLED"])
 def test_what_completed_or_was_cancelled_is_never_followed(state: str) -> None:
-    assert following(policy(3, *retries.CAUSES, 143), (state, 143)) is None
+    assert following(policy(3, *CAUSES, 143), (state, 143)) is None
 
 
 def test_the_cap_counts_from_the_attempt_that_was_asked_for() -> None:

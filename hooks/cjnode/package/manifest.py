@@ -7,10 +7,10 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from cjnode import globs
 from cjnode.errors import NodeError
-from cjnode.ids import is_package_id
 from cjnode.package import points
 from cjnode.package.axes import LARGEST_TASK, MANIFEST_FORMAT, Axis, Column
 from cjnode.package.environment import KINDS
+from cjnode.vocabulary import is_package_id
 
 LIMIT = 64 << 20  # bytes; longer lists of points belong into .cj/points
 

@@ -3,7 +3,8 @@
 import math
 from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional
 
-CAUSES = ("FAILED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
+from cjnode.vocabulary import CAUSES
+
 MOST = 100  # of one task
 
 # What a retry asks for, from what was not enough; ``most`` is where it ends.

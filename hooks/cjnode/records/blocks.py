@@ -6,7 +6,7 @@ import re
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from cjnode.files import canonical, write_all
-from cjnode.ids import is_package_id
+from cjnode.vocabulary import is_package_id
 
 _BLOCK_ID = re.compile(r"([1-9][0-9]{0,8})/([0-9]{6,9})-([0-9]{2,4})\Z")
 _FILE = re.compile(r"([0-9]{6,9})-([0-9]{2,4})\.(claim|records|data)\Z")

@@ -5,9 +5,9 @@ from typing import Any, Dict, Optional
 
 from cjnode.errors import NodeError
 from cjnode.files import read_json
-from cjnode.ids import is_package_id
 from cjnode.package.axes import MANIFEST_FORMAT
 from cjnode.records.blocks import package_folder, submission_folder
+from cjnode.vocabulary import is_package_id
 
 # What is said of a package that was never taken in here, or was cleaned.
 ABSENT = "is not on this cluster"

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 from cjnode.files import canonical, replace
 from cjnode.records import attempts, blocks
 from cjnode.records.attempts import Attempt, Damage
+from cjnode.vocabulary import FINAL_STATES
 
 # Of a smaller package all is read each time.
 LARGE_TASKS = 10000
@@ -22,7 +23,8 @@ LARGE_TASKS = 10000
 _WORTH_BYTES = 8 << 20
 _CHUNK = 1 << 20
 
-_STATES = ("", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
+# Their places are in files: one more comes last.
+_STATES = ("",) + FINAL_STATES
 _CODES = {name.encode("ascii"): code for code, name in enumerate(_STATES) if name}
 
 

@@ -8,10 +8,7 @@ from cjnode.files import replace
 from cjnode.package import manifest
 from cjnode.records import layout
 from cjnode.repository import gitbare, tree
-
-INBOX = "refs/cj/inbox/"
-PACKAGES = "refs/cj/packages/"
-TIPS = "refs/cj/tip/"
+from cjnode.vocabulary import INBOX, PACKAGES, TIPS
 
 LOOSE_REFS = 100
 

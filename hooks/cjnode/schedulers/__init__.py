@@ -10,11 +10,9 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from cjnode.errors import NodeError
 from cjnode.shell import quoted
+from cjnode.vocabulary import SCHEDULERS
 
-MODULES = {
-    name: "cjnode.schedulers." + name
-    for name in ("local", "slurm", "sge", "pbs", "torque", "lsf", "htcondor")
-}
+MODULES = {name: "cjnode.schedulers." + name for name in SCHEDULERS}
 
 SIGHT_S = 75  # network file systems look anew after a minute at the latest
 

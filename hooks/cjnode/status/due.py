@@ -7,12 +7,13 @@ from cjnode.files import read_json
 from cjnode.jobs.submissions import Submission
 from cjnode.package import retries
 from cjnode.package.points import parse_tasks
-from cjnode.package.retries import CAUSES, Ended, Policy
+from cjnode.package.retries import Ended, Policy
 from cjnode.records.attempts import histories
 from cjnode.schedulers import Account
 from cjnode.status.progress import Holder, Open, Progress
 from cjnode.status.repeats import asked_for
 from cjnode.status.sight import Sight
+from cjnode.vocabulary import CAUSES
 
 # A task that nobody in its submission will run again, and that a further one is to.
 Due = NamedTuple(

@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Optional
 
 from cjnode.errors import NodeError
 from cjnode.files import create_json, create_once, read_json
-from cjnode.ids import is_package_id
 from cjnode.records import layout
+from cjnode.vocabulary import is_package_id
 
 
 def register(root: str, package: str, fields: Dict[str, Any]) -> None:

@@ -7,11 +7,11 @@ from cjnode.errors import NodeError
 from cjnode.jobs import parts
 from cjnode.jobs.parts import jobs
 from cjnode.jobs.submissions import MOST_DEATHS, Submission, read_cancelled, read_submission, why_given_up
-from cjnode.package.retries import CAUSES
 from cjnode.records import attempts, blocks, claims, layout, partition, tally
 from cjnode.records.attempts import Attempt
 from cjnode.records.board import Board
 from cjnode.records.tally import Tally
+from cjnode.vocabulary import CAUSES
 
 # A task without a record: its state, and what its claim says where there is one.
 Open = NamedTuple(

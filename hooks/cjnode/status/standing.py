@@ -6,9 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from cjnode.jobs.submissions import Submission, why_given_up
 from cjnode.records import layout
 from cjnode.status.progress import Open, Progress, jobs_of, look, sums, unsettled
-
-FINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "LOST")
-STATES = FINAL_STATES + ("PENDING", "RUNNING", "HELD", "WAITING")
+from cjnode.vocabulary import FINAL_STATES, STATES
 
 # How one package stands.
 Standing = NamedTuple(

@@ -16,10 +16,11 @@ from cjnode.package.points import format_tasks, parse_tasks
 from cjnode.records import blocks, layout
 from cjnode.status.due import Due
 from cjnode.status.progress import Progress, look
-from cjnode.status.standing import FINAL_STATES, Standing, standings
+from cjnode.status.standing import Standing, standings
 from cjnode.submission import submit
 from cjnode.submission.experiment import submit_package
 from cjnode.submission.submit import Request
+from cjnode.vocabulary import FINAL_STATES
 
 # While other tasks of the package go on, what is due is collected for so long: each submission is a job.
 COLLECT_S = 600.0

@@ -10,9 +10,9 @@ from cjnode.errors import NodeError
 from cjnode.files import forget, read_json
 from cjnode.records import blocks, layout
 from cjnode.repository import expand, gitbare
-from cjnode.repository.adopt import INBOX, PACKAGES
 from cjnode.schedulers import localjobs
 from cjnode.verbs.cancel import all_jobs
+from cjnode.vocabulary import INBOX, PACKAGES
 
 ENDING_S = 40  # longer than a job's own grace
 _GONE = ".gone"

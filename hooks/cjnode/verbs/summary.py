@@ -6,11 +6,11 @@ from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tu
 from cjnode import schedulers
 from cjnode.errors import NodeError
 from cjnode.files import canonical, read_json
-from cjnode.ids import is_package_id
 from cjnode.jobs.parts import read_parts
 from cjnode.package.points import parse_tasks
 from cjnode.records import layout
 from cjnode.schedulers import Status
+from cjnode.vocabulary import is_package_id
 
 # A job of ours, as its receipt says.
 Known = NamedTuple("Known", [("package", str), ("job", str), ("elements", int)])
