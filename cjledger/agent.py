@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from cjledger.gitrepo import Repo
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 
 
 def _path(repo: Repo) -> Path:

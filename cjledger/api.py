@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from cjledger.commands import control, family, following, harvest, log, order, state, tables, waiting
 from cjledger.commands import extend as extending
 from cjledger.commands import launch as launching
+from cjledger.commands.descriptions import PackageState
 from cjledger.commands.following import Result
 from cjledger.commands.request import LaunchRequest
-from cjledger.commands.told import PackageState
 from cjledger.config import person_file
 from cjledger.errors import CjError
 from cjledger.project import Project, Target, open_project, resolve, runs_after

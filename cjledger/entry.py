@@ -10,7 +10,8 @@ import re
 from datetime import datetime
 from typing import Any, NamedTuple
 
-_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+from cjnode.vocabulary import is_package_id
+
 _EVENT = re.compile(r"[a-z]{1,40}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,14}")
 _TRAILER = re.compile(r"^(Cj-\w+): (.*)", re.MULTILINE)
@@ -29,11 +30,6 @@ class Entry(NamedTuple):
     sequence: int
     last: str
     data: dict[str, Any]
-
-
-def is_package_id(text: str) -> bool:
-    """Whether a text is a whole object ID."""
-    return _ID.fullmatch(text) is not None
 
 
 def parse(raw: str, agent: str) -> Entry:

@@ -22,7 +22,7 @@ from cjledger.entry import parse
 from cjledger.errors import CjError
 from cjledger.gitpack import Pack, Person
 from cjledger.gitrepo import GitError, RefMove, Repo
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 from cjnode.vocabulary import PACKAGES
 
 CHAINS = "refs/cj/ledger/"

@@ -13,7 +13,7 @@ from cjledger.config import Config
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.model import Manifest
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 from cjnode.package.points import POINTS_PER_FILE, Point, Sweep, parse_tasks, points
 from cjnode.vocabulary import PACKAGES
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cjledger import cluster
-from cjledger.cluster import Contact, Transport, bring, ensure_ready, node_zip
+from cjledger.cluster import Contact, Transport, bootstrap, ensure_ready, node_zip
 from cjledger.cluster.remote import Remote
 from cjledger.cluster.transport import Frame, Json
 from cjledger.errors import CjError
@@ -277,7 +277,7 @@ def test_a_cluster_without_python_is_named(
     way: Transport, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Programs that are not there: the machine's own python3 cannot be taken away.
-    monkeypatch.setattr(bring, "PYTHONS", ("no-python", "/usr/no/python3"))
+    monkeypatch.setattr(bootstrap, "PYTHONS", ("no-python", "/usr/no/python3"))
     with pytest.raises(CjError, match=r"no Python 3\.6 or newer") as caught:
         ensure_ready(way, repo)
     assert "python = " in caught.value.hint

@@ -91,7 +91,7 @@ def _dispatch(words: list[str]) -> int:
         at = rest.index("--")
         rest, passed = rest[:at], tuple(rest[at + 1 :])
     if name in LAUNCHES:
-        from cjledger.cli.ahead import ahead
+        from cjledger.cli.headstart import ahead
 
         with ahead(rest, passed) as begun:
             from cjledger.cli.app import run

@@ -12,7 +12,7 @@ from cjledger.cli.verbs import VERBS
 from cjledger.errors import UsageError
 
 if TYPE_CHECKING:
-    from cjledger.cli.ahead import Ahead
+    from cjledger.cli.headstart import Ahead
 
 
 class _Words:

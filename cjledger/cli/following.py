@@ -10,7 +10,7 @@ import typer
 from cjledger import package
 from cjledger.cli import output
 from cjledger.commands import state
-from cjledger.commands.told import PackageState
+from cjledger.commands.descriptions import PackageState
 from cjledger.project import Project, Target, without_prompts
 from cjledger.render import plain
 

@@ -30,7 +30,7 @@ from cjledger.project import Project, Target, resolve_whole
 from cjledger.render import fit, plain
 
 if TYPE_CHECKING:
-    from cjledger.cli.ahead import Ahead
+    from cjledger.cli.headstart import Ahead
     from cjledger.commands.request import LaunchRequest
     from cjledger.commands.submit import Launched
 

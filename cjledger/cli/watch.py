@@ -26,7 +26,7 @@ from cjledger.render import (
 )
 
 if TYPE_CHECKING:
-    from cjledger.commands.told import PackageState, TaskState
+    from cjledger.commands.descriptions import PackageState, TaskState
 
 _LISTED = 50
 _WIDE = 120  # columns: in fewer, parameters and errors need the room that jobs would take

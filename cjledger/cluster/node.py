@@ -16,7 +16,7 @@ import cjnode
 from cjledger.cluster.transport import Transport
 from cjledger.gitrepo import Repo
 from cjledger.model import Cluster
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MAIN = b"import sys\n\nfrom cjnode.__main__ import main\n\nsys.exit(main(sys.argv[1:]))\n"

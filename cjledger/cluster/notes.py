@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from cjledger.model import Cluster
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 
 _FORMAT = 1
 

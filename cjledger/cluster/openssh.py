@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from cjledger.cluster import hush, late, logins
+from cjledger.cluster import hush, logins, patience
 from cjledger.cluster.line import RECEIVE, BusyLineError, Ended, LostLineError
 from cjledger.cluster.logins import Patience
 from cjledger.cluster.masters import Master, master
@@ -112,7 +112,7 @@ class OpenSsh:
             "GIT_SSH_COMMAND": shlex.join(ssh),
             "GIT_SSH_VARIANT": "ssh",
         }
-        with self._master().session(), late.told(self.contact.say, self.cluster.name):
+        with self._master().session(), patience.told(self.contact.say, self.cluster.name):
             return push(repo, package_id, f"{self._host()}:{path}", environment, receive)
 
     def lost(self, words: str) -> CjError:

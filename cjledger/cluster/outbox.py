@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from cjledger import gitrepo
 from cjledger.cluster.transport import printable
 from cjledger.gitrepo import Repo
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 from cjnode.vocabulary import INBOX
 
 # Settings of the person's that would change what a push sends or runs.

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cjledger.cluster import bring, late, replies
+from cjledger.cluster import bootstrap, patience, replies
 from cjledger.cluster.line import BusyLineError, Ended, Line, LostLineError
 from cjledger.cluster.node import hooks, node_zip
 from cjledger.cluster.notes import Notes, address, noise_path, notes_path, read_notes, write_notes
@@ -59,7 +59,7 @@ class Remote:
     notes: Path
     contact: Contact = field(default_factory=Contact)
     pauses_s: tuple[float, ...] = PAUSES_S
-    late_s: float = late.LATE_S
+    late_s: float = patience.LATE_S
 
     def call(self, verb: str, request: Mapping[str, Any]) -> list[Json]:
         """Ask and return the reply's lines. Raises CjError with the cluster's own words."""
@@ -133,25 +133,25 @@ class Remote:
 
     def _bring(self, node: bytes, request: Mapping[str, Any]) -> Json:
         nonce = os.urandom(16).hex()
-        payload = bring.payload(node, request, self._root(), self.cluster.python, nonce)
-        with self.line.run(bring.COMMAND, payload) as running:
+        payload = bootstrap.payload(node, request, self._root(), self.cluster.python, nonce)
+        with self.line.run(bootstrap.COMMAND, payload) as running:
             try:
                 return replies.one(
                     [frame.head for frame in frames(running.stdout, nonce, self._heard)], "init"
                 )
             except LostReplyError as problem:
                 ended = running.ended()
-                raise bring.diagnosis(self.cluster, ended.returncode, ended.words) from problem
+                raise bootstrap.diagnosis(self.cluster, ended.returncode, ended.words) from problem
 
     def _asked(self, verb: str, request: Mapping[str, Any]) -> Generator[Frame, None, None]:
         nonce = os.urandom(16).hex()
-        python = self._read().python or bring.plain_program(self.cluster.python) or "python3"
+        python = self._read().python or bootstrap.plain_program(self.cluster.python) or "python3"
         root = self._root()
         command = f"{python} -I -S {root}/cjnode.pyz {verb} --root {root} --nonce {nonce}"
         with self.line.run(command, json.dumps(request).encode()) as running:
             try:
                 found = frames(running.stdout, nonce, self._greeted, most_bytes(verb, request))
-                with late.told(self.contact.say, self.cluster.name, self.late_s):
+                with patience.told(self.contact.say, self.cluster.name, self.late_s):
                     first = list(islice(found, 1))
                 yield from first
                 yield from found
@@ -180,7 +180,7 @@ class Remote:
                 self._pause(pauses.pop(0), problem.message)
             except _NotThereError as problem:
                 if mended:
-                    raise bring.diagnosis(self.cluster, 2, problem.message) from problem
+                    raise bootstrap.diagnosis(self.cluster, 2, problem.message) from problem
                 mended = True
                 self._mend()
 

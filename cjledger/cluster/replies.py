@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from cjledger.cluster.transport import Json, printable
-from cjledger.entry import is_package_id
 from cjledger.errors import CjError
-from cjnode.vocabulary import STATES
+from cjnode.vocabulary import STATES, is_package_id
 
 _MOST_BINS = 40
 _LONGEST = 1 << 53  # beyond it numbers of other programs' JSON are rounded

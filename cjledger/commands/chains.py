@@ -12,7 +12,7 @@ from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.ledger import Entry
 from cjledger.remote import Remote
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 
 Refs = Mapping[str, str]
 Refuse = Callable[[str], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cjledger.commands import state, waiting
-from cjledger.commands.told import awaited
+from cjledger.commands.descriptions import awaited
 from cjledger.errors import CjError
 from cjledger.model import Manifest
 from cjledger.project import Project, Target

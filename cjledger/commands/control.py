@@ -11,7 +11,7 @@ from typing import Any
 from cjledger import gitrepo, ledger, package
 from cjledger.cluster import replies
 from cjledger.commands import family, harvest, order, state, then, waiting
-from cjledger.commands.told import PackageState, TaskState
+from cjledger.commands.descriptions import PackageState, TaskState
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
 from cjledger.model import Manifest

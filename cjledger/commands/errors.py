@@ -9,7 +9,7 @@ from typing import Any
 
 from cjledger import package
 from cjledger.commands import family, harvest, state
-from cjledger.commands.told import PackageState, TaskState
+from cjledger.commands.descriptions import PackageState, TaskState
 from cjledger.project import Project, Target, package_points, runs_after
 from cjnode.vocabulary import FINAL_STATES
 

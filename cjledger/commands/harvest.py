@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cjledger import ledger, package
 from cjledger.cluster import Transport, replies
-from cjledger.commands import elsewhere, state
+from cjledger.commands import others, state
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove
 from cjledger.harvest import gathering, store
@@ -73,8 +73,8 @@ def what_is_home(project: Project, target: Target, announce: Announce = lambda l
 
 def _has_way(project: Project, target: Target, manifest: Manifest) -> bool:
     """Whether the package's cluster can be asked from here; else others harvest it, and sync."""
-    theirs = elsewhere.is_elsewhere(project, target.package_id)
-    return not theirs or elsewhere.is_reachable(project, manifest)
+    theirs = others.is_elsewhere(project, target.package_id)
+    return not theirs or others.is_reachable(project, manifest)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 
 from cjledger.errors import CjError
 from cjledger.schema import flatten
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 
 _SECTION = re.compile(r"\[([\w-]+)\](.*?)\[\1\]", re.DOTALL | re.IGNORECASE | re.ASCII)
 _SCHEDULERS = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cjledger import cluster, datalinks, environments, gitrepo, ledger, package, snapshot
-from cjledger.beside import Beside
+from cjledger.background import Beside
 from cjledger.commands import packing, reuse
 from cjledger.commands.plan import Plan, plan
 from cjledger.commands.request import LaunchRequest

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from cjledger import ledger
-from cjledger.commands import elsewhere
+from cjledger.commands import others
 from cjledger.commands.state import last_known, package_ids
 from cjledger.errors import CjError
 from cjledger.ledger import Entry
@@ -67,7 +67,7 @@ def unfinished(project: Project) -> list[Target]:
     here = set(package_ids(project))
     found = []
     told = ledger.all_entries(project.repo)
-    sent = {entry.package_id for entry in told if elsewhere.is_there(entry)}
+    sent = {entry.package_id for entry in told if others.is_there(entry)}
     for entry in told:
         if entry.event == "cancelled" and entry.data.get("why") and entry.package_id not in sent:
             here.discard(entry.package_id)  # it was never sent, and newer entries come first

@@ -12,12 +12,12 @@ from typing import Any
 
 from cjledger import gitrepo, ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import elsewhere
-from cjledger.commands.told import PackageState, TaskState, reasons, unsubmitted
+from cjledger.commands import others
+from cjledger.commands.descriptions import PackageState, TaskState, reasons, unsubmitted
 from cjledger.errors import CjError
 from cjledger.model import Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, runs_after, transport
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 from cjnode.vocabulary import PACKAGES, STATES
 
 KEPT_TASKS = 10_000
@@ -201,11 +201,11 @@ def _unasked(
     project: Project, target: Target, manifest: Manifest
 ) -> tuple[PackageState, list[TaskState]] | None:
     """What is told of a package whose cluster cannot be asked; None when it is to be asked."""
-    senders = elsewhere.senders(project, target.package_id)
+    senders = others.senders(project, target.package_id)
     if not senders:
         return unsubmitted(project, target, manifest)
     theirs = ledger.agent(project.repo) not in senders
-    if theirs and not elsewhere.is_reachable(project, manifest):
+    if theirs and not others.is_reachable(project, manifest):
         return _as_harvested(project, target, manifest)
     return None
 
@@ -214,7 +214,7 @@ def _instead(
     project: Project, target: Target, manifest: Manifest, told: PackageState, line: dict[str, Any]
 ) -> tuple[PackageState, list[TaskState]] | None:
     """What is told instead of an answer that knows no tasks; None when the answer stands."""
-    if not told.jobs and elsewhere.is_elsewhere(project, target.package_id):
+    if not told.jobs and others.is_elsewhere(project, target.package_id):
         # It went to another person's account there.
         return _as_harvested(project, target, manifest)
     if not replies.count(line, "tasks"):  # its files were deleted there
@@ -226,10 +226,10 @@ def _as_harvested(
     project: Project, target: Target, manifest: Manifest, why: str = ""
 ) -> tuple[PackageState, list[TaskState]]:
     """What the harvests here tell of a package whose cluster cannot be asked, or has lost it (``why``)."""
-    rows, unread = elsewhere.attempts(project, target.package_id, manifest.tasks)
+    rows, unread = others.attempts(project, target.package_id, manifest.tasks)
     listed = [TaskState(**row) for row in rows]
     counts = dict(Counter(task.state for task in listed))
-    names = ", ".join(elsewhere.senders(project, target.package_id))
+    names = ", ".join(others.senders(project, target.package_id))
     words = f"{why}; as harvested before" if why else f"as harvested by {names}; they harvest and sync newer"
     is_final = len(listed) == manifest.tasks
     found = PackageState(
@@ -248,14 +248,14 @@ def _as_harvested(
 
 def was_submitted(project: Project, package_id: str) -> bool:
     """Whether this repository's ledgers say that the package was taken by its cluster."""
-    return bool(elsewhere.senders(project, package_id))
+    return bool(others.senders(project, package_id))
 
 
 def is_on_cluster(project: Project, package_id: str) -> bool:
     """Whether the package's files are on its cluster: it knew them, and they were not cleaned since."""
     for name in ledger.chains(project.repo):
         for entry in ledger.of_package(project.repo, name, package_id):
-            if entry.event == "cleaned" or elsewhere.is_there(entry):
+            if entry.event == "cleaned" or others.is_there(entry):
                 return entry.event != "cleaned"
     return False
 

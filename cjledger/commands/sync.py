@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cjledger import gitrepo, ledger, package, remote
-from cjledger.commands import elsewhere, state
+from cjledger.commands import others, state
 from cjledger.commands.chains import Refs, contains, keep_own, note_seen, notice_rewinding, of, taken
 from cjledger.commands.harvest import alone
-from cjledger.entry import is_package_id
 from cjledger.errors import CjError
 from cjledger.gitrepo import RefMove, Repo
 from cjledger.harvest import union
 from cjledger.project import Project
 from cjledger.remote import KINDS, Remote
+from cjnode.vocabulary import is_package_id
 
 PACKAGES, RESULTS, LEDGER = KINDS
 _WORDS = {PACKAGES: "packages", RESULTS: "results", LEDGER: "ledgers"}
@@ -185,7 +185,7 @@ def _bring_results(project: Project, where: Remote, package_id: str, came: str, 
                 tally.refuse(f"{table} of {package_id[:12]} was read in two ways: its columns may differ")
         if not _move(repo, where, RESULTS, [RefMove(ref, new, before or repo.zero)], tally):
             return False
-    if elsewhere.is_elsewhere(project, package_id):
+    if others.is_elsewhere(project, package_id):
         state.forget(project, package_id)
     return True
 

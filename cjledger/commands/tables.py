@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cjledger import query as questions
 from cjledger.commands import family, state
 from cjledger.commands import harvest as harvesting
-from cjledger.commands.told import TaskState
+from cjledger.commands.descriptions import TaskState
 from cjledger.errors import CjError
 from cjledger.harvest import store
 from cjledger.harvest.manifest import RECORDS, ROWS, Results, Shard

@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 
 from cjledger import ledger
-from cjledger.commands import elsewhere
+from cjledger.commands import others
 from cjledger.project import Project
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 
 
 def _path(project: Project, package_id: str) -> Path:
@@ -51,7 +51,7 @@ def why(project: Project, package_id: str) -> str | None:
 
 def is_left(project: Project, package_id: str) -> bool:
     """Whether a package was not submitted, and will not be by itself."""
-    return why(project, package_id) is None and not elsewhere.senders(project, package_id)
+    return why(project, package_id) is None and not others.senders(project, package_id)
 
 
 def given_up(project: Project, package_id: str) -> str:

@@ -1,8 +1,8 @@
 """The program's environment on a cluster: chosen by its lock file, built there once."""
 
+from cjledger.environments.builds import ensure, is_known, push
 from cjledger.environments.choice import LOCKS, choose
 from cjledger.environments.texts import requirements, sent
-from cjledger.environments.there import ensure, is_known, push
 
 __all__ = [
     "LOCKS",

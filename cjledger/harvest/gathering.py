@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from cjledger.beside import ahead
+from cjledger.background import ahead
 from cjledger.harvest.manifest import RECORDS, Broken, Frame, Results, Shard
 from cjledger.harvest.params import Parameters, Points
 from cjledger.harvest.records import Batch, fresh, further, read_batch

@@ -8,7 +8,7 @@ from hashlib import sha256
 from itertools import accumulate, chain, repeat, zip_longest
 from typing import Any, NamedTuple
 
-from cjledger.beside import Beside
+from cjledger.background import Beside
 from cjledger.errors import CjError
 from cjledger.harvest.manifest import INLINE_BYTES, RECORDS, Broken, Frame
 from cjledger.shards import parquet

@@ -10,7 +10,7 @@ from pathlib import Path
 from cjledger import gitrepo
 from cjledger.gitrepo import Repo
 from cjledger.harvest.manifest import RECORDS, Results, Shard, from_bytes, to_bytes
-from cjledger.whole import write_whole
+from cjledger.wholefiles import write_whole
 from cjnode.package.points import spans as task_spans
 
 BLOB_BYTES = 50 * 1000 * 1000  # a larger shard stays beside the repository: hosts refuse 100 MB

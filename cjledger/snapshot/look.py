@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cjledger.beside import Beside
+from cjledger.background import Beside
 from cjledger.errors import CjError
 from cjledger.gitrepo import Repo
 from cjledger.snapshot.folders import Tick, folders_of_head, held_still, tick

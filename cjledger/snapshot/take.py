@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from cjledger.beside import Beside
+from cjledger.background import Beside
 from cjledger.errors import CjError
 from cjledger.gitpack import Entry
 from cjledger.gitrepo import Repo

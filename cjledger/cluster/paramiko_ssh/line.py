@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cjledger.cluster import late
+from cjledger.cluster import patience
 from cjledger.cluster.line import RECEIVE, LostLineError, Running
 from cjledger.cluster.masters import Master, master
 from cjledger.cluster.outbox import Pushed
@@ -65,7 +65,7 @@ class ParamikoLine:
             # What a login prints before would be noise in git's protocol.
             while (line := command.stdout.readline(_LONGEST_LINE)) and line.rstrip() != marker.encode():
                 pass
-            with late.told(self.contact.say, self.cluster.name):
+            with patience.told(self.contact.say, self.cluster.name):
                 pushed = push_over(repo, package_id, command.stdout.read, command.write)
             command.end_input()
             if not pushed.returncode:

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from cjledger.cluster import arrive
+from cjledger.cluster import arrival
 from cjledger.errors import CjError
 from cjledger.model import Cluster
 
@@ -60,7 +60,7 @@ def payload(node: bytes, request: Mapping[str, Any], root: str, python: str | No
         f"printf '\\ncj {nonce} begin\\n%s\\ncj {nonce} end\\n' {shlex.quote(absent)}; exit 1"
     )
     header = {"bytes": len(node), "request": dict(request)}
-    lines = (shell, json.dumps(arrive.PROGRAM), json.dumps(header))
+    lines = (shell, json.dumps(arrival.PROGRAM), json.dumps(header))
     return "".join(f"{line}\n" for line in lines).encode() + node
 
 

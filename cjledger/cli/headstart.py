@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cjledger import gitrepo
-from cjledger.beside import Beside
+from cjledger.background import Beside
 from cjledger.gitrepo import Repo
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cjledger.beside import Beside, ahead
+from cjledger.background import Beside, ahead
 
 
 def test_work_beside_gives_what_it_returns_or_raises() -> None:
