@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from cjledger import __version__
-from cjledger.cli.manual import INTRODUCTION, Page, pages
+from cjledger.cli.app import command
+from cjledger.cli.manual import INTRODUCTION, Page, page
+from cjledger.cli.verbs import GROUPS, VERBS
 
 _LEAD = (
     "git cj launches computational experiments. A launch makes one git commit of the working copy exactly as "
@@ -128,10 +130,10 @@ def roff() -> str:
     ]
     for paragraph in _LEAD:
         lines += [".PP", _roff(paragraph)]
-    for title, group in pages():
+    for title, group in _pages():
         lines.append(f".SH {title.upper()}")
-        for page in group:
-            lines += _roff_page(page)
+        for each in group:
+            lines += _roff_page(each)
     for title, pairs in (("EXIT STATUS", _CODES), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES)):
         lines.append(f".SH {title}")
         for term, text in pairs:
@@ -170,10 +172,10 @@ def markdown() -> str:
         "This page and the man page are generated from the program by `python -m cjledger.cli.manpage`.",
         "",
     ]
-    for title, group in pages():
+    for title, group in _pages():
         lines += [f"## {title}", ""]
-        for page in group:
-            lines += _markdown_page(page)
+        for each in group:
+            lines += _markdown_page(each)
     for title, pairs in (("Exit status", _CODES), ("Environment", _ENVIRONMENT), ("Files", _FILES)):
         lines += [f"## {title}", "", *_table([(f"`{term}`", text) for term, text in pairs]), ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -201,6 +203,13 @@ def _table(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 def _cell(text: str) -> str:
     return re.sub(r"([|<>*_\[\]])", r"\\\1", text)
+
+
+def _pages() -> list[tuple[str, list[Page]]]:
+    """All verbs' pages, by group."""
+    return [
+        (title, [page(command(verb.name), VERBS[verb.name]) for verb in verbs]) for title, verbs in GROUPS
+    ]
 
 
 if __name__ == "__main__":

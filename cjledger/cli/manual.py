@@ -7,7 +7,7 @@ import textwrap
 from typing import Any, NamedTuple
 
 from cjledger import __version__
-from cjledger.cli.verbs import GROUPS, VERBS, Verb
+from cjledger.cli.verbs import GROUPS, Verb
 
 INTRODUCTION = (
     "A package is named by any unique prefix of its ID of 4 digits or more; left out or @ it is the last one "
@@ -108,12 +108,3 @@ def _definitions(pairs: list[tuple[str, str]], width: int) -> list[str]:
             lines.append(f"  {label:<{column - 2}}{wrapped.pop(0)}".rstrip())
         lines += [" " * column + line for line in wrapped]
     return lines
-
-
-def pages() -> list[tuple[str, list[Page]]]:
-    """All verbs' pages, by group."""
-    from cjledger.cli.app import command  # imported here: app needs this module for its help
-
-    return [
-        (title, [page(command(verb.name), VERBS[verb.name]) for verb in verbs]) for title, verbs in GROUPS
-    ]
