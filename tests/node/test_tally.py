@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cjnode.records import claims, cutoff, tally
+from cjnode.records import claims, tally
 from cjnode.status import gate
 
 from .conftest import Root, call, record
@@ -109,6 +109,6 @@ def test_the_line_of_a_claim_has_room_for_a_batch(tmp_path: Path) -> None:
     claim = claims.read_claim(str(tmp_path / "c"))
     assert claim is not None
     assert claim[1] == claims.Current(999_001, 1, "2026-01-31T12:00:00Z")
-    assert cutoff.begun_up_to(str(tmp_path / "c")) == 1_000_000
+    assert claims.begun_up_to(str(tmp_path / "c")) == 1_000_000
     claims.write_current(fd, 5, 1, "2026-01-31T12:00:00.123456Z", 5)
-    assert cutoff.begun_up_to(str(tmp_path / "c")) == 0
+    assert claims.begun_up_to(str(tmp_path / "c")) == 0

@@ -164,3 +164,13 @@ def record_from_line(line: bytes) -> Record:
 def whole_lines(content: bytes) -> Iterator[bytes]:
     """The lines that end in a newline; a torn last one is left out."""
     return iter(content.split(b"\n")[:-1])
+
+
+def recorded_by(path: str) -> Optional[Tuple[str, int]]:
+    """The job and element that wrote a records file; None where it has no record."""
+    try:
+        with open(path, "rb") as file:
+            record = record_from_line(file.readline())
+        return record.job, record.element
+    except (OSError, ValueError):
+        return None

@@ -90,12 +90,17 @@ def write_current(fd: int, task: int, attempt: int, started: str, to: int = 0) -
     os.pwrite(fd, line, os.fstat(fd).st_size - CURRENT_BYTES)
 
 
+def mend(fd: int, content: bytes) -> None:
+    """Write an open claim of ours anew, as it was at first, when something cut it off."""
+    if os.fstat(fd).st_size != len(content):
+        os.pwrite(fd, content, 0)
+        os.ftruncate(fd, len(content))
+
+
 def read_claim(path: str) -> Optional[Tuple[Claim, Current]]:
     """A claim and what its holder is at; None when it is absent or cannot be read."""
     try:
-        with open(path, "rb") as file:
-            first, _, second = file.read(4096).partition(b"\n")
-        holder = json.loads(first.decode("utf-8"))
+        holder, now = _read(path)
         claim = Claim(
             str(holder["job"]),
             int(holder["element"]),
@@ -106,7 +111,41 @@ def read_claim(path: str) -> Optional[Tuple[Claim, Current]]:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     try:
-        now = json.loads(second.decode("utf-8"))
         return claim, Current(int(now["task"]), int(now["attempt"]), str(now["started"]))
     except (ValueError, KeyError, TypeError):
         return claim, Current(0, 0, "")
+
+
+def begun_up_to(path: str) -> int:
+    """The last task of a block that a claim's holder may have begun besides the one it is at; 0 for none."""
+    try:
+        now = _read(path)[1]
+        return int(now.get("to") or 0) if now.get("task") else 0
+    except (OSError, ValueError, TypeError):
+        return 0
+
+
+def is_damaged(path: str) -> bool:
+    """Whether a claim does not say what its holder was at."""
+    try:
+        holder, now = _read(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return not holder or "task" not in now
+
+
+def _read(path: str) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    """A claim's two lines: who holds it, and what they are at. Empty where they cannot be read."""
+    with open(path, "rb") as file:
+        first, _, second = file.read(4096).partition(b"\n")
+    return _fields(first), _fields(second)
+
+
+def _fields(line: bytes) -> Dict[str, Any]:
+    try:
+        fields = json.loads(line.decode("utf-8"))
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}

@@ -7,7 +7,7 @@ from typing import Callable, NamedTuple, Optional, Sequence, Tuple, TypeVar, Uni
 
 from cjnode import files
 from cjnode.files import now, sync
-from cjnode.records import blocks, claims, cutoff
+from cjnode.records import blocks, claims
 from cjnode.records.blocks import Output, Record
 from cjnode.records.claims import Claim
 
@@ -108,7 +108,7 @@ class Journal:
         """Say in the claim what is being run; the block's tasks up to ``to`` may be begun meanwhile."""
         try:
             if self._claimed:
-                cutoff.mend(self._claim, self._claimed)
+                claims.mend(self._claim, self._claimed)
             claims.write_current(self._claim, task, attempt, started, to)
         except OSError:
             pass  # it only tells others; a full disk cannot refuse bytes that are there already

@@ -5,7 +5,7 @@ from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 from cjnode.errors import NodeError
 from cjnode.files import canonical, create_once
 from cjnode.jobs.submissions import Submission
-from cjnode.records import blocks, cutoff, layout
+from cjnode.records import blocks, layout
 from cjnode.records.board import Free
 from cjnode.status import roster
 from cjnode.status.progress import board_of, look, unsettled, waits
@@ -57,7 +57,7 @@ def _dead(submission: Submission, states: States, silent_s: float) -> Tuple[List
 def _by_records(submission: Submission, held: Held) -> Optional[int]:
     """Whose a claim was that cannot be read, by what its holder recorded."""
     path = blocks.block_path(submission.path, held.free.block, held.free.generation, "records")
-    known = cutoff.recorded_by(path)
+    known = blocks.recorded_by(path)
     return known[1] if known else None
 
 

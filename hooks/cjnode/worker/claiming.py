@@ -4,7 +4,7 @@ import os
 from typing import Callable, FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from cjnode.jobs.submissions import Submission, taken_by_later
-from cjnode.records import blocks, claims, cutoff, partition
+from cjnode.records import blocks, claims, partition
 from cjnode.records.asks import Asks, Offer
 from cjnode.records.board import Board, Free, Queue
 from cjnode.records.claims import Claim, Current
@@ -157,7 +157,7 @@ def inherited(
         if known is None:
             # Damaged: the records beside it say whose it was. Of several slots one that lives may have it.
             path = blocks.block_path(submission.path, block, generation, "records")
-            if submission.slots == 1 and cutoff.recorded_by(path) == (claim.job, claim.element):
+            if submission.slots == 1 and blocks.recorded_by(path) == (claim.job, claim.element):
                 found.append(Free(block, generation + 1))
             continue
         earlier = known[0].incarnation < claim.incarnation

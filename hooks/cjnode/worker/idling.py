@@ -7,7 +7,7 @@ from typing import Callable, Optional, Set
 
 from cjnode.files import create_once
 from cjnode.jobs.submissions import Submission
-from cjnode.records import blocks, claims, cutoff
+from cjnode.records import blocks, claims
 from cjnode.records.asks import Asks, Offer, pause_s
 from cjnode.records.board import Board, Free
 
@@ -101,7 +101,7 @@ class Idle:
             now = claim[1] if claim else claims.Current(0, 0, "")
             if now.task == 0 and now.started:
                 self._closed.add(held)
-            elif last in (now.task, cutoff.begun_up_to(path)):
+            elif last in (now.task, claims.begun_up_to(path)):
                 at_last.add(held)
             else:
                 return True

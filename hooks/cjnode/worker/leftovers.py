@@ -3,7 +3,7 @@
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from cjnode.jobs.submissions import MOST_DEATHS, Submission
-from cjnode.records import blocks, claims, cutoff
+from cjnode.records import blocks, claims
 from cjnode.records.blocks import BlockId, Record
 from cjnode.records.claims import Current
 from cjnode.worker.holding import Turn
@@ -32,7 +32,7 @@ def what_is_open(
         number = _next_attempt(submission, turn, records.get(turn.task), cut_off)
         if number:
             open_turns.append(Turn(turn.task, number))
-    if cutoff.is_damaged(_claim_path(submission, block, last)):
+    if claims.is_damaged(_claim_path(submission, block, last)):
         # Any of them may have been begun: what runs now is a further attempt.
         open_turns = [Turn(turn.task, turn.attempt + 1) for turn in open_turns]
     if died is not None:  # what was cut off goes first: it is what a person waits for
@@ -47,7 +47,7 @@ def _may_have_run(submission: Submission, block: int, last: int, turns: List[Tur
     found: Set[int] = set()
     for generation in range(1, last + 1):
         path = _claim_path(submission, block, generation)
-        holder, to = claims.read_claim(path), cutoff.begun_up_to(path)
+        holder, to = claims.read_claim(path), claims.begun_up_to(path)
         if holder and to in order and holder[1].task in order:
             found.update(order[order.index(holder[1].task) : order.index(to) + 1])
     return found
