@@ -104,10 +104,11 @@ def typed(column: pl.Series) -> pl.Series:
         return whole
     floating = column.cast(pl.Float64, strict=False)
     if floating.null_count() == missing:
-        large = column.cast(pl.UInt64, strict=False).rename("large")
-        large = pl.select(pl.coalesce(large, whole.cast(pl.UInt64, strict=False))).to_series()
-        if large.null_count() == missing:
-            return large.alias(column.name)
+        if (floating >= _INT64).any():
+            large = column.cast(pl.UInt64, strict=False).rename("large")
+            large = pl.select(pl.coalesce(large, whole.cast(pl.UInt64, strict=False))).to_series()
+            if large.null_count() == missing:
+                return large.alias(column.name)
         return floating if _hold(floating, column) else column
     bare = column.str.strip_chars(_BLANKS)
     bare = bare.set(bare.is_in(list(NULLS)), None)
