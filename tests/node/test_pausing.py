@@ -55,6 +55,21 @@ def test_elements_that_start_in_a_pause_leave_their_tasks_to_others(site: Site, 
     assert state(site, package)["counts"] == {"COMPLETED": 2}
 
 
+def test_workers_that_left_in_a_pause_are_replaced_though_the_scheduler_shows_them(
+    site: Site, slurm: FakeSlurm
+) -> None:
+    package = sent(site)
+    name = f"cj-{package[:12]}-1"
+    site.verb("pause", {"package": package})
+    assert run(site, package, "7") == [0, 0]
+    slurm.say("rows", f"7_1|RUNNING|None|{name}\n7_2|RUNNING|None|{name}\n")
+    assert "8" in site.verb("resume", {"package": package})["jobs"]
+    (slurm.folder / "rows").unlink()
+    part(site, package, "8", 2, 1, 2)
+    end(slurm, "7", "8")
+    assert state(site, package)["counts"] == {"COMPLETED": 2}
+
+
 def test_what_is_not_submitted_is_not_while_it_is_paused(site: Site, slurm: FakeSlurm) -> None:
     slurm.will("full")
     package = sent(site)

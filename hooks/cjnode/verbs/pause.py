@@ -71,7 +71,10 @@ def _add_workers(root: str, package: str, submission: Submission) -> List[str]:
         return []
     scheduler = layout.scheduler(root)
     listed = roster.workers(root, scheduler, submission)
-    alive = sum(1 for each in listed if each.state in ("RUNNING", "PENDING"))
+    # One without a block may have left in the pause: a scheduler shows it a while longer.
+    alive = sum(
+        each.state == "PENDING" or (each.state == "RUNNING" and each.block is not None) for each in listed
+    )
     wanted = min(left, submission.elements) - alive
     if wanted <= 0:
         return []
