@@ -33,11 +33,11 @@ def _without_git_core(path: str, exec_path: Optional[str]) -> str:
     return os.pathsep.join(parts)
 
 
-def call(module: str, function: str, arguments: Tuple[object, ...]) -> List[str]:
-    """The argv of a Python that calls a function of ours and ends with what it returns."""
+def call(module: str, function: str, arguments: Tuple[object, ...], *options: str) -> List[str]:
+    """The argv of a Python with these options that calls a function of ours and ends with what it returns."""
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = "import sys; sys.path.insert(0, %r); from %s import %s; sys.exit(%s(*%r))"
-    return [sys.executable, "-c", code % (home, module, function, function, arguments)]
+    return [sys.executable] + list(options) + ["-c", code % (home, module, function, function, arguments)]
 
 
 def settle_s() -> float:

@@ -54,18 +54,16 @@ def receive(root: str, lines: List[str], reply: BinaryIO) -> int:
     reply.write(b"".join(b"cj " + files.canonical(answer) + b"\n" for answer in answers))
     reply.flush()
     if layout.has_backlog(root):
-        from cjnode.jobs import marks
         from cjnode.submission.drain import drain
 
-        # What waits for packages with tasks to run again must see to these now: nobody may come by later.
-        drain(root, [package for package in pushed if marks.why_after(root, package, 1)])
+        drain(root)
     return code
 
 
 def _take_in(root: str, package: str, arrival: Optional[Arrival]) -> Dict[str, Any]:
     from cjnode.repository.adopt import adopt
-    from cjnode.submission.experiment import submit_package
+    from cjnode.submission.entry import submit
     from cjnode.submission.submit import Request
 
     adopt(root, package, arrival)
-    return submit_package(root, Request(package, 1, package, "", 1, None, None, [], {}))
+    return submit(root, Request(package, 1, package, "", 1, None, None, [], {}))

@@ -25,7 +25,7 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             _seen += 1
             if _seen == _AT:
                 with open(os.environ["KILL_NOTE"], "w") as note:
-                    note.write(f"{name} {arguments[:1]}")
+                    note.write(f"{name} {arguments[:1] if name != 'Popen' else arguments[1:2]}")
                 os.kill(os.getpid(), signal.SIGKILL)
         return function(*arguments, **options)
 
@@ -34,6 +34,17 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 for _name in ("rename", "link", "fork", "execvpe"):
     setattr(os, _name, _watched(_name, getattr(os, _name)))
+
+
+def _execv(program: str, argv: list[str], execv: Callable[..., Any] = os.execv) -> None:
+    """A pool ends as another command: that one is watched on from here."""
+    if _ROLE == "pool" and "-c" in argv:
+        os.environ.update(KILL_AT=str(_AT - _seen), KILL_ROLE="hook")
+        argv = [argv[0], os.path.abspath(__file__), *argv[1:]]
+    execv(program, argv)
+
+
+os.execv = _execv  # type: ignore[assignment]
 
 
 class _Popen(subprocess.Popen):  # type: ignore[type-arg]

@@ -5,7 +5,7 @@
 
 import os
 import re
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from cjnode.errors import NodeError
 from cjnode.files import create_json, forget, json_bytes, now, read_json, replace
@@ -44,25 +44,27 @@ def why_waiting(root: str, package: str, submission: int) -> Optional[str]:
     """Why a marked submission is not wholly with the scheduler; None when it is not marked."""
     try:
         fields = read_json(layout.mark_path(root, package, submission))
-    except NodeError:
+    except (NodeError, OSError):
         return ""
     return str(fields.get("why") or "") if fields else None
 
 
 def why_after(root: str, package: str, submission: int) -> str:
     """For what packages a marked submission waits; empty when it waits for none."""
-    try:
-        fields = read_json(layout.mark_path(root, package, submission))
-    except NodeError:
-        return ""
-    return str(fields.get("why") or "") if fields and fields.get("after") else ""
+    fields = _read(root, package, submission)
+    return str(fields.get("why") or "") if fields.get("after") else ""
 
 
 def _since(root: str, package: str, submission: int) -> str:
+    return str(_read(root, package, submission).get("since"))
+
+
+def _read(root: str, package: str, submission: int) -> Dict[str, Any]:
+    """A mark's fields; none where it is not there, or cannot be read just now."""
     try:
-        return str((read_json(layout.mark_path(root, package, submission)) or {}).get("since"))
-    except NodeError:
-        return ""
+        return read_json(layout.mark_path(root, package, submission)) or {}
+    except (NodeError, OSError):
+        return {}
 
 
 def say(root: str, package: str, submission: int, why: str, after: bool = False) -> None:

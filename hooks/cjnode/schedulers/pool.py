@@ -118,9 +118,17 @@ def run(root: str, job: str) -> None:
     ranks.leave(root, job)
     print("%s pool %d ends: %s" % (now(), os.getpid(), codes), flush=True)
     if layout.has_backlog(root):
-        # Nobody else may come by who would start the packages that wait for this one.
-        call = processes.call("cjnode.__main__", "main", (["drain", "--root", root],))
-        os.execv(call[0], call)
+        _drain(root)
+
+
+def _drain(root: str) -> None:
+    """End as the command that submits what waits: nobody else may come by who would."""
+    call = processes.call("cjnode.__main__", "main", (["drain", "--root", root],), "-I", "-S")
+    for program in (call[0], "/proc/self/exe"):  # the first is gone where an environment was made anew
+        try:
+            os.execv(program, call)
+        except OSError as problem:
+            print("%s: %s" % (program, problem), flush=True)
 
 
 class _Pool:

@@ -47,6 +47,11 @@ def wanted(root: str, intent: Dict[str, Any]) -> List[Dict[str, Any]]:
     return [{"package": package, "when": "any"} for package in family.members(root, intent["then_of"])]
 
 
+def awaited(root: str, folder: str, intent: Dict[str, Any]) -> List[str]:
+    """The packages that a submission still waits for, as far as was decided."""
+    return [] if _gate(folder) else [each["package"] for each in wanted(root, intent)]
+
+
 def _of_one(root: str, package: str, when: str) -> Verdict:
     name = package[:12]
     if not os.path.exists(layout.manifest_path(root, package)):

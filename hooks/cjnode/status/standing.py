@@ -15,6 +15,7 @@ Standing = NamedTuple(
         ("progress", Progress),
         ("opened", Dict[int, Open]),  # the tasks without a record
         ("reasons", Dict[str, int]),  # why how many wait
+        ("is_settled", bool),  # no job can change anything any more
         ("is_early", bool),  # records may yet come to sight
         ("is_paused", bool),
         ("due", List[Any]),  # what is to be submitted again
@@ -43,10 +44,10 @@ def _standing(root: str, progress: Progress, settled: Optional[Any]) -> Standing
             opened.update(_cancelled(progress, submission))
     is_paused = os.path.exists(layout.paused_path(root, progress.package))
     if settled is None:
-        return Standing(progress, opened, {}, False, is_paused, [], 0)
+        return Standing(progress, opened, {}, True, False, is_paused, [], 0)
     opened.update(settled.opened)
     found = Standing(
-        progress, opened, settled.reasons, settled.is_early, is_paused, settled.due, settled.left
+        progress, opened, settled.reasons, False, settled.is_early, is_paused, settled.due, settled.left
     )
     return _paused(found) if is_paused else found
 

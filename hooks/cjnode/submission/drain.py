@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Collection
+from typing import Collection, List, Tuple
 
 from cjnode.errors import NodeError
 from cjnode.files import locked, read_json, replace
@@ -22,21 +22,26 @@ def drain(root: str, about: Collection[str] = (), patient: bool = False) -> None
     """
     found = marks.listed(root)
     last = os.path.join(layout.backlog_path(root), ".last")
-    if not found:
-        return
-    # What waits on `local` waits for packages there, and nobody is asked too often about these.
-    is_local = layout.scheduler(root) == "local"
-    if not ({package for package, _ in found} & set(about) or _is_due(last) or is_local):
-        return
     try:
+        if not found or not (_is_about(found, about) or _is_due(last) or _is_local(root)):
+            return
         with locked(os.path.join(layout.backlog_path(root), ".lock"), patient) as mine:
             if mine:
                 replace(last, b"")
                 for package, submission in found:
                     if _brought(root, package, submission):
                         break
-    except OSError:
-        pass  # a full disk: what waits goes on waiting
+    except (NodeError, OSError):
+        pass  # a full disk, say: what waits goes on waiting
+
+
+def _is_about(found: List[Tuple[str, int]], about: Collection[str]) -> bool:
+    return any(package in about for package, _ in found)
+
+
+def _is_local(root: str) -> bool:
+    """What waits there waits for packages there, and nobody is asked too often about these."""
+    return layout.scheduler(root) == "local"
 
 
 def _is_due(path: str) -> bool:
@@ -48,12 +53,11 @@ def _is_due(path: str) -> bool:
 
 def _brought(root: str, package: str, submission: int) -> bool:
     """Submit what can be of one; whether the site takes no more."""
+    folder = layout.submission_path(root, package, submission)
     try:
-        intent = read_json(os.path.join(layout.submission_path(root, package, submission), "intent.json"))
-        for each in gate.wanted(root, intent) if intent and intent.get("after") else ():
-            # Nobody else may come by who would have it run again what failed.
-            if (layout.read_manifest(root, each["package"]) or {}).get("retry"):
-                reruns.tend(root, each["package"])
+        intent = read_json(os.path.join(folder, "intent.json"))
+        for each in gate.awaited(root, folder, intent) if intent and intent.get("after") else ():
+            reruns.tend(root, each)  # nobody else may come by who would
         return experiment.bring(root, package, submission, False)
     except (NodeError, OSError, ValueError, KeyError) as problem:
         marks.say(root, package, submission, getattr(problem, "error", str(problem)))

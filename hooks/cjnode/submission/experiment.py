@@ -1,7 +1,7 @@
 """Submit tasks of a package, with all that this means for what belongs to the same experiment."""
 
 import os
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 from cjnode.files import create_json
 from cjnode.records import layout
@@ -11,12 +11,20 @@ from cjnode.submission.submit import Request
 # ``family`` and ``then`` are loaded when needed: most launches are of a package that stands alone.
 
 
-def submit_package(root: str, request: Request) -> Dict[str, Any]:
+def submit_package(
+    root: str, request: Request, tend: Callable[[str, str], None] = lambda root, package: None
+) -> Dict[str, Any]:
     """Submit and return the reply. Raises NodeError when the package or the scheduler says no.
 
-    What runs after the package's tasks runs once more: that is seen to before and after the act.
+    What runs after the package's tasks runs once more: that is seen to before and after the act. ``tend`` is
+    called for each package that this one, or what runs after it, waits for.
     """
     begun = submit.begin(root, request)
+    if begun.intent.get("after"):
+        from cjnode.status import gate
+
+        for each in gate.awaited(root, begun.folder, begun.intent):
+            tend(root, each)
     then_of, extends = begun.fields.get("then_of"), begun.fields.get("extends")
     if then_of:
         from cjnode.status import family
@@ -36,7 +44,7 @@ def submit_package(root: str, request: Request) -> Dict[str, Any]:
     if anew:
         submit.submit_anew(root, request.package, request.submission, submit_package)
     if is_further:
-        then.bring(root, request.package)
+        then.bring(root, request.package, tend)
     return reply
 
 

@@ -33,12 +33,18 @@ def _next_number(progress: Progress) -> int:
 
 def tend(root: str, package: str) -> None:
     """Submit what of a package is to run again by itself, as whoever looks at it does."""
+    try:
+        wants_it = bool((layout.read_manifest(root, package) or {}).get("retry"))
+    except NodeError:
+        return  # whoever asks for it is told
+    if not wants_it:
+        return
     run_again(root, standings(root, [look(root, package, False)], False)[0])
 
 
 def run_again(root: str, found: Standing) -> None:
     """Submit what failed and is to run again; nothing of that is the asker's trouble: ``found`` tells it."""
-    if found.is_paused:
+    if found.is_paused or found.is_settled:
         return
     progress, waiting = found.progress, {each.task for each in found.due}
     others = sum(each.state not in FINAL_STATES for task, each in found.opened.items() if task not in waiting)

@@ -6,6 +6,7 @@ It names the other as ``then_of``; ``packages/<that>/then.json`` leads from ther
 
 import hashlib
 import os
+from typing import Callable
 
 from cjnode.errors import NodeError
 from cjnode.files import create_once
@@ -44,17 +45,30 @@ def again(root: str, package: str) -> None:
     create_once(done, b"")
 
 
-def bring(root: str, package: str) -> None:
-    """After a package was submitted, submit what runs after it behind its jobs, where that can be done."""
-    child = family.follower(root, family.first(root, package))
-    for marked, number in marks.listed(root) if child else ():
-        if marked != child:
-            continue
+def bring(root: str, package: str, tend: Callable[[str, str], None]) -> None:
+    """After a package was submitted, submit what runs after it behind its jobs, where that can be done.
+
+    ``tend`` is called for each package that this one waits for.
+    """
+    first = family.first(root, package)
+    child = family.follower(root, first)
+    marked = [number for each, number in marks.listed(root) if each == child]
+    for member in family.members(root, first) if marked else ():
+        tend(root, member)
+    for number in marked:
+        assert child is not None
         try:
-            if backlog.bring(root, child, number, False).anew:
-                submit.submit_anew(root, child, number, _submit)
-        except (NodeError, OSError, ValueError, KeyError) as problem:
-            marks.say(root, child, number, getattr(problem, "error", str(problem)))
+            _bring(root, child, number)
+        except OSError:
+            pass  # a full disk, say: the package itself is submitted
+
+
+def _bring(root: str, child: str, number: int) -> None:
+    try:
+        if backlog.bring(root, child, number, False).anew:
+            submit.submit_anew(root, child, number, _submit)
+    except (NodeError, OSError, ValueError, KeyError) as problem:
+        marks.say(root, child, number, getattr(problem, "error", str(problem)))
 
 
 def _submit(root: str, request: Request) -> None:

@@ -6,7 +6,7 @@ from cjnode.errors import NodeError
 from cjnode.files import canonical
 from cjnode.host import owners
 from cjnode.records import layout
-from cjnode.submission.experiment import submit_package
+from cjnode.submission import entry
 from cjnode.submission.submit import Request, manifest_of
 
 
@@ -20,7 +20,7 @@ def submit(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         parsed = parsed._replace(more={"resources": dict(own, **asked)})
     # A push that ran a hook of somebody else's said nothing, and is asked about here.
     owners.refuse_foreign_hooks(root)
-    out.write(canonical(submit_package(root, parsed)) + b"\n")
+    out.write(canonical(entry.submit(root, parsed)) + b"\n")
 
 
 def _parsed(root: str, request: Dict[str, Any]) -> Request:
