@@ -25,7 +25,7 @@ Outcome = NamedTuple(
         ("parts", List[Part]),
         ("why", str),  # why some are not with the scheduler
         ("full", bool),  # whether for want of room
-        ("anew", bool),  # it is still marked, and to be submitted anew: ``submit.submit_anew``
+        ("anew", bool),  # it is still marked, and to be submitted anew: ``anew.submit_anew``
     ],
 )
 # Why parts wait (empty: none does), and whether for want of room.

@@ -42,7 +42,9 @@ def submit_package(
         then.again(root, request.package)
     reply, anew = submit.act(root, begun)
     if anew:
-        submit.submit_anew(root, request.package, request.submission, submit_package)
+        from cjnode.submission.anew import submit_anew
+
+        submit_anew(root, request.package, request.submission, submit_package)
     if is_further:
         then.bring(root, request.package, tend)
     return reply
@@ -54,8 +56,9 @@ def bring(root: str, package: str, submission: int, patient: bool) -> bool:
     Raises NodeError with the scheduler's words when it refuses, BusyError when it is not clear what it has.
     """
     from cjnode.submission import backlog
+    from cjnode.submission.anew import submit_anew
 
     outcome = backlog.bring(root, package, submission, patient)
     if outcome.anew:
-        submit.submit_anew(root, package, submission, submit_package)
+        submit_anew(root, package, submission, submit_package)
     return outcome.full

@@ -1,14 +1,13 @@
 """Make tasks of a package jobs: the intent first, the act, the receipt. Once, however often asked."""
 
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from cjnode import schedulers
 from cjnode.errors import NodeError
 from cjnode.files import create_json, now, read_json, wait_for
-from cjnode.jobs import localparts, marks
+from cjnode.jobs import localparts
 from cjnode.jobs.parts import Part, divide, jobs, read_parts
-from cjnode.jobs.submissions import intents
 from cjnode.package import manifest
 from cjnode.package.environment import BUILT, is_ready
 from cjnode.package.points import format_tasks, parse_tasks
@@ -84,41 +83,6 @@ def act(root: str, begun: Begun) -> Tuple[Dict[str, Any], bool]:
     if begun.data:
         reply["data"] = begun.data
     return reply, anew
-
-
-def submit_anew(root: str, package: str, number: int, submit: Callable[[str, Request], object]) -> None:
-    """Submit again what found its gate closed, as a submission of its own; once, however often called."""
-    known = intents(root, package)
-    later = _later(root, package, number, known)
-    if later:
-        intent, token = known[number], "after-%d" % number
-        submit(
-            root,
-            Request(
-                package,
-                later,
-                token,
-                intent["tasks"],
-                intent["attempt"],
-                intent["jobs"],
-                intent["elements"],
-                intent["after"],
-                {},
-            ),
-        )
-    marks.unmark(root, package, number)
-
-
-def _later(root: str, package: str, number: int, known: Dict[int, Dict[str, Any]]) -> int:
-    """The number of the submission that takes another's place; 0: a person made one already."""
-    for later in sorted(known):
-        if later <= number:
-            continue
-        if known[later]["token"] == "after-%d" % number:
-            return later
-        if set(parse_tasks(known[later]["tasks"])) >= set(parse_tasks(known[number]["tasks"])):
-            return 0
-    return 1 + max(known)
 
 
 def _folder(root: str, request: Request) -> str:

@@ -15,6 +15,7 @@ from cjnode.jobs.submissions import intents
 from cjnode.records import blocks, layout
 from cjnode.status import family, gate
 from cjnode.submission import backlog, submit
+from cjnode.submission.anew import submit_anew
 from cjnode.submission.submit import Request
 
 
@@ -66,7 +67,7 @@ def bring(root: str, package: str, tend: Callable[[str, str], None]) -> None:
 def _bring(root: str, child: str, number: int) -> None:
     try:
         if backlog.bring(root, child, number, False).anew:
-            submit.submit_anew(root, child, number, _submit)
+            submit_anew(root, child, number, _submit)
     except (NodeError, OSError, ValueError, KeyError) as problem:
         marks.say(root, child, number, getattr(problem, "error", str(problem)))
 
