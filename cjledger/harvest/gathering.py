@@ -40,12 +40,14 @@ def gather(
     writing = _Writing(harvest)
     batches = ahead(_batches(fresh(frames, before.positions), batch_bytes))
     parameters = Parameters(manifest.sweep, points)
-    # Waiting for bytes and compressing hold no lock: a batch comes, one is read and one is written at a time.
+    # Waiting for bytes, parsing and compressing hold no lock: what is read is written while more is read.
     for read in ahead(_read(batches, manifest.tasks, package_id, parameters, rules, broken)):
-        positions = further(positions, read.batch.positions)
-        writing.records(read.frames, read.batch, package_id)
-        for table in read.tables:
-            writing.table(table)
+        if isinstance(read, _Records):
+            positions = further(positions, read.batch.positions)
+            writing.records(read.frames, read.batch, package_id)
+        else:
+            for table in read:
+                writing.table(table)
     if positions == before.positions:
         return before, []
     shards = writing.end()
@@ -60,12 +62,11 @@ def gather(
     return results, shards
 
 
-class _Read(NamedTuple):
-    """Some frames, their records, and the tables among their outputs."""
+class _Records(NamedTuple):
+    """Some frames and their records."""
 
     frames: list[Frame]
     batch: Batch
-    tables: list[Table]
 
 
 def _read(
@@ -75,14 +76,15 @@ def _read(
     parameters: Parameters,
     rules: dict[str, Any],
     broken: list[Broken],
-) -> Iterator[_Read]:
-    """Read batch by batch; ``rules`` and ``broken`` learn what is new."""
+) -> Iterator[_Records | list[Table]]:
+    """Each batch's records, then the tables among their outputs; ``rules`` and ``broken`` learn of both."""
     seen: list[pl.Series] = []
     with closing(batches):
         for frames in batches:
             batch = read_batch(frames, tasks, seen)
             broken.extend(batch.broken)
-            yield _Read(frames, batch, read_tables(package_id, parameters, batch.outputs, rules, broken))
+            yield _Records(frames, batch)
+            yield read_tables(package_id, parameters, batch.outputs, rules, broken)
 
 
 def _batches(frames: Iterable[Frame], batch_bytes: int) -> Iterator[list[Frame]]:
