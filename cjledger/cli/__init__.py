@@ -32,8 +32,7 @@ def main(words: list[str] | None = None) -> int:
     except CjError as problem:
         return _refuse(problem.message, problem.hint, MISUSED if isinstance(problem, UsageError) else REFUSED)
     except KeyboardInterrupt:
-        stays = {"--wait", "--watch", "-w"} & set(given)
-        sys.stderr.write("\nthe tasks go on: git cj state shows how far they are\n" if stays else "\n")
+        sys.stderr.write("\n" + _after_interrupt(given))
         return INTERRUPTED
     except BrokenPipeError:
         # Nobody reads on: what is left in the buffer goes nowhere, and the interpreter stays quiet.
@@ -50,6 +49,15 @@ def main(words: list[str] | None = None) -> int:
         if type(problem).__name__ != "PanicException":  # what a library in Rust raises is no Exception
             raise
         return _bug(problem, given)
+
+
+def _after_interrupt(given: list[str]) -> str:
+    """What the person must know who stopped a command."""
+    if {"--wait", "--watch", "-w"} & set(given):
+        return "the tasks go on: git cj state shows how far they are\n"
+    if given[:1] and given[0] in LAUNCHES:
+        return "git cj log shows whether it was launched, git cj submit PID sends it\n"
+    return ""
 
 
 def _bug(problem: BaseException, given: list[str]) -> int:

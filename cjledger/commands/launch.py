@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from cjledger import cluster, datalinks, environments, gitrepo, ledger, package, snapshot
 from cjledger.background import Beside
-from cjledger.commands import packing, reuse
+from cjledger.commands import folders, packing, reuse
 from cjledger.commands.plan import Plan, plan
 from cjledger.commands.request import LaunchRequest
 from cjledger.commands.submit import Launched, launched, send
@@ -87,6 +87,8 @@ def make(
     cluster.node_zip()  # made now, it costs nothing: git is still looking
     taken = snapshot.take(project.repo, _wanted_files(project, request, planned), begun)
     _check_whole(taken)
+    folders.check_start(planned.program, taken.listing)
+    remarks += tuple(folders.without(project, planned.program, planned.written, taken.listing, data))
     told = taken._replace(report=taken.report + remarks)
     return _made(project, request, planned, told, author, data, announce)
 

@@ -19,6 +19,8 @@ from cjnode.package.seeds import task_seed
 
 Announce = Callable[[str], None]
 
+_SHOWN = 3
+
 
 class Wanted(NamedTuple):
     """What a finished task must agree in, besides its parameters.
@@ -54,6 +56,7 @@ def narrow(
         if all(place * repeat + k in found for k in range(1, repeat + 1))
     ]
     if not whole:
+        _say_why(project, planned, wanted, announce)
         return planned, ()
     sources: dict[str, list[int]] = {}
     for place, k in itertools.product(whole, range(1, repeat + 1)):
@@ -63,6 +66,23 @@ def narrow(
     if len(whole) * repeat == planned.tasks:
         return None, linked
     return _without(planned, frozenset(whole)), linked
+
+
+def _say_why(project: Project, planned: Plan, wanted: Wanted, announce: Announce) -> None:
+    """Name what differs from the program's last launch: a new file anywhere makes it other code."""
+    launches = (entry for entry in ledger.all_entries(project.repo) if entry.event == "launched")
+    own = (entry for entry in launches if entry.data.get("program") == planned.program.name)
+    last = next((e for e in own if gitrepo.ref_value(project.repo, package.ref(e.package_id))), None)
+    code = last.data.get("code") if last else None
+    if last is None or wanted.by_point or code == wanted.code or not isinstance(code, str):
+        announce(f"nothing is reused: no finished task fits, all {planned.tasks} run")
+        return
+    changed = gitrepo.text(project.repo, "diff-tree", "-r", "--name-only", code, wanted.code).splitlines()
+    shown = ", ".join(changed[:_SHOWN]) + (", …" if len(changed) > _SHOWN else "")
+    announce(
+        f"nothing is reused: {shown} changed since {last.package_id[:12]}, and all files count as the code; "
+        "--skip-done goes by the parameters alone"
+    )
 
 
 def _done(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol, TextIO, TypeVar
 
 from rich.console import Console
@@ -75,7 +77,7 @@ def watch(
         highlight=False,
         markup=False,
     )
-    with Live(console=console, refresh_per_second=8, transient=False) as live:
+    with Live(console=console, refresh_per_second=8, transient=False) as live, _one_interrupt():
         for last in seen:
             drawing = _drawing(title, last.tasks, last.counts, pace.rate(ended(last.counts)), width)
             words = spread_words(getattr(last, "spread", {}))
@@ -86,6 +88,16 @@ def watch(
                 drawing.add_row(Text(words, overflow="ellipsis", no_wrap=True))
             live.update(drawing)
     return last
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Git passes on an interrupt that came already: the second would leave the terminal without a cursor."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
 
 
 def _drawing(title: str, tasks: int, counts: Mapping[str, int], rate: float | None, width: int) -> Table:

@@ -617,6 +617,32 @@ def test_a_ref_that_a_full_disk_cannot_hold_is_said_with_the_cause(small_disk: P
     assert "free some space" in (refused.value.hint or "")
 
 
+def test_a_launch_from_a_folder_without_files_is_refused(shell: Shell) -> None:
+    shell.write("a.py", "print(1)\n")
+    shell.write(".gitignore", "ignored/\n")
+    for name in ("empty", "ignored"):
+        (shell.folder / name).mkdir()
+        inside = Shell(shell.folder / name, shell.environment)
+        refused = inside.refused("run", "../a.py", "local")
+        assert f"error: {name}/ has no file in the package, so no task can start there\n" in refused
+        assert "hint: cd .., then launch from there" in refused
+    assert shell.cj("log") == ""
+
+
+def test_a_folder_that_tasks_will_lack_is_said(shell: Shell) -> None:
+    (shell.folder / "results").mkdir()
+    writes = "open('results/out.csv', 'w').write('a\\n1\\n')\n"
+    shell.write("a.py", writes)
+    done = shell.run("git", "cj", "run", "a.py", "local", "--dry-run")
+    assert "results/ is empty or ignored by git: no task has it to write out.csv" in done.stderr
+    assert "os.makedirs('results', exist_ok=True)" in done.stderr
+    shell.write("a.py", "import os\nos.makedirs('results', exist_ok=True)\n" + writes)
+    assert "results/" not in shell.run("git", "cj", "run", "a.py", "local", "--dry-run").stderr
+    shell.write("a.py", writes)
+    shell.write("results/kept", "")
+    assert "results/" not in shell.run("git", "cj", "run", "a.py", "local", "--dry-run").stderr
+
+
 def test_a_program_that_a_command_begins_with_must_be_in_the_package(shell: Shell) -> None:
     shell.write("sim", "#!/bin/sh\necho $1\n").chmod(0o755)
     shell.write(".gitignore", "sim\n")

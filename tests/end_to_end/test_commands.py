@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from tests.shells import NEST, UNFINISHED, Shell
+from tests.shells import NEST, PROGRAMS, UNFINISHED, Shell
 
 
 @pytest.fixture
@@ -377,3 +380,30 @@ def test_a_query_names_each_table_that_tasks_left(shell: Shell) -> None:
     assert "not in results" in everything.stderr
     assert "left 2 tables" in everything.stderr
     assert len(shell.lines("query", "SELECT * FROM records", "--all")) == 2
+
+
+def test_an_interrupt_leaves_the_terminal_as_it_was(shell: Shell) -> None:
+    """It comes from the terminal, and once more from git."""
+    shell.write("slow.py", "import time\ntime.sleep(30)\n")
+    shell.cj("run", "slow.py", "local")
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(shell.folder)
+        path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
+        os.execvpe(
+            "git",
+            ["git", "cj", "state", "--watch"],
+            {**os.environ, **shell.environment, "PATH": path, "TERM": "xterm"},
+        )
+    shown = b""
+    while b"1 " not in shown:
+        shown += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    with suppress(OSError):  # Linux says so when no process has the terminal any more
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
+    assert b"the tasks go on: git cj state" in shown[shown.rindex(b"\x1b[?25h") :]
+    shell.cj("cancel")

@@ -41,7 +41,9 @@ def test_another_code_is_not_reused_but_skip_done_asks_for_points_alone(shell: S
     shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
     shell.cj("harvest")
     shell.write("p.py", PROGRAM + "# changed\n")
-    assert shell.lines("run", "p.py", "local", "--sweep", "x=1,2", "--reuse", "--wait")[0]["tasks"] == 2
+    shell.write("table.csv", "a\n1\n")
+    done = shell.run("git", "cj", "run", "p.py", "local", "--sweep", "x=1,2", "--reuse", "--wait")
+    assert "nothing is reused: p.py, table.csv changed since" in done.stderr
     shell.cj("harvest")
     assert shell.lines("run", "p.py", "local", "--sweep", "x=1,2,3", "--skip-done", "--wait")[0]["tasks"] == 1
 
