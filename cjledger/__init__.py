@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cjledger.api import Package, find, launch, packages
+    from cjledger.api import CjError, Package, Result, find, launch, packages
 
 __version__ = "0.1.0"
-__all__ = ["Package", "__version__", "find", "launch", "packages"]
+__all__ = ["CjError", "Package", "Result", "__version__", "find", "launch", "packages"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Package", "find", "launch", "packages"):
+    if name in __all__:
         from cjledger import api
 
         return getattr(api, name)

@@ -27,6 +27,8 @@ from cjnode.package.points import parse_tasks
 if TYPE_CHECKING:
     from cjledger.shards.frames import pl
 
+__all__ = ["CjError", "Package", "PackageState", "Result", "find", "launch", "packages"]
+
 Program = str | Callable[..., Any]
 
 
@@ -156,7 +158,7 @@ class Package:
 
 
 def launch(
-    program: Program,
+    program: Program | None = None,
     cluster: str = "local",
     *,
     sweep: Mapping[str, Sequence[Any] | str] | None = None,
@@ -166,13 +168,15 @@ def launch(
     announce: Callable[[str], None] = lambda line: None,
     **options: Any,
 ) -> Package:
-    """Launch a script, a ``module.py:function`` or a function object over a sweep.
+    """Launch a script, a ``module.py:function``, a function object or a ``command`` over a sweep.
 
     ``sweep`` maps a name to its values, or to a specification such as ``"0.1:0.1:0.9"``; ``points``
     gives one mapping a task. Other options are those of ``git cj run`` (``message``, ``seed``,
     ``repeat``, ``out``, ``jobs``, ``memory``, ``walltime``, ``after``, ``submit``, …); where several may
     be given, one needs no list. ``after`` takes packages too.
     """
+    if (program is None) == (command is None):
+        raise TypeError("launch() takes a program or a command")
     project = open_project(Path(directory).resolve(), person_file(os.environ))
     known = set(LaunchRequest._fields) - {"program", "cluster", "command", "sweep", "points"}
     unknown = sorted(set(options) - known)
@@ -229,8 +233,8 @@ def _as_typed(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     return {name: typed(name, value) for name, value in options.items()}
 
 
-def _program_text(project: Project, program: Program) -> str:
-    if isinstance(program, str):
+def _program_text(project: Project, program: Program | None) -> str | None:
+    if program is None or isinstance(program, str):
         return program
     name = getattr(program, "__qualname__", type(program).__qualname__)
     try:

@@ -75,7 +75,7 @@ def test_a_here_document_belongs_to_its_command() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md", "docs/python.md"])
 def test_what_the_document_shows_happens(name: str, tmp_path: Path) -> None:
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     environment = {**os.environ, "PATH": path, "COLUMNS": "120", "TERM": "dumb", "SOURCE": str(TOP)}

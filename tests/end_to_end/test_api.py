@@ -93,3 +93,11 @@ def test_a_function_that_an_import_does_not_make_is_not_launched(shell: Shell) -
     text = "import cjledger as cj\nif __name__ == '__main__':\n    def inner(x): return x\n"
     shell.write("steer.py", text + "    cj.launch(inner, sweep={'x': [1]})\n")
     assert "has no function inner at module level" in shell.run(sys.executable, "steer.py", code=1).stderr
+
+
+def test_a_command_needs_no_program(shell: Shell) -> None:
+    launched = 'cj.launch(command="echo {x}", sweep={"x": [1, 2]}).wait().counts'
+    done = shell.run(sys.executable, "-c", f"import cjledger as cj; print({launched})")
+    assert done.stdout == "{'COMPLETED': 2}\n"
+    neither = shell.run(sys.executable, "-c", "import cjledger as cj; cj.launch()", code=1)
+    assert neither.stderr.endswith("TypeError: launch() takes a program or a command\n")
