@@ -182,7 +182,8 @@ def completion(
 ) -> None:
     """Print the script that completes git cj in a shell.
 
-    For bash, a line in ~/.bashrc; for zsh, one in ~/.zshrc after compinit; for fish, a file:
+    For bash, a line in ~/.bashrc, where git's own completion is loaded; for zsh, one in ~/.zshrc after
+    compinit; for fish, a file:
 
       eval "$(git cj completion bash)"
       eval "$(git cj completion zsh)"

@@ -247,8 +247,8 @@ def extend(
 ) -> None:
     """Add points to an experiment, also while it runs.
 
-    They run as a package of their own, with exactly the code of PID; reduce, query and plot take both as
-    one.
+    They run as a package of their own, with exactly the code of PID. reduce, query and plot of PID take
+    both as one; @ is then the last package launched, the one of these points.
 
       git cj extend @ --sweep delta=0.95:0.01:0.99 --sweep epsilon=0.1,0.2
     """

@@ -37,7 +37,9 @@ Samples = Annotated[
 ]
 Design = Annotated[
     str,
-    typer.Option("--design", metavar="DESIGN", help="How the draws are spread: random, lhs or sobol."),
+    typer.Option(
+        "--design", metavar="DESIGN", help="How the draws are spread: random, or lhs and sobol, by scipy."
+    ),
 ]
 Commands = Annotated[
     str | None,
@@ -174,7 +176,10 @@ AllowSecret = Annotated[
 ]
 Reuse = Annotated[
     bool,
-    typer.Option("--reuse", help="Link tasks that ran already, with this code, and run only the others."),
+    typer.Option(
+        "--reuse",
+        help="Link tasks that ran already with this code, which is all files, and run only the others.",
+    ),
 ]
 SkipDone = Annotated[
     bool, typer.Option("--skip-done", help="As --reuse by the parameters alone, whatever the code was.")
