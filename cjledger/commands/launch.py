@@ -153,7 +153,7 @@ def _made(
         planned = smaller
     elif before := reuse.launched_before(project, planned, wanted):
         announce(
-            f"{before[:12]} was exactly this already: git cj state {before[:8]} shows how far it came, "
+            f"{before[:12]} has the same tasks already: git cj state {before[:8]} shows how far it came, "
             "--reuse runs only what it lacks"
         )
     told = taken._replace(report=taken.report + remarks)

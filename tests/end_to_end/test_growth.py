@@ -92,7 +92,7 @@ def test_launching_the_same_again_says_so(shell: Shell) -> None:
     shell.write("p.py", PROGRAM)
     first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
     again = shell.run("git", "cj", "run", "p.py", "local", "--sweep", "x=1,2")
-    assert f"{first[:12]} was exactly this already" in again.stderr
+    assert f"{first[:12]} has the same tasks already" in again.stderr
     other = shell.run("git", "cj", "run", "p.py", "local", "--sweep", "x=1,2,3")
     assert "already" not in other.stderr
 
