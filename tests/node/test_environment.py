@@ -195,7 +195,9 @@ def test_a_builder_on_another_machine_is_waited_for_while_it_shows_life(builder:
     waiting = builder.start(conda())
     assert waiting.stdout
     assert "another launch builds" in json.loads(waiting.stdout.readline())["progress"]
-    (builder.folder / "1.failed.json").write_text(json.dumps({"format": 1, "error": "no space", "at": ""}))
+    aside = builder.folder / "aside"  # such a file appears whole
+    aside.write_text(json.dumps({"format": 1, "error": "no space", "at": ""}))
+    aside.rename(builder.folder / "1.failed.json")
     assert builder.ended(waiting)[-1]["error"].endswith("could not be built: no space")
     assert builder.calls() == 0
 
