@@ -19,6 +19,8 @@ from cjnode.package.points import format_tasks, parse_tasks
 if TYPE_CHECKING:
     from cjledger.commands.control import Resubmitted
 
+_NAMED = 20  # of what would be lost
+
 
 def cancel(pid: PidTasks = None, json: Json = False) -> None:
     """End a package's tasks.
@@ -204,17 +206,23 @@ def clean(
 ) -> None:
     """End a package and free its files on the cluster.
 
-    The package, its shards and the ledger stay. Small outputs come home first; what does not is named.
+    The package, its shards and the ledger stay. Small outputs come home first. Where that ends tasks, or
+    loses what did not come home, it is named and asked about.
     """
-    from cjledger.commands import control
+    from cjledger.commands import cleaning
 
     project = output.project(prompts=True)
     target = resolve_whole(project, pid, "git cj clean")
-    if forget:
-        _ask(
-            f"Forget {target.short}, its code and its rows?", yes, f"git cj clean {pid or '@'} --forget --yes"
-        )
-    done = control.clean(project, target, forget=forget, announce=output.note)
+    if not yes:
+        words = f"Forget {target.short}, its code and its rows?" if forget else f"Clean {target.short}?"
+        lost = cleaning.at_stake(project, target, forget=forget)
+        for line in lost[:_NAMED]:
+            output.note(f"would be lost: {plain(line)}")
+        if len(lost) > _NAMED:
+            output.note(f"and {len(lost) - _NAMED} more")
+        option = " --forget" if forget else ""
+        _ask(words, not lost, f"git cj clean {pid or '@'}{option} --yes")
+    done = cleaning.clean(project, target, forget=forget, announce=output.note)
     if json:
         output.emit({"package": done.package_id, "freed": done.freed, "lost": list(done.lost)})
         return

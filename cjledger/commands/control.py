@@ -1,27 +1,23 @@
-"""Acts on a package that is on its cluster: cancel, retry, rerun, hold, release, pause, resume and clean."""
+"""Acts on a package that is on its cluster: cancel, retry, rerun, hold, release, pause and resume."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cjledger import gitrepo, ledger, package
+from cjledger import ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import family, harvest, order, state, then, waiting
+from cjledger.commands import order, state, then, waiting
 from cjledger.commands.descriptions import PackageState, TaskState
 from cjledger.errors import CjError
-from cjledger.gitrepo import RefMove
 from cjledger.model import Manifest
 from cjledger.project import Project, Target, check_tasks, runs_after, transport
 from cjledger.quantities import check_count, parse_memory, parse_walltime
 from cjnode.package.points import format_tasks
 from cjnode.records.layout import ABSENT
 from cjnode.vocabulary import FINAL_STATES
-
-Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ def cancel(project: Project, target: Target) -> int:
     """
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
-    if not _was_sent(project, target.package_id):
+    if not was_sent(project, target.package_id):
         return _never_send(project, target, manifest)
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
     after = None if tasks else runs_after(project, target.package_id, manifest)
@@ -204,7 +200,7 @@ def _resubmit(
     return Resubmitted(target.package_id, submission, attempt, tasks, len(again), job)
 
 
-def _was_sent(project: Project, package_id: str) -> bool:
+def was_sent(project: Project, package_id: str) -> bool:
     """Whether the cluster may know the package: it took it, or refused it."""
     return any(
         entry.event in ("submitted", "retried", "refused")
@@ -225,72 +221,3 @@ def _count(project: Project, package_id: str) -> int:
 
 def _token(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Cleaned:
-    """What a clean freed, and what of the package's outputs is now nowhere."""
-
-    package_id: str
-    freed: int
-    lost: tuple[str, ...]
-
-
-def clean(project: Project, target: Target, *, forget: bool, announce: Announce) -> Cleaned:
-    """End what runs, bring small outputs home, and free the cluster's files.
-
-    The package, its shards and the ledger stay; with ``forget`` package and shards go too.
-    """
-    lost: list[str] = []
-    freed = 0
-    after = runs_after(project, target.package_id)
-    if after:
-        # First: it would begin when the other one is gone.
-        also = clean(project, Target(after), forget=forget, announce=announce)
-        lost, freed = list(also.lost), also.freed
-    if state.is_on_cluster(project, target.package_id):
-        nowhere, size = _free(project, target, announce)
-        lost, freed = lost + nowhere, freed + size
-    elif not forget and not _was_sent(project, target.package_id):
-        cancel(project, target)
-    if forget:
-        lost.append(f"package {target.short}: its code, parameters and harvested rows")
-        lost += family.dependents(project, target.package_id).values()
-    event = "forgotten" if forget else "cleaned"
-    ledger.append(
-        project.repo,
-        event,
-        target.package_id,
-        f"{event} {target.short}",
-        {"freed": freed, "lost": lost[:100]},
-        also=lambda: _drop(project, target.package_id) if forget else (),
-    )
-    if forget:
-        state.forget(project, target.package_id)
-        shutil.rmtree(project.repo.cj_dir / "points" / target.package_id, ignore_errors=True)
-    return Cleaned(target.package_id, freed, tuple(lost))
-
-
-def _free(project: Project, target: Target, announce: Announce) -> tuple[list[str], int]:
-    """Free the cluster's files; what only they had, in words, and how many bytes that freed."""
-    manifest = package.read_manifest(project.repo, target.package_id)
-    found, _ = state.state(project, target)
-    if not found.final:
-        announce(f"ending what runs of {target.short}")
-        cancel(project, target)
-        for _ in state.follow(project, target):
-            pass
-    lost = [
-        f"task {output.task}: {output.path} ({output.size} bytes), which was on the cluster alone"
-        for output in harvest.outputs(project, target)
-        if output.content is None
-    ]
-    state.state(project, target, tasks=True)  # the last chance to learn it: kept from here on
-    reply = replies.one(transport(project, manifest).call("clean", {"package": target.package_id}), "clean")
-    return lost, replies.count(reply, "freed")
-
-
-def _drop(project: Project, package_id: str) -> list[RefMove]:
-    names = (package.ref(package_id), f"refs/cj/results/{package_id}")
-    values = {name: gitrepo.ref_value(project.repo, name) for name in names}
-    return [RefMove(name, project.repo.zero, value) for name, value in values.items() if value]

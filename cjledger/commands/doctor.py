@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cjledger import cluster, config, gitrepo
 from cjledger.cluster import Contact, replies
-from cjledger.commands import control, harvest, launch, state
+from cjledger.commands import cleaning, harvest, launch, state
 from cjledger.commands.request import LaunchRequest
 from cjledger.config import Config
 from cjledger.errors import CjError
@@ -164,7 +164,7 @@ def round_trip(project: Project, name: str, limit_s: float) -> Iterator[Check]:
         except CjError as problem:
             yield Check(name, "round trip", FAILURE, problem.message, problem.hint)
         finally:
-            control.clean(own, target, forget=False, announce=lambda line: None)
+            cleaning.clean(own, target, forget=False, announce=lambda line: None)
 
 
 def _finished(own: Project, target: Target, name: str, started: float, limit_s: float) -> Iterator[Check]:
