@@ -268,7 +268,7 @@ def test_a_cluster_that_is_not_set_up_is_named(tmp_path: Path) -> None:
 def test_a_refused_request_has_the_clusters_words_and_hint(way: Local) -> None:
     with pytest.raises(CjError, match="is not on this cluster") as caught:
         way.call("submit", {"package": "0" * 40})
-    assert caught.value.hint == "git cj submit 00000000"
+    assert caught.value.hint == "git cj submit 00000000, which runs all its tasks"
 
 
 def test_a_node_half_that_crashes_shows_its_last_words(way: Local) -> None:

@@ -144,7 +144,7 @@ def test_what_was_set_up_is_known_without_asking(ready: Transport, repo: Repo) -
 def test_a_refusal_has_the_clusters_words_and_hint(ready: Transport) -> None:
     with pytest.raises(CjError, match="is not on this cluster") as caught:
         ready.call("submit", {"package": "0" * 40})
-    assert caught.value.hint == "git cj submit 00000000"
+    assert caught.value.hint == "git cj submit 00000000, which runs all its tasks"
 
 
 def test_a_reply_need_not_be_read_to_its_end(ready: Transport, repo: Repo) -> None:

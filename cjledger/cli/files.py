@@ -235,6 +235,8 @@ def _fetched(found: Fetched, json: bool, again: tuple[str, ...]) -> None:
         output.note(f"{found.there} {noun} there already")
     if found.kept:
         output.note(f"hint: git cj {shlex.join(again)}")
+    if found.lost:
+        raise found.lost
 
 
 def errors(

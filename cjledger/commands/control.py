@@ -51,8 +51,10 @@ def cancel(project: Project, target: Target) -> int:
     try:
         reply = replies.one(transport(project, manifest).call("cancel", asked), "cancel")
     except CjError as problem:
-        if ABSENT not in problem.message or state.was_submitted(project, target.package_id):
+        if ABSENT not in problem.message:
             raise
+        if state.was_submitted(project, target.package_id):  # to send it again would not end it
+            raise CjError(problem.message, f"git cj state {target.package_id[:8]}") from problem
         return _never_send(project, target, manifest)  # it was refused before it was taken in there
     cancelled = replies.count(reply, "cancelled")
     state.forget(project, target.package_id)

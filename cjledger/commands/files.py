@@ -21,13 +21,15 @@ _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 class Fetched:
     """Files brought home, those that were there with other content, and how many were there as they are.
 
-    ``left`` are those that were not brought since they lie in a ``.git``, which git obeys.
+    ``left`` are those that were not brought since they lie in a ``.git``, which git obeys, ``lost`` says
+    which were on the cluster alone and were cleaned there.
     """
 
     written: tuple[Path, ...]
     kept: tuple[Path, ...]
     there: int
     left: tuple[str, ...]
+    lost: CjError | None
 
 
 def ls(project: Project, target: Target, glob: str | None = None) -> list[Output]:
@@ -93,6 +95,9 @@ def _write(project: Project, target: Target, places: Sequence[tuple[Output, Path
                 kept.append(path)
         else:
             todo.append((output, path))
+    lost = harvest.cleaned(project, target, [output for output, _ in todo])
+    if lost:
+        todo = [(output, path) for output, path in todo if output.content is not None]
     for (_, path), (_, content) in zip(
         todo, harvest.contents(project, target, [output for output, _ in todo]), strict=True
     ):
@@ -100,7 +105,8 @@ def _write(project: Project, target: Target, places: Sequence[tuple[Output, Path
         with writing.aside(path, "name another folder") as place:
             place.write_bytes(content)
         written.append(path)
-    return Fetched(tuple(written), tuple(kept), there, tuple(left))
+    gone = harvest.cleaned_away(target, lost) if lost else None
+    return Fetched(tuple(written), tuple(kept), there, tuple(left), gone)
 
 
 def _is_git_s(name: str) -> bool:

@@ -20,6 +20,7 @@ from cjledger.harvest.outputs import outputs as read_outputs
 from cjledger.harvest.tables import large_tables
 from cjledger.model import Manifest
 from cjledger.project import Project, Target, check_tasks, package_points, transport
+from cjnode.package.points import format_tasks
 
 __all__ = ["Harvested", "Output", "alone", "contents", "digest", "harvest", "outputs"]
 
@@ -177,13 +178,9 @@ def outputs(project: Project, target: Target) -> list[Output]:
 def contents(project: Project, target: Target, wanted: Sequence[Output]) -> Iterator[tuple[Output, bytes]]:
     """The bytes of outputs, verified; large ones come from the cluster."""
     manifest = package.read_manifest(project.repo, target.package_id)
-    away = [output for output in wanted if output.content is None]
-    if away and not state.is_on_cluster(project, target.package_id):
-        raise CjError(
-            f"task {away[0].task}: {away[0].path} ({away[0].size} bytes) was on the cluster alone, "
-            "and was cleaned there",
-            f"git cj rerun {target.package_id[:8]}/{away[0].task}",
-        )
+    lost = cleaned(project, target, wanted)
+    if lost:
+        raise cleaned_away(target, lost)
     for output, content in _brought(project, target, manifest, wanted):
         if hashlib.sha256(content).hexdigest() != output.sha256:
             raise CjError(
@@ -191,6 +188,24 @@ def contents(project: Project, target: Target, wanted: Sequence[Output]) -> Iter
                 f"git cj rerun {target.package_id[:8]}/{output.task}",
             )
         yield output, content
+
+
+def cleaned(project: Project, target: Target, wanted: Sequence[Output]) -> list[Output]:
+    """Those of the outputs that were on the cluster alone, and were cleaned there."""
+    away = [output for output in wanted if output.content is None]
+    return away if away and not state.is_on_cluster(project, target.package_id) else []
+
+
+def cleaned_away(target: Target, lost: Sequence[Output]) -> CjError:
+    """What to raise of outputs that were cleaned."""
+    tasks: dict[str, list[int]] = {}
+    for output in lost:
+        tasks.setdefault(output.path, []).append(output.task)
+    named = "; ".join(f"tasks {format_tasks(those)}: {path}" for path, those in tasks.items())
+    return CjError(
+        f"on the cluster alone, and cleaned there: {named}",
+        f"git cj submit {target.package_id[:8]}, which runs all its tasks again",
+    )
 
 
 def _brought(

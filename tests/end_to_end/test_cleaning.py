@@ -59,3 +59,29 @@ def test_what_is_forgotten_with_a_package_is_named_before(shell: Shell) -> None:
     assert f", which runs after {first[:12]}: its code, parameters and harvested rows" in said
     assert f"hint: git cj clean {first} --forget --yes" in said
     assert shell.lines("show", first)[0]["package"] == first
+
+
+def test_of_a_cleaned_package_what_is_at_home_is_brought_and_the_rest_named(large: Shell) -> None:
+    large.cj("clean", "--yes")
+    package = large.lines("log")[0]["package"]
+    hint = f"hint: git cj submit {package[:8]}, which runs all its tasks again"
+    said = large.refused("get", "@/1", "-o", "one")
+    assert "on the cluster alone, and cleaned there: tasks 1: big.bin" in said
+    assert hint in said
+    assert [path.name for path in (large.folder / "one").iterdir()] == ["note.md"]
+    said = large.refused("gather", "*", "all")
+    assert "on the cluster alone, and cleaned there: tasks 1-2: big.bin" in said
+    assert sorted(path.name for path in (large.folder / "all").iterdir()) == ["note_1.md", "note_2.md"]
+    assert hint in large.refused("show", "@/1/big.bin")
+    large.cj("submit", package[:8], "--wait")
+    large.cj("get", "@/1", "big.bin", "-o", "one")
+    assert (large.folder / "one/big.bin").read_bytes() == bytes([1]) * 5242880
+
+
+def test_what_brings_a_cleaned_package_back_is_hinted(large: Shell) -> None:
+    large.cj("clean", "--yes")
+    package = large.lines("log")[0]["package"]
+    for words in ("rerun @/1 --yes", "workers", "hold", "release", "pause", "resume", "recover"):
+        said = large.refused(*words.split())
+        assert f"is not on this cluster\nhint: git cj submit {package[:8]}, which runs all its tasks" in said
+    assert f"hint: git cj state {package[:8]}" in large.refused("cancel")

@@ -24,8 +24,14 @@ def present_package(root: str, package: object) -> str:
     """The same for one that was sent here and not cleaned since. Raises NodeError for any other."""
     folder = checked_package(root, package)
     if not os.path.isdir(folder):
-        raise NodeError("package %s %s" % (os.path.basename(folder)[:12], ABSENT), "git cj state")
+        raise absent(os.path.basename(folder))
     return folder
+
+
+def absent(package: str) -> NodeError:
+    """What to raise of a package that was never taken in here, or was cleaned."""
+    hint = "git cj submit %s, which runs all its tasks" % package[:8]
+    return NodeError("package %s %s" % (package[:12], ABSENT), hint)
 
 
 def manifest_path(root: str, package: str) -> str:

@@ -137,9 +137,7 @@ def manifest_of(root: str, package: str) -> Dict[str, Any]:
             from cjnode.repository import gitlocks
 
             gitlocks.free(gitbare.repo_path(root))  # for the next push
-            raise space.tried(root) or NodeError(
-                "package %s is not on this cluster" % package[:12], "git cj submit " + package[:8]
-            )
+            raise space.tried(root) or layout.absent(package)
         adopt(root, package)
     with open(path, "rb") as file:
         return manifest.parse(file.read())
