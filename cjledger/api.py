@@ -57,6 +57,8 @@ class Package:
         for found in state.follow(self.project, Target(self.id), before=self._send_what_waits):
             if found.final:
                 return found
+            if found.elsewhere:
+                raise CjError(found.problems[-1], "git cj sync")
             if timeout_s is not None and time.monotonic() - start > timeout_s:
                 raise TimeoutError(f"package {self.id[:12]} is not final after {timeout_s} s: {found.counts}")
         raise AssertionError("follow ends with a final state")

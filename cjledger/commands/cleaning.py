@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cjledger import gitrepo, ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import control, family, harvest, state, waiting
+from cjledger.commands import control, family, harvest, others, state, waiting
 from cjledger.gitrepo import RefMove
 from cjledger.harvest.outputs import Output
 from cjledger.project import Project, Target, runs_after, transport
@@ -30,7 +30,7 @@ def at_stake(project: Project, target: Target, *, forget: bool) -> list[str]:
     """In words, what a clean would end or lose for good; brings home what it would bring home."""
     after = runs_after(project, target.package_id)
     found = at_stake(project, Target(after), forget=forget) if after else []
-    there = state.is_on_cluster(project, target.package_id)
+    there = _is_to_free(project, target, forget)
     if there or waiting.why(project, target.package_id) is not None:
         now, _ = state.state(project, target)
         ended = sum(now.counts.get(name, 0) for name in FINAL_STATES)
@@ -54,7 +54,7 @@ def clean(project: Project, target: Target, *, forget: bool, announce: Announce)
         # First: it would begin when the other one is gone.
         also = clean(project, Target(after), forget=forget, announce=announce)
         lost, freed = list(also.lost), also.freed
-    if state.is_on_cluster(project, target.package_id):
+    if _is_to_free(project, target, forget):
         nowhere, size = _free(project, target, announce)
         lost, freed = lost + nowhere, freed + size
     elif not forget and not control.was_sent(project, target.package_id):
@@ -74,6 +74,15 @@ def clean(project: Project, target: Target, *, forget: bool, announce: Announce)
         state.forget(project, target.package_id)
         shutil.rmtree(project.repo.cj_dir / "points" / target.package_id, ignore_errors=True)
     return Cleaned(target.package_id, freed, tuple(lost))
+
+
+def _is_to_free(project: Project, target: Target, forget: bool) -> bool:
+    """Whether the package has files on its cluster. Refuses one that cannot be asked, unless to forget it."""
+    manifest = package.read_manifest(project.repo, target.package_id)
+    if not forget:
+        others.check_reachable(project, target, manifest)
+    unreachable = others.is_unreachable(project, target.package_id, manifest)
+    return not unreachable and state.is_on_cluster(project, target.package_id)
 
 
 def _free(project: Project, target: Target, announce: Announce) -> tuple[list[str], int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cjledger import ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import order, state, then, waiting
+from cjledger.commands import order, others, state, then, waiting
 from cjledger.commands.descriptions import PackageState, TaskState
 from cjledger.errors import CjError
 from cjledger.model import Manifest
@@ -39,6 +39,7 @@ def cancel(project: Project, target: Target) -> int:
     """
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
+    others.check_reachable(project, target, manifest)
     if not was_sent(project, target.package_id):
         return _never_send(project, target, manifest)
     tasks = format_tasks(list(target.tasks)) if target.tasks else None
@@ -103,6 +104,7 @@ def _switch(project: Project, target: Target, verb: str, event: str) -> tuple[st
     manifest = package.read_manifest(project.repo, target.package_id)
     if not state.was_submitted(project, target.package_id):
         raise CjError(f"{target.short} was not submitted", f"git cj submit {target.package_id[:8]}")
+    others.check_reachable(project, target, manifest)
     reply = replies.one(transport(project, manifest).call(verb, {"package": target.package_id}), verb)
     jobs = replies.texts(reply, "jobs")
     if reply["changed"] is True if "changed" in reply else jobs:
@@ -125,6 +127,7 @@ def retry(
     more = _more(memory, walltime)
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
+    others.check_reachable(project, target, manifest)
     # Somebody else may have retried it since it was final.
     found, listed = state.state(project, target, tasks=True, anew=True)
     again = [task for task in listed if task.state in FINAL_STATES and task.state != "COMPLETED"]
@@ -145,6 +148,7 @@ def rerun(
     more = _more(memory, walltime)
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
+    others.check_reachable(project, target, manifest)
     found, listed = state.state(project, target, tasks=True, anew=True)
     busy = [task.task for task in listed if task.state not in FINAL_STATES]
     if busy:

@@ -51,6 +51,7 @@ class PackageState:
     workers: int = 0  # elements that run, where that was asked for
     left: int = 0  # tasks whose workers have all ended, and that nobody will run unless some are added
     then: str | None = None  # the package that runs after it
+    elsewhere: bool = False  # its cluster cannot be asked from here: only a sync tells more
 
 
 def awaited(after: After) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 from cjledger import ledger
 from cjledger.entry import is_moment
+from cjledger.errors import CjError
 from cjledger.ledger import Entry
 from cjledger.model import Manifest
-from cjledger.project import Project
+from cjledger.project import Project, Target
 from cjnode.vocabulary import FINAL_STATES
 
 FIELDS = ("attempt", "state", "job", "exit_code", "started", "ended", "host", "max_rss_mb", "error", "note")
@@ -34,6 +35,27 @@ def is_elsewhere(project: Project, package_id: str) -> bool:
     """Whether others alone submitted the package."""
     names = senders(project, package_id)
     return bool(names) and ledger.agent(project.repo) not in names
+
+
+def launcher(project: Project, package_id: str, manifest: Manifest) -> str:
+    """Who launched a package that only they can ask for, in words."""
+    names = ", ".join(senders(project, package_id))
+    cluster = f"cluster {manifest.cluster} cannot be asked from here"
+    return f"launched by {manifest.author} on {names}, whose {cluster}"
+
+
+def is_unreachable(project: Project, package_id: str, manifest: Manifest) -> bool:
+    """Whether a package's cluster cannot be asked from here, for others submitted it to one of their own."""
+    return is_elsewhere(project, package_id) and not is_reachable(project, manifest)
+
+
+def check_reachable(project: Project, target: Target, manifest: Manifest) -> None:
+    """Refuse a package whose cluster cannot be asked from here."""
+    if is_unreachable(project, target.package_id, manifest):
+        raise CjError(
+            f"{target.short} was {launcher(project, target.package_id, manifest)}",
+            "git cj sync brings its results when they are harvested there",
+        )
 
 
 def is_reachable(project: Project, manifest: Manifest) -> bool:

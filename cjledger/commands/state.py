@@ -74,7 +74,9 @@ def follow(
     period_s: float = 0.5,
     before: Callable[[], None] = lambda: None,
 ) -> Iterator[PackageState]:
-    """The state again and again until it is final or no worker is left; ``before`` is done before each look.
+    """The state again and again until it is final, no worker is left or only a sync tells more.
+
+    ``before`` is done before each look.
 
     Each look is a process on the login node, so another machine is asked less often the longer it takes.
     """
@@ -86,7 +88,7 @@ def follow(
         found, _ = state(project, target, spread=True)
         spent = time.monotonic() - asked
         yield found
-        if found.final or found.left:
+        if found.final or found.left or found.elsewhere:
             return
         waited = time.monotonic() - began if far else 0.0
         # Of a million tasks a look takes a second of a processor that the tasks could have.
@@ -201,11 +203,9 @@ def _unasked(
     project: Project, target: Target, manifest: Manifest
 ) -> tuple[PackageState, list[TaskState]] | None:
     """What is told of a package whose cluster cannot be asked; None when it is to be asked."""
-    senders = others.senders(project, target.package_id)
-    if not senders:
+    if not was_submitted(project, target.package_id):
         return unsubmitted(project, target, manifest)
-    theirs = ledger.agent(project.repo) not in senders
-    if theirs and not others.is_reachable(project, manifest):
+    if others.is_unreachable(project, target.package_id, manifest):
         return _as_harvested(project, target, manifest)
     return None
 
@@ -229,8 +229,10 @@ def _as_harvested(
     rows, unread = others.attempts(project, target.package_id, manifest.tasks)
     listed = [TaskState(**row) for row in rows]
     counts = dict(Counter(task.state for task in listed))
-    names = ", ".join(others.senders(project, target.package_id))
-    words = f"{why}; as harvested before" if why else f"as harvested by {names}; they harvest and sync newer"
+    words = f"{why}; as harvested before"
+    if not why:
+        who = others.launcher(project, target.package_id, manifest)
+        words = f"{who}; its results come with their harvest and git cj sync"
     is_final = len(listed) == manifest.tasks
     found = PackageState(
         target.package_id,
@@ -240,6 +242,7 @@ def _as_harvested(
         counts,
         is_final,
         problems=(*(f"left out: {each}" for each in unread), *(() if is_final else (words,))),
+        elsewhere=not why,
     )
     if is_final:  # until a sync brings newer results
         keep(project, found, listed if len(listed) <= KEPT_TASKS else [])

@@ -8,7 +8,7 @@ from typing import Any
 
 from cjledger import ledger, package
 from cjledger.cluster import replies
-from cjledger.commands import state
+from cjledger.commands import others, state
 from cjledger.errors import CjError
 from cjledger.model import Manifest
 from cjledger.project import Project, Target, transport
@@ -110,4 +110,6 @@ def _manifest(project: Project, target: Target, verb: str) -> Manifest:
         raise CjError(f"{verb} takes a whole package", f"git cj {verb} {target.package_id[:8]}")
     if not state.was_submitted(project, target.package_id):
         raise CjError(f"{target.short} was not submitted", f"git cj submit {target.package_id[:8]}")
-    return package.read_manifest(project.repo, target.package_id)
+    manifest = package.read_manifest(project.repo, target.package_id)
+    others.check_reachable(project, target, manifest)
+    return manifest

@@ -72,7 +72,7 @@ def state_line(
     """
     noun = "task" if tasks == 1 else "tasks"
     before, after = f"{package_id[:12]}  {plain(cluster)}  ", f"  {tasks} {noun}: "
-    return _named_line(before, program, after, counts, colour, width)
+    return _named_line(before, program, after, counts or None, colour, width, "not known")
 
 
 def launch_line(

@@ -70,6 +70,30 @@ def test_what_one_launched_the_other_sees_and_reduces(pair: tuple[Shell, Shell],
     assert counts(ben) == (number(0, 0, 0), number(0, 0, 0), [])
 
 
+def test_a_package_of_another_machine_without_a_harvest_is_said_to_be_there(
+    pair: tuple[Shell, Shell],
+) -> None:
+    mia, ben = pair
+    package = mia.launch("parrun", "p.py", "local")
+    mia.cj("sync")
+    ben.cj("sync")
+    short = package[:8]
+    shown = ben.run("git", "cj", "state", short)
+    assert "3 tasks: not known\n" in shown.stdout
+    words = "whose cluster local cannot be asked from here"
+    assert f"{words}; its results come with their harvest and git cj sync" in shown.stderr
+    assert words in ben.run("git", "cj", "state", short, "--watch").stderr
+    said = ben.refused("reduce", short)
+    assert words in said
+    assert "hint: git cj sync\n" in said
+    for line in ("rerun {} --yes", "rerun {}/1 --yes", "retry {}", "cancel {}", "hold {}", "workers {}"):
+        said = ben.refused(*line.format(short).split())
+        assert f"{package[:12]} was launched by Mia <mia@example.org> on " in said
+        assert f"{words}\nhint: git cj sync brings its results when they are harvested there" in said
+    assert words in ben.refused("clean", short)
+    ben.cj("clean", short, "--forget", "--yes")
+
+
 def test_a_sync_leaves_branches_tags_and_remote_branches_as_they_are(pair: tuple[Shell, Shell]) -> None:
     mia, ben = pair
     mia.git("tag", "-a", "v1", "-m", "one")
