@@ -17,6 +17,7 @@ from cjledger.errors import CjError
 from cjledger.harvest import union
 from cjledger.harvest.manifest import Broken, Results, Shard
 from cjledger.remote import Refusal, Remote
+from tests.node.cluster_kit import wait_for
 from tests.shells import Shell
 
 CLUSTERJOB = """\
@@ -223,6 +224,19 @@ def test_a_held_package_waits_and_a_released_one_runs(shell: Shell) -> None:
     assert shell.lines("hold", package) == [{"package": package, "jobs": []}]
     assert shell.cj("release", package) == f"{package[:12]}  no job is left\n"
     assert "takes a whole package" in shell.refused("hold", f"{package}/1")
+
+
+def test_what_has_started_on_local_is_not_held_and_pausing_is_hinted(shell: Shell) -> None:
+    shell.environment["GO"] = str(shell.folder.parent / "go")
+    shell.write("p.py", "import os, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.02)\n")
+    package = shell.lines("run", "p.py", "local", "--sweep", "x=1:3", "--jobs", "1")[0]["package"]
+    wait_for(lambda: "RUNNING" in shell.lines("state")[0]["counts"])
+    said = shell.refused("hold")
+    words = f"nothing can be held: cj-{package[:12]}-1 has started"
+    assert f"error: {words}\nhint: git cj pause {package[:8]}\n" in said
+    shell.write("../go", "")
+    shell.cj("state", "--watch")
+    assert shell.lines("state")[0]["counts"] == {"COMPLETED": 3}
 
 
 def test_summary_and_avail_of_local(shell: Shell) -> None:

@@ -86,7 +86,7 @@ def hold(root: str, job: str) -> None:
     """Keep a job from starting its elements."""
     folder = localjobs.job_folder(root, job)
     if localjobs.elements(folder):
-        raise NodeError("job %s has started" % job, "git cj cancel")
+        raise NodeError("job %s has started" % job, "git cj pause")
     create_json(os.path.join(folder, "held"), {})
 
 

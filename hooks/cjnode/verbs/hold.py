@@ -4,6 +4,7 @@ import os
 from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
 from cjnode import files, schedulers
+from cjnode.errors import NodeError
 from cjnode.files import create_json, forget
 from cjnode.jobs import answers
 from cjnode.jobs.submissions import Submission, read_submission
@@ -14,13 +15,18 @@ from cjnode.submission.drain import drain
 
 def hold(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…}``. What is not submitted yet is not submitted before the release."""
-    scheduler, held = layout.scheduler(root), []
+    scheduler = layout.scheduler(root)
+    held: List[str] = []
+    started: List[str] = []
+    kept = False
     for submission, jobs in listed(root, request):
-        keep_back(submission)
+        kept = keep_back(submission) or kept
         for job in jobs:
-            schedulers.hold(scheduler, root, job)
-            held.append(job)
+            (held if hold_job(root, scheduler, job) else started).append(job)
     answers.outdate(root)
+    if started and not held and not kept:
+        words = "nothing can be held: %s has started" % ", ".join(started)
+        raise NodeError(words, "git cj pause " + request["package"][:8])
     _answer(request, held, out)
 
 
@@ -42,10 +48,23 @@ def let_go(root: str, request: Dict[str, Any]) -> List[str]:
     return released
 
 
-def keep_back(submission: Submission) -> None:
-    """Keep what of a submission is not with the scheduler yet from being submitted."""
-    if any(part.job is None for part in submission.parts):
+def keep_back(submission: Submission) -> bool:
+    """Keep what of a submission is not with the scheduler yet from being submitted; whether there is such."""
+    waits = any(part.job is None for part in submission.parts)
+    if waits:
         create_json(os.path.join(submission.path, "held"), {})
+    return waits
+
+
+def hold_job(root: str, scheduler: str, job: str) -> bool:
+    """Keep what has not started of a job from starting; False for one of ``local`` that has started."""
+    try:
+        schedulers.hold(scheduler, root, job)
+    except NodeError:
+        if scheduler != "local":
+            raise
+        return False
+    return True
 
 
 def listed(root: str, request: Dict[str, Any]) -> Iterator[Tuple[Submission, Dict[str, Status]]]:

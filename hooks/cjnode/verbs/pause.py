@@ -7,8 +7,7 @@
 import os
 from typing import Any, BinaryIO, Dict, List
 
-from cjnode import files, schedulers
-from cjnode.errors import NodeError
+from cjnode import files
 from cjnode.files import create_json, forget, now, read_json
 from cjnode.jobs import answers
 from cjnode.jobs.submissions import Submission
@@ -30,19 +29,10 @@ def pause(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         hold.keep_back(submission)
         for job, status in jobs.items():
             if status.waiting or status.state in ("PENDING", "WAITING"):
-                held += _hold(root, scheduler, job)
+                # One that has just started: its workers see the pause themselves.
+                held += [job] if hold.hold_job(root, scheduler, job) else []
     answers.outdate(root)
     _answer(request, held, changed, out)
-
-
-def _hold(root: str, scheduler: str, job: str) -> List[str]:
-    try:
-        schedulers.hold(scheduler, root, job)
-    except NodeError:
-        if scheduler != "local":
-            raise
-        return []  # it has just started: its workers see the pause themselves
-    return [job]
 
 
 def resume(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
