@@ -263,16 +263,16 @@ def errors(
         return
     failed = sum(len(failure.tasks) for failure in failures)
     how = f", in {len(failures)} ways" if len(failures) > 1 else ""
-    output.say(f"{target.short}  {failed} of {tasks} tasks failed{how}")
+    output.say(f"{target.short}  {failed} of {tasks} tasks did not complete{how}")
     for failure in failures[:count]:
         output.say("\n" + _failure(failure, target, output.width()))
     if len(failures) > count:
         more = f"git cj errors {target.package_id[:8]} -n {len(failures)}"
         output.note(f"{len(failures) - count} more ways of failing: {more}")
     for package_id, more_failed in failing.elsewhere(project, target).items():
-        where = f"{package_id[:12]}, which belongs to it: git cj errors {package_id[:8]}"
+        where = f"{package_id[:12]}, which belongs to it"
         noun = "task" if more_failed == 1 else "tasks"
-        output.note(f"{more_failed} more {noun} failed of {where}")
+        output.note(f"{more_failed} more {noun} of {where}, did not complete: git cj errors {package_id[:8]}")
 
 
 def _failure(failure: Failure, target: Target, width: int) -> str:

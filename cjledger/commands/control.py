@@ -19,6 +19,8 @@ from cjnode.package.points import format_tasks
 from cjnode.records.layout import ABSENT
 from cjnode.vocabulary import FINAL_STATES
 
+SUBMITTING = ("submitted", "retried")  # the events after which there is one submission more
+
 
 @dataclass(frozen=True)
 class Resubmitted:
@@ -47,7 +49,8 @@ def cancel(project: Project, target: Target) -> int:
     last = 0
     if after and state.is_on_cluster(project, after):
         last = cancel(project, Target(after))  # first: it would begin when the others have ended
-    token = _token(target.package_id, "cancel", str(_count(project, target.package_id)), tasks or "all")
+    done = _count(project, target.package_id, *SUBMITTING, "cancelled")
+    token = _token(target.package_id, "cancel", str(done), tasks or "all")
     asked = {"package": target.package_id, "tasks": tasks, "token": token}
     try:
         reply = replies.one(transport(project, manifest).call("cancel", asked), "cancel")
@@ -180,7 +183,8 @@ def _resubmit(
     tasks = format_tasks([task.task for task in again])
     attempt = 1 + max(task.attempt or 0 for task in again)
     # An older node half does not tell how many there are.
-    submission = 1 + (found.submissions or max(len(found.jobs), _count(project, target.package_id)))
+    known = _count(project, target.package_id, *SUBMITTING)
+    submission = 1 + (found.submissions or max(len(found.jobs), known))
     # The same wish gives the same token: two people retrying at once, or one twice, submit once.
     words = [f"{name}={value}" for name, value in more.items()]
     token = _token(target.package_id, "retry", str(submission), tasks, str(attempt), *words)
@@ -215,13 +219,13 @@ def was_sent(project: Project, package_id: str) -> bool:
     )
 
 
-def _count(project: Project, package_id: str) -> int:
-    """How many submissions of a package the ledgers know."""
+def _count(project: Project, package_id: str, *events: str) -> int:
+    """How often the ledgers know that something befell a package."""
     return sum(
         1
         for name in ledger.chains(project.repo)
         for entry in ledger.of_package(project.repo, name, package_id)
-        if entry.event in ("submitted", "retried")
+        if entry.event in events
     )
 
 

@@ -61,7 +61,7 @@ def test_a_person_reads_counts_an_example_and_its_variables(shell: Shell) -> Non
     shell.write("p.py", SCRIPT)
     package = shell.launch("run", "p.py", "local", "--sweep", "x=1:5")
     shown = shell.cj("errors").splitlines()
-    assert shown[0] == f"{package[:12]}  4 of 5 tasks failed, in 2 ways"
+    assert shown[0] == f"{package[:12]}  4 of 5 tasks did not complete, in 2 ways"
     assert shown[2] == "3 tasks FAILED: ValueError: singular at 1"
     assert shown[3:5] == ["  tasks 1,3,5, for example 1", "  x=1"]
     assert "      matrix = [1, 1, 1]" in [line[2:] for line in shown]
@@ -77,7 +77,7 @@ def test_the_package_s_files_are_shown_by_their_names_and_what_never_ran_as_such
     shell.cj("cancel", f"{package}/2")
     shown = shell.cj("errors", f"{package}/2")
     shell.cj("cancel")
-    assert shown == f"{package[:12]}  1 of 2 tasks failed\n\n1 task CANCELLED\n  task 2\n  x=2\n"
+    assert shown == f"{package[:12]}  1 of 2 tasks did not complete\n\n1 task CANCELLED\n  task 2\n  x=2\n"
 
 
 @pytest.mark.parametrize("words", [("--sweep", "x=1:5")])
@@ -91,4 +91,4 @@ def test_a_function_s_variables_are_kept_too(shell: Shell, words: tuple[str, ...
 def test_where_nothing_failed_it_says_so(shell: Shell) -> None:
     shell.write("p.py", "print(1)\n")
     package = shell.launch("run", "p.py", "local")
-    assert shell.cj("errors") == f"{package[:12]}  0 of 1 tasks failed\n"
+    assert shell.cj("errors") == f"{package[:12]}  0 of 1 tasks did not complete\n"

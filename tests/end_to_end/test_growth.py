@@ -151,8 +151,8 @@ def test_failures_of_what_was_added_are_pointed_at(shell: Shell) -> None:
     first = shell.launch("run", "p.py", "local", "--sweep", "x=1,2")
     more = shell.launch("extend", first, "--sweep", "x=3:5")
     told = shell.run("git", "cj", "errors", first)
-    assert f"{first[:12]}  1 of 2 tasks failed" in told.stdout
-    assert f"3 more tasks failed of {more[:12]}, which belongs to it" in told.stderr
+    assert f"{first[:12]}  1 of 2 tasks did not complete" in told.stdout
+    assert f"3 more tasks of {more[:12]}, which belongs to it, did not complete" in told.stderr
     assert f"git cj errors {more[:8]}" in told.stderr
     assert "more tasks" not in shell.run("git", "cj", "errors", f"{first}/2").stderr
 

@@ -14,12 +14,12 @@ LOOKS_A_SECOND = 200.0
 
 
 class Cancelled:
-    """The tasks that the files of a cancel folder name."""
+    """The tasks that the files of a cancel folder name, but for one file."""
 
-    def __init__(self, folder: str, workers: int = 1) -> None:
+    def __init__(self, folder: str, workers: int = 1, but: str = "") -> None:
         self._folder = folder
         self._every_s = max(LOOK_EVERY_S, workers / LOOKS_A_SECOND)
-        self._read: Set[str] = set()
+        self._read: Set[str] = {but}
         self._tasks: Set[int] = set()
         self._next = 0.0
 
@@ -33,6 +33,11 @@ class Cancelled:
         """As ``has``, as of now: for what is decided once."""
         self._look()
         return task in self._tasks
+
+    def now(self) -> Set[int]:
+        """All of them, as of now."""
+        self._look()
+        return self._tasks
 
     def _look(self) -> None:
         self._next = time.monotonic() + self._every_s

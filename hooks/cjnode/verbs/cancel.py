@@ -14,6 +14,7 @@ from cjnode.package.axes import LARGEST_TASK
 from cjnode.package.points import format_tasks, parse_tasks
 from cjnode.records import blocks, layout
 from cjnode.records.attempts import Attempt, read_attempts
+from cjnode.records.cancelling import Cancelled
 from cjnode.status.repeats import followed
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\Z")
@@ -32,7 +33,7 @@ def cancel(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
         except (ValueError, AttributeError) as problem:
             raise NodeError("cancel: %s" % problem)
     folder = layout.present_package(root, request["package"])
-    found: Dict[int, Tuple[Set[int], Set[int]]] = {}
+    found: Dict[int, Tuple[Set[int], Set[int]]] = {}  # the last of each are those that this cancels
     seen: List[int] = []
     while seen != blocks.list_submissions(folder):
         # Further submissions may be made meanwhile; one that comes after this looks at what is cancelled.
@@ -43,8 +44,8 @@ def cancel(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     cancelled = 0
     later: Set[int] = set()
     for number in sorted(found, reverse=True):
-        tasks, open_tasks = found[number]
-        cancelled += len(open_tasks - later)  # of a task the last submission tells
+        tasks, new_tasks = found[number]
+        cancelled += len(new_tasks - later)  # of a task the last submission tells
         later |= tasks
     out.write(files.canonical({"package": request["package"], "cancelled": cancelled}) + b"\n")
 
@@ -52,7 +53,7 @@ def cancel(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
 def _cancel_submission(
     root: str, package: str, number: int, named: Set[int], token: str
 ) -> Tuple[Set[int], Set[int]]:
-    """Cancel tasks (none named: all) of one submission; return them, and those that had no record yet."""
+    """Cancel tasks (none named: all) of one submission; return them, and those that it is news to."""
     path = layout.submission_path(root, package, number)
     intent = read_json(os.path.join(path, "intent.json"))
     if intent is None:
@@ -61,17 +62,18 @@ def _cancel_submission(
     open_tasks = tasks - _recorded(root, package, path, number)
     if not open_tasks:
         return tasks, open_tasks
-    os.makedirs(blocks.cancel_folder(path), 0o700, exist_ok=True)
-    create_json(
-        os.path.join(blocks.cancel_folder(path), token + ".json"), {"tasks": format_tasks(sorted(open_tasks))}
-    )
+    folder = blocks.cancel_folder(path)
+    os.makedirs(folder, 0o700, exist_ok=True)
+    # The same request, sent again since its answer was lost, counts what it counted before.
+    before = Cancelled(folder, but=token + ".json").now()
+    create_json(os.path.join(folder, token + ".json"), {"tasks": format_tasks(sorted(open_tasks))})
     if not named:
         forget(layout.mark_path(root, package, number))
         scheduler = layout.scheduler(root)
         for job in all_jobs(root, scheduler, path, package, intent):
             schedulers.cancel(scheduler, root, job)
         answers.outdate(root)
-    return tasks, open_tasks
+    return tasks, open_tasks - before
 
 
 def all_jobs(root: str, scheduler: str, path: str, package: str, intent: Dict[str, Any]) -> List[str]:
