@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,22 +36,23 @@ if TYPE_CHECKING:
     from cjledger.commands.submit import Launched
 
 
-def _launcher(text: str, *without: str, loops: bool = False) -> Callable[..., None]:
+def _launcher(text: str, name: str, *without: str) -> Callable[..., None]:
     """A verb that launches, with all parameters of a launch but some."""
 
     def verb(ctx: typer.Context, **given: Any) -> None:
         defaults = {name: default for name, (_, default) in PARAMETERS.items()}
         if "no_submit" in without:
             defaults["no_submit"] = True
-        _launch({**defaults, **given}, ctx.obj, loops)
+        _launch({**defaults, **given}, ctx.obj, name)
 
+    loops = name.startswith("par")
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     own = [
         inspect.Parameter(
-            name, kind, annotation=Script if loops and name == "program" else annotation, default=default
+            each, kind, annotation=Script if loops and each == "program" else annotation, default=default
         )
-        for name, (annotation, default) in PARAMETERS.items()
-        if name not in without
+        for each, (annotation, default) in PARAMETERS.items()
+        if each not in without
     ]
     context = inspect.Parameter("ctx", kind, annotation=typer.Context)
     verb.__signature__ = inspect.Signature([context, *own])  # type: ignore[attr-defined]
@@ -74,6 +76,7 @@ run = _launcher(
       git cj run model.py:fit local --sweep a=0.1:0.1:0.9 --sweep b=1,2,3
       git cj run -c 'echo {x}' local --sweep x=1,2
     """,
+    "run",
     *_NO_LOOPS,
 )
 
@@ -85,8 +88,8 @@ parrun = _launcher(
 
       git cj parrun PT.py local -m "Test PT"
     """,
+    "parrun",
     *_NO_SWEEP,
-    loops=True,
 )
 
 deploy = _launcher(
@@ -96,6 +99,7 @@ deploy = _launcher(
 
       git cj deploy PT.py local
     """,
+    "deploy",
     *_NO_LOOPS,
     *_NO_SENDING,
 )
@@ -107,18 +111,18 @@ pardeploy = _launcher(
 
       git cj pardeploy PT.py local
     """,
+    "pardeploy",
     *_NO_SWEEP,
     *_NO_SENDING,
-    loops=True,
 )
 
 
-def _launch(given: dict[str, Any], ahead: Ahead, loops: bool) -> None:
+def _launch(given: dict[str, Any], ahead: Ahead, verb: str) -> None:
     if given["dry_run"]:
         from cjledger.cli.rehearsal import rehearse
 
         project = output.project(prompts=True)
-        rehearse(project, _request(project, given, ahead.arguments, loops), given["json"])
+        rehearse(project, _request(project, given, ahead.arguments, verb), given["json"])
         return
     if given["no_submit"] and given["wait"]:
         raise UsageError("--no-submit and --wait exclude one another", "leave one of them out")
@@ -126,7 +130,7 @@ def _launch(given: dict[str, Any], ahead: Ahead, loops: bool) -> None:
 
     repo, begun = ahead.begun.result() if ahead.begun else (None, None)
     project = output.project(prompts=True, repo=repo)
-    request = _request(project, given, ahead.arguments, loops)
+    request = _request(project, given, ahead.arguments, verb)
     done = launching.launch(project, request, output.note, begun)
     show(done, given["json"])
     if given["wait"] and request.submit and done.tasks:
@@ -145,10 +149,10 @@ _OPTIONS = {
 }
 
 
-def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loops: bool) -> LaunchRequest:
+def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], verb: str) -> LaunchRequest:
     from cjledger.commands.request import LaunchRequest
 
-    program, cluster = _program_and_cluster(project, given)
+    program, cluster = _program_and_cluster(project, given, verb)
     named = {name: _OPTIONS.get(name, name) for name in LaunchRequest._fields}
     asked = {name: given[option] for name, option in named.items() if option in given}
     asked = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()}
@@ -158,7 +162,7 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
         program=program,
         cluster=cluster,
         arguments=rest,
-        loops=loops,
+        loops=verb.startswith("par"),
         evaluate=not given["no_eval"],
         dep=tuple(map(Path, given["dep"])),
         submit=not given["no_submit"],
@@ -167,24 +171,26 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], loo
     return LaunchRequest(**asked)
 
 
-def _program_and_cluster(project: Project, given: dict[str, Any]) -> tuple[str | None, str]:
+def _program_and_cluster(project: Project, given: dict[str, Any], verb: str) -> tuple[str | None, str]:
     program, cluster, command = given["program"], given["cluster"], given["command"]
     if command is not None and given["commands"] is not None:
-        raise UsageError("-c and --commands exclude one another", "git cj run --commands FILE CLUSTER")
+        raise UsageError("-c and --commands exclude one another", f"git cj {verb} --commands FILE CLUSTER")
     if command is not None or given["commands"] is not None:
         if cluster is not None:
             raise UsageError(
                 f"with -c or --commands there is no program: what is {program}?",
-                "git cj run -c COMMAND CLUSTER",
+                f"git cj {verb} -c COMMAND CLUSTER",
             )
         program, cluster = None, program
     elif program is None:
-        raise UsageError("which program?", "git cj run PROGRAM CLUSTER, or git cj run -c COMMAND CLUSTER")
+        other = "" if verb.startswith("par") else f", or git cj {verb} -c COMMAND CLUSTER"
+        raise UsageError("which program?", f"git cj {verb} PROGRAM CLUSTER{other}")
     elif cluster is None and program in ("local", *project.config.clusters):
-        raise UsageError(f"which program? {program} is a cluster", f"git cj run PROGRAM {program}")
+        raise UsageError(f"which program? {program} is a cluster", f"git cj {verb} PROGRAM {program}")
     cluster = cluster or project.config.default_cluster
     if cluster is None:
-        raise UsageError("on which cluster?", f"git cj run {program or '-c …'} local")
+        what = [program] if program else ["-c", command] if command else ["--commands", given["commands"]]
+        raise UsageError("on which cluster?", f"git cj {verb} {shlex.join(what)} local")
     return program, cluster
 
 
