@@ -62,6 +62,19 @@ def refused(folder: Path, source: str | bytes, **options: Any) -> str:
     return caught.value.message
 
 
+def test_a_script_that_ends_before_its_loop_says_why_and_is_tried_with_its_arguments(tmp_path: Path) -> None:
+    source = (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--bar', type=int)\n"
+        "given = parser.parse_args()\nfor x in range(given.bar):\n    pass\n"
+    )
+    with pytest.raises(CjError) as caught:
+        sweep_of(tmp_path, source, arguments=["--foo", "4"])
+    words = "it ended with exit code 2: PT.py: error: unrecognized arguments: --foo 4"
+    assert f"PT.py:4: {words} (running" in caught.value.message
+    assert f"try {sys.executable} PT.py --foo 4, or write" in caught.value.hint
+    assert "give them to git cj run by --sweep NAME=… or --points FILE" in caught.value.hint
+
+
 def printed_by_tasks(folder: Path, swept: Sweep, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What each task prints, run one after another in this process."""
     assert swept.loops is not None

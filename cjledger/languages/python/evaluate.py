@@ -18,7 +18,7 @@ from cjledger.errors import CjError
 from cjledger.languages.script import joined
 
 _MODULES = ("program.loops", "program.seeding", "program.shelter", "program.survey")
-_WAY_OUT = "write the values as literals, or give them with --sweep NAME=… or --points FILE"
+_WAY_OUT = "write the values as literals, or give them to git cj run by --sweep NAME=… or --points FILE"
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,17 @@ class _Run:
             answer: dict[str, Any] = json.loads(self.result.read_bytes())
         except (OSError, ValueError):
             return {"failed": self._last_words(), "line": None}
-        return answer
+        said = self._said() if answer.get("ended") else ""
+        return {**answer, "failed": f"{answer['failed']}: {said}"} if said else answer
 
     def _last_words(self) -> str:
-        lines = self.errors.read_text(errors="replace").strip().splitlines()
         code = self.process.returncode
         ending = f"killed by signal {-code}" if code < 0 else f"it ended with exit code {code}"
-        return lines[-1] if lines else ending
+        return self._said() or ending
+
+    def _said(self) -> str:
+        lines = self.errors.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
 
     def kill(self) -> None:
         """End the whole process group."""
@@ -162,11 +166,11 @@ def _checked(wanted: Evaluation, answer: dict[str, Any]) -> dict[str, Any]:
         )
     if "failed" in answer:
         where = f"{wanted.shown}:{answer['line']}" if answer["line"] else wanted.shown
+        path = os.path.relpath(wanted.path, wanted.workdir)
         raise CjError(
             f"{where}: {answer['failed']} (running what precedes the loop on line {wanted.lines[0]}, with "
             f"{wanted.interpreter})",
-            f"try {shlex.join([wanted.interpreter, os.path.relpath(wanted.path, wanted.workdir)])}, or "
-            f"{_WAY_OUT}",
+            f"try {shlex.join([wanted.interpreter, path, *wanted.arguments])}, or {_WAY_OUT}",
         )
     return answer
 

@@ -134,8 +134,8 @@ def _no_nest(tree: ast.Module, shown: str) -> CjError:
                 return CjError(
                     f"{shown} has no loop nest at module level; the one on line {inner[0].lineno} is inside "
                     f"the function {node.name}",
-                    "move it to module level (or under if __name__ == '__main__':), or run "
-                    f"{shown}:FUNCTION with --sweep NAME=…",
+                    "move it to module level (or under if __name__ == '__main__':), or git cj run "
+                    f"{shown}:FUNCTION … --sweep NAME=…",
                 )
     for kind, words in ((ast.While, "a while loop"), (ast.AsyncFor, "an async for loop"), (ast.For, "")):
         for node in ast.walk(tree):

@@ -98,7 +98,8 @@ def _branches(
             raise CjError(
                 f"{where}: the text alone does not say what the loop on line {wanted.lines[0]} runs over "
                 f"({problem.reason})",
-                "leave out --no-eval, write the values as literals, or give them with --sweep NAME=…",
+                "leave out --no-eval, write the values as literals, or give them to git cj run by "
+                "--sweep NAME=…",
             ) from None
         announce(
             f"{where}: {problem.reason}; running what precedes the loop on line {wanted.lines[0]}, in "

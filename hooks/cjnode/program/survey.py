@@ -146,7 +146,8 @@ def survey_main(request_path: str, answer: str) -> None:
     try:
         exec(code, main.__dict__)
     except SystemExit as ending:
-        watch.say({"failed": "it ended with exit code %s" % (ending.code,), "line": _line(path)})
+        words = "it ended with exit code %s" % (ending.code,)
+        watch.say({"failed": words, "line": _line(path), "ended": True})
     except BaseException:
         traceback.print_exc()
         kind, value = sys.exc_info()[:2]
