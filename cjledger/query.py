@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from cjledger.errors import CjError, nearest
+from cjledger.errors import CjError
 from cjledger.shards import frames
+from cjledger.shards.aggregates import aggregates
+from cjledger.shards.explain import check, explained
 from cjledger.shards.frames import pl
 from cjledger.shards.plain import plain
 
 KEYS = ("cj_package", "cj_task", "cj_attempt")
-_CALL = re.compile(r"\s*([a-z]+)\s*\(([^()]*)\)\s*")
-
-_AGGREGATES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
-    "mean": lambda column: column.mean(),
-    "std": lambda column: column.std(),
-    "var": lambda column: column.var(),
-    "min": lambda column: column.min(),
-    "max": lambda column: column.max(),
-    "sum": lambda column: column.sum(),
-    "median": lambda column: column.median(),
-    "count": lambda column: column.count(),
-    "first": lambda column: column.first(),
-}
 
 
 def table(paths: Sequence[Path], records: Sequence[Path] = ()) -> pl.LazyFrame:
@@ -116,8 +105,8 @@ def reduce(
     if not by and not agg:
         return rows
     for name in by:
-        _check(name, known)
-    expressions = aggregates(agg or "count()", known)
+        check(name, known)
+    expressions = aggregates(agg or "count()", rows)
     if not by:
         return rows.select(expressions)
     return rows.group_by(by, maintain_order=True).agg(expressions).sort(by, maintain_order=True)
@@ -142,100 +131,39 @@ def _filter(rows: pl.LazyFrame, where: str, known: Sequence[str]) -> pl.LazyFram
         kept = rows.filter(pl.sql_expr(where))
         kept.collect_schema()
     except pl.exceptions.PolarsError as problem:
-        raise _explained(problem, known, f"--where {where}") from problem
+        raise explained(problem, known, f"--where {where}") from problem
     return kept
-
-
-def aggregates(text: str, known: Sequence[str]) -> list[pl.Expr]:
-    """The expressions of ``mean(pr),quantile(pr,0.9),count()``, named ``mean_pr``, ``quantile_pr_0.9``."""
-    made: dict[str, pl.Expr] = {}
-    at = 0
-    while at < len(text):
-        found = _CALL.match(text, at)
-        if not found:
-            raise CjError(f"not an aggregate: {text[at:].strip()!r}", '--agg "mean(pr),std(pr),count()"')
-        name, expression = _aggregate(found[1], found[2], known)
-        made[name] = expression
-        at = found.end()
-        if at < len(text):
-            if text[at] != ",":
-                raise CjError(f"a comma is missing before {text[at:].strip()!r}", "--agg 'mean(pr),count()'")
-            at += 1
-    return [expression.alias(name) for name, expression in made.items()]
-
-
-def _aggregate(function: str, inside: str, known: Sequence[str]) -> tuple[str, pl.Expr]:
-    column, _, level = (
-        (part.strip() for part in inside.rpartition(","))
-        if function == "quantile"
-        else (
-            inside.strip(),
-            "",
-            "",
-        )
-    )
-    if function == "count" and not column:
-        return "count", pl.len()
-    if function == "quantile":
-        _check(column, known)
-        if not re.fullmatch(r"0?\.\d+|0|1|1\.0*", level):
-            raise CjError(f"not a level between 0 and 1: {level!r}", f"quantile({column},0.9)")
-        return f"quantile_{column}_{level}", pl.col(column).quantile(float(level), "linear")
-    if function not in _AGGREGATES:
-        functions = [*_AGGREGATES, "quantile"]
-        raise CjError(f"there is no aggregate {function}()", _nearest(function, functions))
-    _check(column, known)
-    return f"{function}_{column}", _AGGREGATES[function](pl.col(column))
-
-
-def _check(name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise CjError(f"there is no column {name!r}", _nearest(name, known))
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = nearest(name, known)
-    return f"{f'did you mean {near}? There' if near else 'there'} are: {', '.join(known)}"
 
 
 def sql(query: str, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     """The answer to an SQL query; the tables are named as in ``tables`` (`results`, `records`, `a.csv`)."""
-    names = [name for rows in tables.values() for name in rows.collect_schema().names()]
+    names = {table: rows.collect_schema().names() for table, rows in tables.items()}
     if not re.match(r"[\s(]*(select|with)\b", query, re.IGNORECASE):
         raise CjError(f"not a question: {query}", 'git cj query "SELECT * FROM results"')
     try:
         answer = pl.SQLContext(dict(tables), eager=False).execute(query)
         answer.collect_schema()
     except pl.exceptions.PolarsError as problem:
-        raise _explained(problem, list(dict.fromkeys(names)), query, list(tables)) from problem
+        known = list(dict.fromkeys(name for columns in names.values() for name in columns))
+        raise explained(problem, known, query, names) from problem
     return answer
-
-
-def _explained(problem: Exception, known: Sequence[str], what: str, tables: Sequence[str] = ()) -> CjError:
-    words = str(problem).split("\n")[0]
-    column = re.search(r'unable to find column "([^"]*)"', words)
-    if column:
-        return CjError(f"there is no column {column[1]!r} (in: {what})", _nearest(column[1], known))
-    relation = re.search(r"relation '([^']*)' was not found", words)
-    if relation:
-        named = [name if name.isidentifier() else f'"{name}"' for name in tables]
-        return CjError(f"there is no table {relation[1]!r} (in: {what})", _nearest(relation[1], named))
-    return CjError(f"{words} (in: {what})", f"columns: {', '.join(known)}")
 
 
 def collect(rows: pl.LazyFrame) -> pl.DataFrame:
     """The rows in memory. Raises CjError when a query fails on the way (a sum over text, say)."""
+    known: list[str] = []  # what cannot be planned has none
     try:
+        known = rows.collect_schema().names()
         return rows.collect()
     except pl.exceptions.PolarsError as problem:
-        raise _explained(problem, rows.collect_schema().names(), "the query") from problem
+        raise explained(problem, known) from problem
 
 
 def columns(rows: pl.LazyFrame, names: Sequence[str]) -> dict[str, list[Any]]:
     """Some columns as lists, for a plot. Raises CjError for a column that is not there."""
     known = rows.collect_schema().names()
     for name in names:
-        _check(name, known)
+        check(name, known)
     found = plain(collect(rows.select(list(dict.fromkeys(names)))))
     return {name: found[name].to_list() for name in names}
 

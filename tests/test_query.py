@@ -93,6 +93,8 @@ def test_columns_without_a_name_get_one(tmp_path: Path) -> None:
         ({"agg": "mean(pr"}, "not an aggregate", "--agg"),
         ({"agg": "mean(pr) std(pr)"}, "a comma is missing", "--agg"),
         ({"agg": "quantile(pr,7)"}, "not a level", "quantile(pr,0.9)"),
+        ({"agg": "quantile(pr)"}, "quantile() is of a column and a level", '--agg "quantile(pr,0.9)"'),
+        ({"agg": "mean()"}, "mean() of which column?", '--agg "mean(NAME)"'),
         ({"where": "knid = 1"}, "there is no column 'knid'", "did you mean kind?"),
         ({"where": "pr >"}, "--where", "columns: cj_package"),
         ({"where": "SELECT 1"}, "--where", "columns: cj_package"),
@@ -105,6 +107,23 @@ def test_mistakes_are_named_with_the_way_out(
         query.reduce(rows, **asked).collect()
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("function", ["mean", "std", "var", "sum", "median", "quantile"])
+@pytest.mark.parametrize("by", [(), ("kind",)])
+def test_what_only_numbers_have_is_refused_for_text_with_an_example(
+    function: str, by: tuple[str, ...]
+) -> None:
+    columns = {"cj_package": ["p"] * 4, "cj_task": [1, 2, 3, 4], "kind": ["a"] * 4}
+    rows = pl.LazyFrame({**columns, "pr": ["1.5", " ", "n/a-bad", None]})
+    agg = f"{function}(pr{',0.5' * (function == 'quantile')})"
+    with pytest.raises(CjError) as caught:
+        query.reduce(rows, by, agg)
+    assert caught.value.message == f"no {function}(): column 'pr' is text, such as 'n/a-bad'"
+    assert '--agg "count(pr),min(pr),max(pr)"' in caught.value.hint
+    assert query.collect(query.reduce(rows, by, "count(pr),min(pr),max(pr)")).height == 1
+    with pytest.raises(CjError, match="column 'l' is List"):
+        query.reduce(rows.with_columns(l=pl.concat_list("cj_task")), by, agg.replace("pr", "l"))
 
 
 def test_sql_is_answered_and_its_mistakes_named(rows: pl.LazyFrame) -> None:
@@ -121,6 +140,41 @@ def test_sql_is_answered_and_its_mistakes_named(rows: pl.LazyFrame) -> None:
         assert message in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message", "hint"),
+    [
+        ("SELECT stat FROM results", "no column 'stat'", "there are: cj_package, cj_task, cj_att"),
+        ("SELECT state FROM results", "no column 'state'", "records has it; there are: cj_package"),
+        ("SELECT results.state FROM results", "no column 'state'", "records has it; there are: cj_package"),
+        ("SELECT knid FROM results", "no column 'knid'", "did you mean kind? There are: "),
+        ("SELECT pr FROM records", "no column 'pr'", 'results and "r.csv" have it; there are: state'),
+        (
+            "SELECT pr, pr FROM results",
+            "two columns of the answer are called 'pr'",
+            'give one of them another name: … AS "pr_2"',
+        ),
+        (
+            "SELECT kind + 1 FROM results",
+            "(lhs: column 'kind', rhs: expression `dyn int: 1`) (in:",
+            "columns",
+        ),
+    ],
+)
+def test_a_column_is_looked_for_in_the_table_that_was_asked(
+    rows: pl.LazyFrame, wrong: str, message: str, hint: str
+) -> None:
+    tables = {
+        "results": rows,
+        "r.csv": rows,
+        "records": pl.LazyFrame({"state": ["COMPLETED"], "exit_code": [0]}),
+    }
+    with pytest.raises(CjError) as caught:
+        query.sql(wrong, tables)
+    assert message in caught.value.message
+    assert caught.value.hint.startswith(hint)
+    assert "alias" not in caught.value.message
+
+
 @pytest.mark.parametrize("words", ["DROP TABLE results", "", "DELETE FROM results", "selection"])
 def test_only_questions_are_answered(rows: pl.LazyFrame, words: str) -> None:
     with pytest.raises(CjError, match="not a question"):
@@ -129,8 +183,9 @@ def test_only_questions_are_answered(rows: pl.LazyFrame, words: str) -> None:
 
 
 def test_a_query_that_fails_on_the_way_is_an_error_a_person_can_read(rows: pl.LazyFrame) -> None:
-    with pytest.raises(CjError):
+    with pytest.raises(CjError) as caught:
         query.collect(query.reduce(rows, agg="mean(pr)", where="CAST(kind AS INT) > 1"))
+    assert "(in:" not in caught.value.message
 
 
 def test_packages_are_joined_under_the_union_of_their_columns(rows: pl.LazyFrame) -> None:
