@@ -79,6 +79,20 @@ def test_words_on_an_axis_are_its_ticks() -> None:
     assert "adam" in in_terminal(picture)
 
 
+@pytest.mark.parametrize("blank", ["", " ", " " * 12 + "late"])
+def test_a_word_without_a_letter_is_a_tick_too(blank: str) -> None:
+    columns: dict[str, list[Any]] = {"x": [1, 2, 3], "y": [blank, "z", blank]}
+    assert repr(blank[:12]) in in_terminal(chart(columns, "x", "y"))
+    assert "z" in in_terminal(chart(columns, "y", "x"))
+    assert in_terminal(chart(columns, "x", "x", by="y"))
+
+
+def test_what_plotext_remarks_is_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    columns: dict[str, list[Any]] = {"x": [0, 1], "y": [2**60, 2**60 + 1], "k": ["a", "b"]}
+    assert "k = a" in in_terminal(chart(columns, "x", "y", "k"))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_pipe_gets_no_escape_codes_and_words_cannot_smuggle_any() -> None:
     columns: dict[str, list[Any]] = {
         "x": ["\x1b[31mred", "b\n"],

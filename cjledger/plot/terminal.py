@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import statistics
 import textwrap
@@ -44,9 +46,10 @@ def _plotext(picture: Chart, width: int, color: bool) -> list[str]:
     for place, axis in enumerate((picture.x, picture.y)):
         figure.label(axis.name, axis=place)
         if axis.words:
-            figure.ruler(place).ticks(list(range(len(axis.words))), [word[:12] for word in axis.words])
+            figure.ruler(place).ticks(list(range(len(axis.words))), _labels(axis))
     figure.legend(False)  # it would hide points; ours stands below
-    text: str = figure.build().string(colorless=not color)
+    with contextlib.redirect_stderr(io.StringIO()):  # plotext prints its remarks, in colours
+        text: str = figure.build().string(colorless=not color)
     return [*text.splitlines(), *_legend([one.label for one in series[:_SERIES]], width)]
 
 
@@ -92,7 +95,8 @@ def _heat(picture: Chart, width: int, color: bool) -> list[str]:
 
 def _labels(axis: Axis) -> list[str]:
     if axis.words:
-        return [word[:12] for word in axis.words]
+        # plotext has no tick without a letter.
+        return [word[:12] if word[:12].strip() else repr(word[:12]) for word in axis.words]
     return [f"{value:.4g}" for value in sorted(set(axis.values))]
 
 
