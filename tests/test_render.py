@@ -103,6 +103,16 @@ def test_a_table_of_a_thousand_columns_says_what_it_leaves_out() -> None:
     assert all(len(line) <= 80 for line in shown)
 
 
+def test_without_a_width_nothing_is_cut_or_rounded() -> None:
+    names = [f"column_{n}" for n in range(40)]
+    shown = render.lay(names, [["n" * 200, 12345678.9, 0.1 + 0.2, 2**60, None, True, *[7.0] * 34]], None)
+    head, row = shown.text.splitlines()
+    assert shown.left_out == 0
+    assert head.split() == names
+    assert row.split() == ["n" * 200, "12345678.9", "0.30000000000000004", str(2**60), "true", *["7.0"] * 34]
+    assert render.lay(names, [[1] * 40], 80).left_out == 31
+
+
 def test_a_wide_character_takes_two_columns() -> None:
     assert columns_of("日本a") == 5
     assert render.fit("日本日本", 5) == "日本…"

@@ -75,6 +75,11 @@ def width() -> int:
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
+def room() -> int | None:
+    """The columns for a table that is a result: as many as it takes where no person looks at it."""
+    return width() if sys.stdout.isatty() else None
+
+
 def is_terminal() -> bool:
     """Whether standard output can redraw lines."""
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

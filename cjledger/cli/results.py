@@ -13,7 +13,7 @@ from cjledger.cli import output
 from cjledger.cli.options import Json, Pid
 from cjledger.errors import UsageError
 from cjledger.project import Target, resolve, resolve_whole, runs_after
-from cjledger.render import number, plain, table
+from cjledger.render import lay, number, plain, table
 
 
 def harvest(pid: Pid = None, json: Json = False) -> None:
@@ -113,7 +113,8 @@ def query(
     """Ask a package's rows, or all packages', in SQL.
 
     The rows are the table results; each has cj_package, cj_task and the task's parameters. Where tasks
-    left several tables each has its file's name; records has every attempt.
+    left several tables each has its file's name; records has every attempt. On a terminal the table is cut
+    to its width and numbers are rounded; into a pipe or file go all columns and exact values.
 
       git cj query "SELECT delta, avg(pr) FROM results GROUP BY delta"
       git cj query 'SELECT * FROM "loss.csv" WHERE epoch = 10'
@@ -128,7 +129,12 @@ def query(
         for row in found.rows:
             output.emit(dict(zip(found.columns, row, strict=True)))
         return
-    output.say(table(found.columns, found.rows, output.width()))
+    shown = lay(found.columns, found.rows, output.room())
+    output.say(shown.text)
+    if shown.left_out:
+        output.note(
+            f"{shown.left_out} more column{'s' * (shown.left_out > 1)}: add | cat or --json to see all"
+        )
 
 
 def plot(

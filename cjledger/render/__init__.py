@@ -6,7 +6,7 @@
 from cjledger.render.figures import duration, moment, number, size
 from cjledger.render.lines import counts_words, json_line, launch_line, paint, progress_line, state_line
 from cjledger.render.plain import plain, plain_lines
-from cjledger.render.tables import table, wrap
+from cjledger.render.tables import lay, table, wrap
 from cjledger.render.widths import fit
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "fit",
     "json_line",
     "launch_line",
+    "lay",
     "moment",
     "number",
     "paint",

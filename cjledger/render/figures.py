@@ -53,3 +53,8 @@ def number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return plain(str(value))
+
+
+def exact(value: object) -> str:
+    """A cell's text with all its digits, for what reads it."""
+    return repr(value) if isinstance(value, float) else number(value)

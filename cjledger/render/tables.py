@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from cjledger.render.figures import number
+from cjledger.render.figures import exact, number
 from cjledger.render.lines import paint_state
 from cjledger.render.plain import plain
 from cjledger.render.widths import columns_of, fit
@@ -19,14 +20,30 @@ def wrap(text: str, width: int, indent: str = "") -> str:
     return "\n".join(textwrap.wrap(plain(text), width, subsequent_indent=indent, break_on_hyphens=False))
 
 
+class Laid(NamedTuple):
+    """A table's text, and how many columns are not in it."""
+
+    text: str
+    left_out: int
+
+
 def table(
-    headers: Sequence[str], rows: Sequence[Sequence[object]], width: int = 80, colour: bool = False
+    headers: Sequence[str], rows: Sequence[Sequence[object]], width: int | None = 80, colour: bool = False
 ) -> str:
     """Rows under their headers in at most ``width`` columns; figures stand right, the rest left.
 
     Long cells are cut with ``…``; columns that still do not fit are left out, and counted in the header.
+    Without a width nothing is, and figures are exact.
     """
-    cells = [[number(value) for value in row] for row in rows]
+    return lay(headers, rows, width, colour).text
+
+
+def lay(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], width: int | None, colour: bool = False
+) -> Laid:
+    """The same, telling how many columns were left out."""
+    words = exact if width is None else number
+    cells = [[words(value) for value in row] for row in rows]
     names = [plain(header) for header in headers]
     right = [
         bool(rows)
@@ -38,11 +55,11 @@ def table(
         max([columns_of(name), *(columns_of(row[index]) for row in cells)])
         for index, name in enumerate(names)
     ]
-    widths = _widths(wanted, width)
+    widths = wanted if width is None else _widths(wanted, width)
     left_out = len(names) - len(widths)
     lines = [_line(names, widths, right, False) + (f"  …{left_out} more" if left_out else "")]
     lines += [_line(row, widths, right, colour) for row in cells]
-    return "\n".join(lines)
+    return Laid("\n".join(lines), left_out)
 
 
 def _is_figure(value: object) -> bool:

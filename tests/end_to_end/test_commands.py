@@ -98,6 +98,11 @@ def test_rows_are_grouped_filtered_named_and_asked(done: Shell) -> None:
     answer = done.lines("query", "SELECT delta, count(*) AS n FROM results GROUP BY delta ORDER BY delta")
     assert answer == [{"delta": d, "n": 4} for d in (0.1, 0.2, 0.3)]
     assert done.lines("query", "SELECT count(*) AS n FROM results", "--all") == [{"n": 12}]
+    wide = ", ".join(f"{n} + 1234567.0625 AS number_{n}" for n in range(30))
+    shown = done.cj("query", f"SELECT cj_package, {wide} FROM results LIMIT 1").splitlines()
+    assert shown[0].split()[-1] == "number_29"  # into a pipe goes all there is
+    assert shown[1].split()[-1] == "1234596.0625"
+    assert len(shown[1].split()[0]) == 64 or len(shown[1].split()[0]) == 40
 
 
 def test_pictures_are_drawn_in_the_terminal_and_to_files(done: Shell) -> None:
