@@ -121,7 +121,7 @@ def test_logspace_is_ten_to_the_linspace(start: float, stop: float, number: int)
         ("x=5:1", "leads away", "--sweep x=5:-1:1"),
         ("x=1:-1:5", "leads away", "--sweep x=1:1:5"),
         ("x=5:0.5:1", "leads away", "--sweep x=5:-0.5:1"),
-        ("x=1:a:5", "is not a range", "'1:a:5'"),
+        ("x=1:a:5", "is not a range", """--sweep x=0.1:0.1:0.9 or --sweep "x='1:a:5'\""""),
         ("x=1:2:3:4", "is not a range", "'1:2:3:4'"),
         ("x=1e999", "too large", '"1e999"'),
         ("x=" + "9" * 5000, "too large", "1e300"),
@@ -161,6 +161,11 @@ def test_a_wrong_specification_is_refused_with_a_right_one(spec: str, message: s
         sweep.from_specs([spec], 1)
     assert hint in refused.value.hint
     assert "--sweep" in refused.value.message
+    if f"{spec.partition('=')[0]}=" in refused.value.hint:
+        for typed in refused.value.hint.split(" or "):
+            option, right = shlex.split(typed)
+            assert option == "--sweep"
+            assert sweep.from_specs([right], 1)
 
 
 def test_a_tiny_exponent_costs_no_memory() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,7 @@ def _parsed(text: str, origin: str, before: str) -> Sequence[Scalar]:
         return parse_values(text)
     except SpecError as problem:
         option, blank, word = before.partition(" ")
-        right = f"{option} {shlex.quote(word + problem.right)}" if blank else before + problem.right
+        right = problem.hint(word, option) if blank else problem.hint(before)
         raise CjError(f"{origin}: {problem}", right) from problem
 
 

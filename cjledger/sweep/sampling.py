@@ -8,7 +8,6 @@ import itertools
 import math
 import random
 import re
-import shlex
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from statistics import NormalDist
@@ -98,9 +97,7 @@ def _axis(spec: str) -> _Axis:
             return _Axis(name, _DISTRIBUTIONS[call[1]](parse_values(call[2])), [])
         return _Axis(name, None, parse_values(text))
     except SpecError as problem:
-        raise CjError(
-            f"--sweep {spec}: {problem}", f"--sweep {shlex.quote(f'{name}={problem.right}')}"
-        ) from problem
+        raise CjError(f"--sweep {spec}: {problem}", problem.hint(f"{name}=", "--sweep")) from problem
 
 
 def _given(name: Any, value: Any) -> _Axis:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,21 @@ def is_sampled(spec: str) -> bool:
 
 
 class SpecError(ValueError):
-    """What is wrong with a specification, and a right one for the hint."""
+    """What is wrong with a specification, and right ones for the hint."""
 
-    def __init__(self, why: str, right: str = "") -> None:
+    def __init__(self, why: str, *right: str) -> None:
         super().__init__(why)
         self.right = right
+
+    def hint(self, before: str, option: str = "") -> str:
+        """The right ones after ``before``; as a shell takes them with ``option``."""
+        words = [before + right for right in self.right or ("",)]
+        return " or ".join(f"{option} {_shell_word(word)}" if option else word for word in words)
+
+
+def _shell_word(text: str) -> str:
+    """Double quotes around single ones: ``shlex.quote`` writes what nobody can read."""
+    return f'"{text}"' if "'" in text and not re.search(r'["$`\\!]', text) else shlex.quote(text)
 
 
 def check_name(name: str, origin: str) -> None:
@@ -182,7 +193,8 @@ def _expand(item: str) -> Sequence[Scalar]:
     if 2 <= len(parts) <= 3 and all(numbers):
         return _colon_range(parts)
     if len(parts) > 1 and any(numbers):
-        raise SpecError(f"{item} is not a range; quote it if it is text", f"0.1:0.1:0.9 or '{item}'")
+        text = item.replace("'", "''")
+        raise SpecError(f"{item} is not a range; quote it if it is text", "0.1:0.1:0.9", f"'{text}'")
     if item.startswith("[") or item.endswith("]"):
         raise SpecError("lists do not nest", "1,2,3")
     return [scalar(item)]
@@ -263,7 +275,7 @@ def _logspace(numbers: list[str]) -> list[float]:
 
 def _range(numbers: list[str]) -> Sequence[int]:
     if len(numbers) > 3 or not all(re.match(_INTEGER, part) for part in numbers):
-        raise SpecError("range takes one to three whole numbers", f"{_RIGHT['range']} or 0:0.5:2")
+        raise SpecError("range takes one to three whole numbers", _RIGHT["range"], "0:0.5:2")
     whole = [_whole(part) for part in numbers]
     if len(whole) == 3 and whole[2] == 0:
         raise SpecError("the step is 0", _RIGHT["range"])
