@@ -58,6 +58,20 @@ def test_the_script_of_a_task_runs_on_its_own(done: Shell) -> None:
     assert (Path(folder) / "results.txt").read_text() == mine
 
 
+def test_the_script_of_a_task_writes_files_only_to_run_it(done: Shell, tmp_path: Path) -> None:
+    done.write("t6.py", done.cj("show", "@/6", "--script"))
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for words, said in ((["--help"], "a task (1-12)"), (["--list"], "12 "), (["--show"], "6 delta=")):
+        told = done.run("env", f"TMPDIR={aside}", "python3", "-I", "t6.py", *words)
+        assert said in told.stdout
+        assert told.stderr == ""
+    refused = done.run("env", f"TMPDIR={aside}", "python3", "-I", "t6.py", "99", code=1)
+    assert refused.stderr.startswith("error: ")
+    assert refused.stderr.count("\n") == 1
+    assert list(aside.iterdir()) == []
+
+
 def test_files_come_home_without_overwriting(done: Shell, tmp_path: Path) -> None:
     done.cj("get", "@/3", "-o", str(tmp_path / "one"))
     assert (tmp_path / "one/results.txt").read_text() == done.cj("show", "@/3/results.txt")

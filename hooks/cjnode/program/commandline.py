@@ -36,21 +36,37 @@ def main(argv: List[str]) -> int:
     try:
         options = _options(argv)
         package = _find(options.tree)
-        if options.verb == "help":
-            sys.stdout.write(USAGE % {"name": os.path.basename(__file__), "tasks": package.tasks})
-        elif options.verb == "list":
-            for number in range(1, package.tasks + 1):
-                print(describe(task(package, number)))
-        elif options.number is None:
-            sys.stderr.write(USAGE % {"name": os.path.basename(__file__), "tasks": package.tasks})
-            return 2
-        elif options.verb == "show":
-            _show(package, options.number)
+        if package:
+            ended = _tell(options, package)
         else:
-            return _run(package, options.number, options.tree or package.tree, options.rows)
+            with tempfile.TemporaryDirectory(prefix="cj-") as aside:
+                _write_out(aside, ".cj")
+                ended = _tell(options, load(os.path.join(aside, ".cj"), _known())._replace(tree="TREE"))
+        if ended is not None or options.number is None:
+            return ended or 0
+        package = package or _unpacked()
+        return _run(package, options.number, options.tree or package.tree, options.rows)
     except (IndexError, ValueError, OSError) as problem:
         sys.stderr.write("error: %s\n" % problem)
         return 1
+
+
+def _tell(options: Options, package: Package) -> Optional[int]:
+    """Say what is asked of a package; None where a task is to be run, which is one of its own."""
+    usage = USAGE % {"name": os.path.basename(__file__), "tasks": package.tasks}
+    if options.verb == "help":
+        sys.stdout.write(usage)
+    elif options.verb == "list":
+        for number in range(1, package.tasks + 1):
+            print(describe(task(package, number)))
+    elif options.number is None:
+        sys.stderr.write(usage)
+        return 2
+    elif options.verb == "show":
+        _show(package, options.number)
+    else:
+        task(package, options.number)
+        return None
     return 0
 
 
@@ -72,9 +88,9 @@ def _options(argv: List[str]) -> Options:
     return Options(verb, number, tree, rows)
 
 
-def _find(tree: str) -> Package:
-    """The package of this script: the tree around it, the one we stand in, or the repository's."""
-    known = str(BAKED["package"]) if BAKED else os.environ.get("CJ_PACKAGE", "")
+def _find(tree: str) -> Optional[Package]:
+    """The package of this script: the tree around it or the one we stand in; None is the repository's."""
+    known = _known()
     here = os.path.dirname(os.path.abspath(__file__))
     if tree:
         beside = BAKED is None and os.path.exists(os.path.join(here, "package.json"))
@@ -89,7 +105,12 @@ def _find(tree: str) -> Package:
         folder = package_around(place)
         if folder and _digest(os.path.join(folder, "package.json")) == BAKED["manifest_sha256"]:
             return load(folder, known)
-    return load(os.path.join(_write_out(known), ".cj"), known)
+    return None
+
+
+def _known() -> str:
+    """The package's ID, or nothing."""
+    return str(BAKED["package"]) if BAKED else os.environ.get("CJ_PACKAGE", "")
 
 
 def _digest(path: str) -> str:
@@ -117,16 +138,30 @@ def _commit_around(folder: str) -> str:
     return commit.decode("ascii").strip() if same else ""
 
 
-def _write_out(package_id: str) -> str:
-    """Write the package's files, byte for byte, into a new folder below the temporary one."""
-    listing = _git("ls-tree", "-r", "-z", "--full-tree", package_id)
+def _unpacked() -> Package:
+    """The package in a new folder below the temporary one, as its tasks find it."""
+    assert BAKED
+    tree = tempfile.mkdtemp(prefix="cj-%s-" % BAKED["package"][:12])
+    _write_out(tree)
+    package = load(os.path.join(tree, ".cj"), BAKED["package"])
+    for name in package.manifest["unlinked"]:
+        if os.path.lexists(os.path.join(tree, name)):
+            os.unlink(os.path.join(tree, name))
+    sys.stderr.write("cj: the task runs in %s and leaves its files there\n" % tree)
+    return package
+
+
+def _write_out(tree: str, *paths: str) -> None:
+    """Write the package's files, or those below some paths, byte for byte, into a folder."""
+    assert BAKED
+    package_id = BAKED["package"]
+    listing = _git("ls-tree", "-r", "-z", "--full-tree", package_id, *paths)
     if listing is None:
         raise ValueError(
             "the files of package %s are neither around this script nor in a git repository around the "
             "current directory; run it there, or fetch refs/cj/packages/%s first"
             % (package_id[:12], package_id)
         )
-    tree = tempfile.mkdtemp(prefix="cj-%s-" % package_id[:12])
     for entry in listing.split(b"\0")[:-1]:
         words, path = entry.split(b"\t", 1)
         mode, kind, name = words.split(b" ")
@@ -140,11 +175,6 @@ def _write_out(package_id: str) -> str:
                     "is lost" % (os.fsdecode(path), package_id[:12], package_id[:8])
                 )
             _write_blob(place, mode, content)
-    for path_name in load(os.path.join(tree, ".cj")).manifest["unlinked"]:
-        if os.path.lexists(os.path.join(tree, path_name)):
-            os.unlink(os.path.join(tree, path_name))
-    sys.stderr.write("cj: the task runs in %s and leaves its files there\n" % tree)
-    return tree
 
 
 def _write_blob(place: bytes, mode: bytes, content: bytes) -> None:
