@@ -174,7 +174,15 @@ def _last(project: Project, before: int) -> str:
         raise CjError(
             f"nothing was launched from here yet: {words} launched elsewhere", "git cj log, then name one"
         )
-    raise CjError("nothing was launched in this repository yet", "git cj run PROGRAM local")
+    raise nothing_launched(project)
+
+
+def nothing_launched(project: Project) -> CjError:
+    """What to raise where there is no package; others may have some."""
+    hint = "git cj run PROGRAM local"
+    if gitrepo.text(project.repo, "remote"):
+        hint += ", or git cj sync for what others launched"
+    return CjError("nothing was launched in this repository yet", hint)
 
 
 def check_tasks(target: Target, tasks: int) -> None:

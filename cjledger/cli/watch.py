@@ -11,7 +11,7 @@ import typer
 from cjledger.cli import output
 from cjledger.cli.options import Json, Pid, PidTasks
 from cjledger.errors import CjError, UsageError
-from cjledger.project import Project, Target, resolve_tasks, resolve_whole
+from cjledger.project import Project, Target, nothing_launched, resolve_tasks, resolve_whole
 from cjledger.render import (
     counts_words,
     duration,
@@ -253,7 +253,11 @@ def log(
         until=until,
     )
     if not found and not json:
-        output.note("nothing was launched here that fits: git cj run PROGRAM local")
+        if pid or program or cluster or since or until:
+            output.note("nothing was launched here that fits: git cj log --all")
+        else:
+            nothing = nothing_launched(project)
+            output.note(f"{nothing.message}: {nothing.hint}")
     for launch in found:
         if json:
             content = asdict(launch)

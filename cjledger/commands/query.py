@@ -11,7 +11,7 @@ from cjledger import query as questions
 from cjledger.commands import family, state
 from cjledger.commands.tables import Announce, Source, every_table, joined, main_table
 from cjledger.harvest.manifest import ROWS
-from cjledger.project import Project, Target
+from cjledger.project import Project, Target, nothing_launched
 from cjledger.shards.plain import as_json, plain
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def query(project: Project, target: Target | None, sql: str, *, announce: Announ
         targets = family.members(project, [target], announce)
         family.tell_parents(project, targets, announce)
     else:
-        everything = map(Target, state.package_ids(project))
+        everything = list(map(Target, state.package_ids(project)))
+        if not everything:
+            raise nothing_launched(project)
         targets = [one for one in everything if state.was_submitted(project, one.package_id)]
     sources = [source for one in targets for source in every_table(project, one, announce)]
     frames = {name: joined(found) for name, found in _tables(sources, announce).items()}

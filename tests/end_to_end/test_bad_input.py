@@ -148,6 +148,7 @@ def commit(shell: Shell, **files: str) -> None:
         (("state", "xyz"), "'xyz' is not a package ID", "git cj log"),
         (("state", "local"), "'local' is not a package ID", "git cj summary local"),
         (("state",), "nothing was launched", "git cj run PROGRAM local"),
+        (("query", "SELECT 1 FROM results", "--all"), "nothing was launched", "git cj run PROGRAM local"),
     ],
 )
 def test_what_cannot_be_launched_is_refused(
@@ -156,6 +157,17 @@ def test_what_cannot_be_launched_is_refused(
     error, hint = refusal(crowd, *words)
     assert named in error
     assert any(each in hint for each in hinted.split("|"))
+
+
+def test_who_launched_nothing_is_told_of_what_others_launched(shell: Shell) -> None:
+    told = "nothing was launched in this repository yet: git cj run PROGRAM local"
+    assert shell.run("git", "cj", "log").stderr == f"{told}\n"
+    assert "here that fits: git cj log" in shell.run("git", "cj", "log", "--program", "x").stderr
+    shell.git("remote", "add", "origin", "elsewhere")
+    assert shell.run("git", "cj", "log").stderr == f"{told}, or git cj sync for what others launched\n"
+    assert refusal(shell, "query", "SELECT 1 FROM results")[1].endswith(
+        "git cj sync for what others launched"
+    )
 
 
 @pytest.fixture(scope="module")
