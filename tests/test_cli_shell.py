@@ -123,6 +123,10 @@ def test_a_light_command_imports_nothing_heavy(repository: Path, words: list[str
         (["log", "-n", "many"], ["error: invalid value for '-n' / '--number': 'many' is not a whole number"]),
         (["gather", "x"], ["error: missing argument 'DIR'", "hint: git cj gather -h"]),
         (["run"], ["error: which program?"]),
+        (
+            ["parrun", "local", "a b.py"],
+            ["error: local is a cluster: the program comes first", "hint: git cj parrun 'a b.py' local"],
+        ),
         (["run", "a.py"], ["error: on which cluster?", "hint: git cj run a.py local"]),
         (["parrun", "a.py"], ["error: on which cluster?", "hint: git cj parrun a.py local"]),
         (["deploy", "a.py"], ["error: on which cluster?", "hint: git cj deploy a.py local"]),

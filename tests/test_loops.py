@@ -178,6 +178,7 @@ def test_a_wrong_line_or_depth_is_refused(tmp_path: Path) -> None:
     assert "line 2 is an inner loop of the nest on line 1" in refused(tmp_path, source, line=2)
     assert "no loop nest begins on line 7" in refused(tmp_path, source, line=7)
     assert "has 2 loops, not 3" in refused(tmp_path, source, depth=3)
+    assert "has 1 loop, not 2" in refused(tmp_path, "for i in range(2):\n    pass\n", depth=2)
 
 
 def test_a_break_is_no_matter_for_the_loops_that_are_not_cut(tmp_path: Path) -> None:

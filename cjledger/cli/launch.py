@@ -173,6 +173,7 @@ def _request(project: Project, given: dict[str, Any], rest: tuple[str, ...], ver
 
 def _program_and_cluster(project: Project, given: dict[str, Any], verb: str) -> tuple[str | None, str]:
     program, cluster, command = given["program"], given["cluster"], given["command"]
+    clusters = ("local", *project.config.clusters)
     if command is not None and given["commands"] is not None:
         raise UsageError("-c and --commands exclude one another", f"git cj {verb} --commands FILE CLUSTER")
     if command is not None or given["commands"] is not None:
@@ -185,8 +186,12 @@ def _program_and_cluster(project: Project, given: dict[str, Any], verb: str) -> 
     elif program is None:
         other = "" if verb.startswith("par") else f", or git cj {verb} -c COMMAND CLUSTER"
         raise UsageError("which program?", f"git cj {verb} PROGRAM CLUSTER{other}")
-    elif cluster is None and program in ("local", *project.config.clusters):
-        raise UsageError(f"which program? {program} is a cluster", f"git cj {verb} PROGRAM {program}")
+    elif program in clusters and cluster not in clusters:
+        if cluster is None:
+            raise UsageError(f"which program? {program} is a cluster", f"git cj {verb} PROGRAM {program}")
+        if not (project.cwd / program).exists():
+            words = f"{program} is a cluster: the program comes first"
+            raise UsageError(words, shlex.join(("git", "cj", verb, cluster, program)))
     cluster = cluster or project.config.default_cluster
     if cluster is None:
         what = [program] if program else ["-c", command] if command else ["--commands", given["commands"]]

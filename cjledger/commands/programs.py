@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cjledger import gitrepo
 from cjledger.errors import CjError, UsageError
-from cjledger.languages import LANGUAGES
+from cjledger.languages import LANGUAGES, python
 from cjledger.model import Program
 from cjledger.project import Project
 from cjledger.snapshot import Begun
@@ -37,11 +37,8 @@ def find(
         for started in _started(project, request):
             _check_started(project, started, deps, begun)
         return _template(request, command, workdir, deps), grafts
-    text = request.program or ""
-    path, function = project.cwd / text, None
-    if not path.exists() and ":" in text:
-        text, _, function = text.rpartition(":")
-        path = project.cwd / text
+    text, function = _halves(project, request)
+    path = project.cwd / text
     relative = _program_path(project, path, text, deps, begun)
     if path.suffix not in LANGUAGES:
         raise CjError(
@@ -60,6 +57,35 @@ def find(
         arguments=request.arguments,
         deps=deps,
     ), grafts
+
+
+_NAME = "name a script, module.py:function, or -c 'COMMAND'"
+
+
+def _halves(project: Project, request: LaunchRequest) -> tuple[str, str | None]:
+    """The file of ``FILE`` or ``FILE:FUNCTION``, which is there, and the function."""
+    given = request.program or ""
+    text, function = given, None
+    if not (project.cwd / given).exists() and ":" in given:
+        text, _, function = given.rpartition(":")
+    path = project.cwd / text
+    if not text:
+        raise CjError(f"{given!r} names no file", _NAME)
+    if not path.exists():
+        ending = "" if function is None else f":{function}"
+        near = [
+            name for name in (f"{text}.py", f"{text.replace('.', '/')}.py") if (project.cwd / name).is_file()
+        ]
+        hint = f"did you mean {near[0]}{ending}?" if near and ending != ":" else _NAME
+        raise CjError(f"there is no program {text}", hint)
+    if not path.is_file():
+        raise CjError(f"{text} is not a file", _NAME)
+    if function == "":
+        has = python.function_names(path.read_bytes(), text) if path.suffix in LANGUAGES else []
+        known = f"it has {', '.join(has)}" if has else "it defines none"
+        right = shlex.quote(f"{text}:{has[0]}" if has else text)
+        raise CjError(f"{given} names no function ({known})", f"git cj run {right} {request.cluster}")
+    return text, function
 
 
 def _started(project: Project, request: LaunchRequest) -> set[str]:
@@ -104,10 +130,6 @@ def _inside(project: Project, path: Path, text: str) -> Path:
 
 
 def _program_path(project: Project, path: Path, text: str, deps: Sequence[str], begun: Begun | None) -> str:
-    if not path.exists():
-        raise CjError(f"there is no program {text}", "name a script, module.py:function, or -c 'COMMAND'")
-    if not path.is_file():
-        raise CjError(f"{text} is not a file", "name a script, module.py:function, or -c 'COMMAND'")
     # The folder is resolved, the name is not: a script may itself be a link.
     relative = _inside(project, path.parent, text) / path.name
     if any(relative.is_relative_to(dep) for dep in deps):

@@ -75,6 +75,12 @@ def commit(shell: Shell, **files: str) -> None:
         (("run", "ok.py", "locla"), "no cluster locla (did you mean local?)", "one of: local"),
         (("run", "missing.py", "local"), "no program missing.py", "script.py|name a script"),
         (("run", ".", "local"), ". is not a file", "name a script"),
+        (("run", ":f", "local"), "':f' names no file", "name a script"),
+        (("run", "", "local"), "'' names no file", "name a script"),
+        (("run", "two.py:", "local"), "two.py: names no function (it has f, g)", "git cj run two.py:f local"),
+        (("run", "ok.py:", "local"), "ok.py: names no function (it defines none)", "git cj run ok.py local"),
+        (("run", "two:g", "local"), "there is no program two", "did you mean two.py:g?"),
+        (("run", "two", "local"), "there is no program two", "did you mean two.py?"),
         (
             ("run", "ignored.py", "local"),
             "ignored.py is ignored by git",
@@ -179,6 +185,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     found.environment |= {"GIT_COMMITTER_NAME": "M", "GIT_COMMITTER_EMAIL": "m@e"}
     found.run("git", "init", "-q", "-b", "main")
     commit(found, ok_py="print(1)\n", empty_py="for i in []:\n    print(i)\n")
+    found.write("two.py", "def f(): pass\ndef g(): pass\n")
     found.write("../out.py", "print(1)\n")
     found.write("ignored.py", "print(1)\n")
     found.write(".gitignore", "ignored.py\n")

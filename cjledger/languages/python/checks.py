@@ -29,7 +29,7 @@ def check_function(source: bytes, shown: str, function: str, names: Sequence[str
     tree = parse(source, shown)
     found = [node for node in _top_level(tree.body) if isinstance(node, ast.stmt) and _binds(node, function)]
     if not found:
-        others = [node.name for node in _top_level(tree.body) if isinstance(node, ast.FunctionDef)]
+        others = function_names(source, shown)
         known = f"it has {', '.join(others)}" if others else "it defines none"
         raise CjError(f"{shown} has no function {function} at module level ({known})", f"{shown}:FUNCTION")
     last = found[-1]
@@ -40,6 +40,11 @@ def check_function(source: bytes, shown: str, function: str, names: Sequence[str
     # A decorator may change what is accepted; only calling it tells.
     if isinstance(last, ast.FunctionDef) and not last.decorator_list:
         _check_arguments(last, shown, names)
+
+
+def function_names(source: bytes, shown: str) -> list[str]:
+    """The functions that a module defines at its level."""
+    return [node.name for node in _top_level(parse(source, shown).body) if isinstance(node, ast.FunctionDef)]
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -111,9 +111,11 @@ def choose_nest(tree: ast.Module, shown: str, line: int | None, depth: int | Non
         )
     nest = chosen[0]
     if depth is not None and not 1 <= depth <= nest.depth:
+        loops = "1 loop" if nest.depth == 1 else f"{nest.depth} loops"
         raise CjError(
-            f"{shown}: the nest on line {nest.line} has {nest.depth} loops, not {depth}",
-            f"--depth {nest.depth} or less; every loop must be the only statement of the one around it",
+            f"{shown}: the nest on line {nest.line} has {loops}, not {depth}",
+            f"--depth {nest.depth}{' or less' * (nest.depth > 1)}; "
+            "every loop must be the only statement of the one around it",
         )
     deep = depth or nest.depth
     return Nest(nest.line, deep, nest.lines[:deep], nest.names[:deep])
