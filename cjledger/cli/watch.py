@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cjledger.cli import output
 from cjledger.cli.options import Json, Pid, PidTasks
+from cjledger.cli.tasktable import task_table
 from cjledger.errors import CjError, UsageError
 from cjledger.project import Project, Target, nothing_launched, resolve_tasks, resolve_whole
 from cjledger.render import (
     counts_words,
-    duration,
     fit,
     launch_line,
     moment,
-    number,
     plain,
     state_line,
-    table,
     wrap,
 )
 
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from cjledger.commands.descriptions import PackageState, TaskState
 
 _LISTED = 50
-_WIDE = 120  # columns: in fewer, parameters and errors need the room that jobs would take
 
 
 def state(
@@ -109,7 +105,8 @@ def _one_state(
     _say_then(_then_of(project, found))
     chosen = _filtered(listed, wanted)
     if chosen:
-        _task_table(states.with_params(project, target.package_id, chosen))
+        with_params = states.with_params(project, target.package_id, chosen)
+        output.say(task_table(with_params, output.width(), output.colour()))
 
 
 def _say(found: PackageState) -> None:
@@ -173,51 +170,6 @@ def _emit_tasks(project: Project, target: Target, listed: list[TaskState]) -> No
         params = content.pop("params")
         last = {key: content.pop(key) for key in ("error", "note", "earlier")}
         output.emit({**content, "params": params, **last})
-
-
-def _task_table(listed: list[TaskState]) -> None:
-    rows = [
-        (
-            task.task,
-            plain(task.job or ""),
-            task.state,
-            _attempt(task),
-            task.exit_code,
-            _ran(task),
-            None if task.max_rss_mb is None else round(task.max_rss_mb),
-            " ".join(f"{key}={number(value)}" for key, value in task.params.items()),
-            plain(task.error or task.note or ""),
-        )
-        for task in listed
-    ]
-    headers = ["task", "job", "state", "attempt", "exit", "time", "MB", "parameters", "error"]
-    filled = [index for index in range(len(headers)) if any(row[index] not in (None, "") for row in rows)]
-    if output.width() < _WIDE or len({task.job for task in listed}) == 1:
-        filled = [index for index in filled if headers[index] != "job"]  # it would only take room
-    output.say(
-        table(
-            [headers[index] for index in filled],
-            [[row[index] for index in filled] for row in rows],
-            output.width(),
-            output.colour(),
-        )
-    )
-
-
-def _attempt(task: TaskState) -> str:
-    """Which attempt counts, and what became of those before; nothing where there were none."""
-    if not task.earlier:
-        return ""
-    return f"{task.attempt}, after {', '.join(plain(each['state']) for each in task.earlier)}"
-
-
-def _ran(task: TaskState) -> str:
-    if not (task.started and task.ended):
-        return ""
-
-    return duration(
-        (datetime.fromisoformat(task.ended) - datetime.fromisoformat(task.started)).total_seconds()
-    )
 
 
 def log(

@@ -13,6 +13,7 @@ from cjledger.render.widths import columns_of, fit
 
 _GAP = 2
 _NARROWEST = 6
+_FEW = 12  # columns that are left to the one that gives way
 
 
 def wrap(text: str, width: int, indent: str = "") -> str:
@@ -28,18 +29,26 @@ class Laid(NamedTuple):
 
 
 def table(
-    headers: Sequence[str], rows: Sequence[Sequence[object]], width: int | None = 80, colour: bool = False
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    width: int | None = 80,
+    colour: bool = False,
+    yielding: int | None = None,
 ) -> str:
     """Rows under their headers in at most ``width`` columns; figures stand right, the rest left.
 
     Long cells are cut with ``…``; columns that still do not fit are left out, and counted in the header.
-    Without a width nothing is, and figures are exact.
+    Without a width nothing is, and figures are exact. The column ``yielding`` is cut before all others.
     """
-    return lay(headers, rows, width, colour).text
+    return lay(headers, rows, width, colour, yielding).text
 
 
 def lay(
-    headers: Sequence[str], rows: Sequence[Sequence[object]], width: int | None, colour: bool = False
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    width: int | None,
+    colour: bool = False,
+    yielding: int | None = None,
 ) -> Laid:
     """The same, telling how many columns were left out."""
     words = exact if width is None else number
@@ -55,7 +64,7 @@ def lay(
         max([columns_of(name), *(columns_of(row[index]) for row in cells)])
         for index, name in enumerate(names)
     ]
-    widths = wanted if width is None else _widths(wanted, width)
+    widths = wanted if width is None else _widths(wanted, width, yielding)
     left_out = len(names) - len(widths)
     lines = [_line(names, widths, right, False) + (f"  …{left_out} more" if left_out else "")]
     lines += [_line(row, widths, right, colour) for row in cells]
@@ -76,8 +85,8 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool], co
     return (" " * _GAP).join(parts).rstrip()
 
 
-def _widths(wanted: Sequence[int], width: int) -> list[int]:
-    """Widths of the columns that fit: the widest shrink first, then the last ones are left out."""
+def _widths(wanted: Sequence[int], width: int, yielding: int | None) -> list[int]:
+    """Widths of the columns that fit: who yields and the widest shrink, then the last ones are left out."""
     widths = list(wanted)
     room = width
     floor = [min(each, _NARROWEST) for each in widths]
@@ -87,6 +96,10 @@ def _widths(wanted: Sequence[int], width: int) -> list[int]:
             floor.pop()
         widths = widths[: len(floor)]
     excess = sum(widths) + _GAP * (len(widths) - 1) - room
+    if yielding is not None and yielding < len(widths):
+        cut = min(max(excess, 0), max(widths[yielding] - _FEW, 0))
+        widths[yielding] -= cut
+        excess -= cut
     while excess > 0 and widths:
         widest = max(widths)
         index = widths.index(widest)
