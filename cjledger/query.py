@@ -116,9 +116,15 @@ def _named(rows: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:
     if not columns:
         return rows
     made_up = [name for name in rows.collect_schema().names() if re.fullmatch(r"column_\d+", name)]
+    if not made_up:
+        raise CjError("every column of the table has a name", "leave out --columns")
     if len(made_up) != len(columns):
-        what = f"{len(made_up)} columns without a name" if made_up else "no column without a name"
-        raise CjError(f"the table has {what}, and {len(columns)} names were given", "git cj reduce")
+        there = f"{len(made_up)} column{'s' * (len(made_up) > 1)} without a name"
+        given = "1 was" if len(columns) == 1 else f"{len(columns)} were"
+        right = [*columns, *(f"name_{place}" for place in range(len(columns) + 1, len(made_up) + 1))]
+        raise CjError(
+            f"the table has {there}, and {given} given", f"--columns {','.join(right[: len(made_up)])}"
+        )
     names = rows.collect_schema().names()
     taken = [name for name in columns if name in names or columns.count(name) > 1]
     if taken:

@@ -78,8 +78,12 @@ def test_columns_without_a_name_get_one(tmp_path: Path) -> None:
     paths = on_disk(tmp_path, shards, "r.csv")
     found = query.reduce(query.table(paths), where="b = 2", columns=["a", "b"]).collect()
     assert found.columns[-2:] == ["a", "b"]
-    with pytest.raises(CjError, match="2 columns without a name, and 1 names"):
+    with pytest.raises(CjError, match="2 columns without a name, and 1 was given") as caught:
         query.reduce(query.table(paths), columns=["a"])
+    right = caught.value.hint.removeprefix("--columns ").split(",")
+    assert query.reduce(query.table(paths), columns=right).collect().columns[-2:] == right == ["a", "name_2"]
+    with pytest.raises(CjError, match="every column of the table has a name"):
+        query.reduce(query.reduce(query.table(paths), columns=right), columns=["c"])
     with pytest.raises(CjError, match="a column delta already"):
         query.reduce(query.table(paths), columns=["delta", "b"])
 

@@ -174,7 +174,7 @@ def remember(project: Project, planned: Plan, wanted: Wanted, package_id: str) -
 
 
 def launched_before(project: Project, planned: Plan, wanted: Wanted) -> str | None:
-    """The package with the same tasks of the same code, if there is one; one that no cluster took does not count."""
+    """The package with the same code and tasks, if there is one; one that no cluster took does not count."""
     try:
         package_id = (project.repo.cj_dir / "launched" / _name(planned, wanted)).read_text()
     except FileNotFoundError:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Announce = Callable[[str], None]
 
+RESULTS = "results"  # what a person calls the rows that functions returned
+
 
 @dataclass(frozen=True)
 class Source:
@@ -94,12 +96,19 @@ def main_table(results: Results) -> str | None:
     return results.names[0] if len(results.names) == 1 else None
 
 
+def called(table: str) -> str:
+    """A table's name as a person types it."""
+    return RESULTS if table == ROWS else table
+
+
 def _choose(target: Target, results: Results, file: str | None) -> str | None:
     """The one table that is meant; None when the tasks left no table of that name (yet)."""
     names = results.names
     if file is not None:
         if file in names:
             return file
+        if file == RESULTS:
+            return main_table(results)
         same = [name for name in names if name.rpartition("/")[2] == file]
         return same[0] if len(same) == 1 else None
     found = main_table(results)
@@ -141,7 +150,11 @@ def nothing(project: Project, sources: Sequence[Source], file: str | None) -> Cj
     away = [problem for found in states if found.elsewhere for problem in found.problems]
     if away and not names:
         return CjError(f"{what} ({said}): {away[0]}", "git cj sync")
-    hint = f"there are: {', '.join(names)}" if names else f"git cj ls {sources[0].target.package_id[:8]}"
+    hint = (
+        f"there are: {', '.join(map(called, names))}"
+        if names
+        else f"git cj ls {sources[0].target.package_id[:8]}"
+    )
     return CjError(f"{what} ({said})", hint)
 
 
@@ -197,11 +210,11 @@ def _reasons(
         elif (task.task, task.attempt) not in read:
             why = "COMPLETED only now, git cj reduce once more"
         elif task.task in broken:
-            why = f"COMPLETED, but {name} is not a table like the others'"
+            why = f"COMPLETED, but {called(name)} is not a table like the others'"
         elif task.task in left:
-            why = f"COMPLETED, but {name} {empty}"
+            why = f"COMPLETED, but {called(name)} {empty}"
         else:
-            why = f"COMPLETED, but left no {name or 'table'}"
+            why = f"COMPLETED, but left no {called(name) or 'table'}"
         reasons.setdefault(why, []).append(task.task)
     return reasons
 

@@ -125,3 +125,12 @@ def test_numbers_that_are_not_finite_have_one_form_in_json(shell: Shell, tmp_pat
         "NaN",
         "-inf",
     ]
+
+
+def test_what_functions_returned_has_the_name_that_query_gives_it(shell: Shell) -> None:
+    shell.write("f.py", "def f(x):\n    return {'y': x}\n")
+    shell.launch("run", "f.py:f", "local", "--sweep", "x=1,2")
+    said = shell.refused("reduce", "no.csv")
+    assert said.endswith("hint: there are: results\n")
+    assert shell.cj("reduce", "results") == shell.cj("reduce")
+    assert len(shell.lines("reduce", "results", "--where", "y = 2")) == 1
