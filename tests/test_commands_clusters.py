@@ -226,6 +226,15 @@ def test_a_held_package_waits_and_a_released_one_runs(shell: Shell) -> None:
     assert "takes a whole package" in shell.refused("hold", f"{package}/1")
 
 
+def test_a_root_of_local_that_was_changed_is_pointed_at(shell: Shell) -> None:
+    shell.write("f.py", "raise SystemExit(1)\n")
+    shell.launch("run", "f.py", "local")
+    shell.write(".cjledger.toml", f'[cluster.local]\nroot = "{shell.folder.parent}/elsewhere"\n')
+    said = shell.refused("retry")
+    assert "cluster local is not set up in" in said
+    assert "hint: git cj init local, or set its root back if that was changed in .cjledger.toml" in said
+
+
 def test_what_has_started_on_local_is_not_held_and_pausing_is_hinted(shell: Shell) -> None:
     shell.environment["GO"] = str(shell.folder.parent / "go")
     shell.write("p.py", "import os, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.02)\n")

@@ -71,7 +71,11 @@ class Local:
 
     def _run(self, program: Path, verb: str, request: Mapping[str, Any]) -> Iterator[Frame]:
         if not program.exists():
-            raise CjError(f"cluster {self.cluster.name} is not set up in {self.cluster.root}", "git cj run …")
+            name, root = self.cluster.name, self.cluster.root
+            raise CjError(
+                f"cluster {name} is not set up in {root}",
+                f"git cj init {name}, or set its root back if that was changed in .cjledger.toml",
+            )
         nonce = os.urandom(16).hex()
         argv = (sys.executable, "-I", "-S", str(program), verb, "--root", self.cluster.root, "--nonce", nonce)
         with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as errors:
