@@ -240,6 +240,10 @@ def test_what_has_started_on_local_is_not_held_and_pausing_is_hinted(shell: Shel
     shell.write("p.py", "import os, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.02)\n")
     package = shell.lines("run", "p.py", "local", "--sweep", "x=1:3", "--jobs", "1")[0]["package"]
     wait_for(lambda: "RUNNING" in shell.lines("state")[0]["counts"])
+    assert shell.cj("release") == f"{package[:12]}  nothing was held\n"
+    assert shell.cj("resume") == f"{package[:12]}  was not paused: cj-{package[:12]}-1\n"
+    words = f"p.py on local, 3 tasks, submitted before, as cj-{package[:12]}-1"
+    assert shell.cj("submit") == f"{package[:12]}  {words}\n"
     said = shell.refused("hold")
     words = f"nothing can be held: cj-{package[:12]}-1 has started"
     assert f"error: {words}\nhint: git cj pause {package[:8]}\n" in said

@@ -152,7 +152,11 @@ def release(pid: Pid = None, json: Json = False) -> None:
 
     project = output.project(prompts=True)
     target = resolve_whole(project, pid, "git cj release")
-    _told(target, control.release(project, target), "released", json)
+    done = control.release(project, target)
+    if done.changed or json or not done.jobs:
+        _told(target, done.jobs, "released", json)
+    else:
+        output.say(f"{target.short}  nothing was held")
 
 
 def pause(pid: Pid = None, json: Json = False) -> None:
@@ -180,11 +184,12 @@ def resume(pid: Pid = None, json: Json = False) -> None:
 
     project = output.project(prompts=True)
     target = resolve_whole(project, pid, "git cj resume")
-    jobs = control.resume(project, target)
+    jobs, changed = control.resume(project, target)
     if json:
         output.emit({"package": target.package_id, "paused": False, "jobs": jobs})
     else:
-        output.say(f"{target.short}  goes on" + (f": {plain(', '.join(jobs))}" if jobs else ""))
+        words = "goes on" if changed else "was not paused"
+        output.say(f"{target.short}  {words}" + (f": {plain(', '.join(jobs))}" if jobs else ""))
 
 
 def _told(target: Target, jobs: tuple[str, ...], what: str, json: bool) -> None:

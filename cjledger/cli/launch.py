@@ -234,6 +234,8 @@ def show(done: Launched, json: bool) -> None:
     how = f"as {plain(' '.join(done.jobs))}" if any(done.jobs) else "waiting"
     if not done.jobs and not done.waiting:
         how = f"not submitted: git cj submit {done.package_id[:8]}"
+    if done.before:
+        how = f"submitted before, {how}"
     rest = f" on {done.cluster}, {done.tasks} {noun}, {how}"
     name = fit(plain(done.program), max(12, output.width() - 14 - len(rest)))
     output.say(f"{done.package_id[:12]}  {name}{rest}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cjledger import ledger, package
 from cjledger.cluster import replies
@@ -20,6 +20,13 @@ from cjnode.records.layout import ABSENT
 from cjnode.vocabulary import FINAL_STATES
 
 SUBMITTING = ("submitted", "retried")  # the events after which there is one submission more
+
+
+class Switched(NamedTuple):
+    """The jobs of a package that was held, released, paused or resumed; whether it was not so before."""
+
+    jobs: tuple[str, ...]
+    changed: bool
 
 
 @dataclass(frozen=True)
@@ -84,35 +91,37 @@ def _never_send(project: Project, target: Target, manifest: Manifest) -> int:
 
 def hold(project: Project, target: Target) -> tuple[str, ...]:
     """Keep from starting what has not started of a package. Returns the jobs that are held."""
-    return _switch(project, target, "hold", "held")
+    return _switch(project, target, "hold", "held").jobs
 
 
-def release(project: Project, target: Target) -> tuple[str, ...]:
-    """Let a package's held jobs start. Returns them."""
+def release(project: Project, target: Target) -> Switched:
+    """Let a package's held jobs start."""
     return _switch(project, target, "release", "released")
 
 
 def pause(project: Project, target: Target) -> tuple[str, ...]:
     """Have workers end after their present tasks, and nothing more begin. Returns the jobs held."""
-    return _switch(project, target, "pause", "paused")
+    return _switch(project, target, "pause", "paused").jobs
 
 
-def resume(project: Project, target: Target) -> tuple[str, ...]:
-    """Let a paused package go on. Returns the jobs that were released or added."""
+def resume(project: Project, target: Target) -> Switched:
+    """Let a paused package go on; its jobs are those that were released or added."""
     state.forget(project, target.package_id)
     return _switch(project, target, "resume", "resumed")
 
 
-def _switch(project: Project, target: Target, verb: str, event: str) -> tuple[str, ...]:
+def _switch(project: Project, target: Target, verb: str, event: str) -> Switched:
     manifest = package.read_manifest(project.repo, target.package_id)
     if not state.was_submitted(project, target.package_id):
         raise CjError(f"{target.short} was not submitted", f"git cj submit {target.package_id[:8]}")
     others.check_reachable(project, target, manifest)
     reply = replies.one(transport(project, manifest).call(verb, {"package": target.package_id}), verb)
     jobs = replies.texts(reply, "jobs")
-    if reply["changed"] is True if "changed" in reply else jobs:
+    # An older node half does not always tell.
+    changed = reply["changed"] is True if "changed" in reply else bool(jobs)
+    if changed:
         ledger.append(project.repo, event, target.package_id, f"{event} {target.short}", {"jobs": list(jobs)})
-    return jobs
+    return Switched(jobs, changed)
 
 
 def retry(

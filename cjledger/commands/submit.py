@@ -30,6 +30,7 @@ class Launched(NamedTuple):
     program: str
     waiting: str = ""  # why it is not with the scheduler yet
     linked: tuple[Linked, ...] = ()  # where all its points are done, if they are and nothing was made
+    before: bool = False  # whether it had been submitted already
 
 
 def launched(manifest: Manifest, package_id: str, jobs: tuple[str, ...]) -> Launched:
@@ -74,11 +75,12 @@ def submit(
     why = _why_waiting(project, target.package_id, manifest)
     if why:
         return launched(manifest, target.package_id, ())._replace(report=(), waiting=why)
+    before = _is_there(project, target.package_id)
     jobs = send(project, target.package_id, manifest, where, announce, None)
     from cjledger.commands.state import forget
 
     forget(project, target.package_id)
-    return launched(manifest, target.package_id, jobs)._replace(report=())
+    return launched(manifest, target.package_id, jobs)._replace(report=(), before=before)
 
 
 def _wish(project: Project, target: Target, where: Cluster, priority: int, announce: Announce) -> None:

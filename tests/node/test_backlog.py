@@ -196,7 +196,7 @@ def test_what_is_held_is_not_submitted_before_its_release(site: Site, slurm: Fak
     assert line["jobs"] == ["7"]
     assert line["counts"] == {"PENDING": 3, "HELD": 4}  # the scripts' squeue knows no holds
     assert line["reasons"]["not submitted yet: it is held"] == 4
-    assert site.verb("release", {"package": sent}) == {"package": sent, "jobs": ["7"]}
+    assert site.verb("release", {"package": sent}) == {"package": sent, "jobs": ["7"], "changed": True}
     assert [call[-2:] for call in slurm.calls("scontrol") if "show" not in call] == [
         ["uhold", "7"],
         ["release", "7"],

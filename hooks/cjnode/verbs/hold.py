@@ -27,25 +27,37 @@ def hold(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     if started and not held and not kept:
         words = "nothing can be held: %s has started" % ", ".join(started)
         raise NodeError(words, "git cj pause " + request["package"][:8])
-    _answer(request, held, out)
+    out.write(files.canonical({"package": request["package"], "jobs": held}) + b"\n")
 
 
 def release(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     """The verb: ``{"package":…}``."""
-    _answer(request, let_go(root, request), out)
+    jobs, changed = let_go(root, request)
+    fields = {"package": request["package"], "jobs": jobs, "changed": changed}
+    out.write(files.canonical(fields) + b"\n")
     drain(root, [request["package"]])
 
 
-def let_go(root: str, request: Dict[str, Any]) -> List[str]:
-    """Release the jobs of a package, and what of it is not submitted yet; the jobs that were there."""
-    scheduler, released = layout.scheduler(root), []
+def let_go(root: str, request: Dict[str, Any]) -> Tuple[List[str], bool]:
+    """Release the jobs of a package, and what of it is not submitted yet.
+
+    Returns the jobs that were there, and whether any was held, as far as its scheduler shows that.
+    """
+    scheduler, released, changed = layout.scheduler(root), [], False
     for submission, jobs in listed(root, request):
-        forget(os.path.join(submission.path, "held"))
+        path = os.path.join(submission.path, "held")
+        changed = changed or os.path.exists(path) or any(map(_is_held, jobs.values()))
+        forget(path)
         for job in jobs:
             schedulers.release(scheduler, root, job)
             released.append(job)
     answers.outdate(root)
-    return released
+    return released, changed
+
+
+def _is_held(status: Status) -> bool:
+    """Whether anything of a job is held."""
+    return "HELD" in (status.state, *(element.state for element in status.elements.values()))
 
 
 def keep_back(submission: Submission) -> bool:
@@ -76,7 +88,3 @@ def listed(root: str, request: Dict[str, Any]) -> Iterator[Tuple[Submission, Dic
     for each in found:
         jobs = [part.job for part in each.parts if part.job is not None]
         yield each, {job: there[job] for job in jobs if job in there and there[job].state != "ENDED"}
-
-
-def _answer(request: Dict[str, Any], jobs: List[str], out: BinaryIO) -> None:
-    out.write(files.canonical({"package": request["package"], "jobs": jobs}) + b"\n")

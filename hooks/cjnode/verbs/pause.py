@@ -42,13 +42,13 @@ def resume(root: str, request: Dict[str, Any], out: BinaryIO) -> None:
     path = layout.paused_path(root, package)
     changed = os.path.exists(path)
     forget(path)
-    jobs = hold.let_go(root, request)
+    jobs, released = hold.let_go(root, request)
     progress = look(root, package, False)
     for submission in progress.submissions:
         if waits(progress, submission) or unsettled(progress, submission):
             jobs += _add_workers(root, package, submission)
     answers.outdate(root)
-    _answer(request, jobs, changed, out)
+    _answer(request, jobs, changed or released, out)
     drain(root, [package])
 
 
