@@ -201,7 +201,9 @@ def cleaned_away(target: Target, lost: Sequence[Output]) -> CjError:
     tasks: dict[str, list[int]] = {}
     for output in lost:
         tasks.setdefault(output.path, []).append(output.task)
-    named = "; ".join(f"tasks {format_tasks(those)}: {path}" for path, those in tasks.items())
+    named = "; ".join(
+        f"task{'s' * (len(those) > 1)} {format_tasks(those)}: {path}" for path, those in tasks.items()
+    )
     return CjError(
         f"on the cluster alone, and cleaned there: {named}",
         f"git cj submit {target.package_id[:8]}, which runs all its tasks again",
