@@ -66,7 +66,7 @@ def test_of_a_cleaned_package_what_is_at_home_is_brought_and_the_rest_named(larg
     package = large.lines("log")[0]["package"]
     hint = f"hint: git cj submit {package[:8]}, which runs all its tasks again"
     said = large.refused("get", "@/1", "-o", "one")
-    assert "on the cluster alone, and cleaned there: tasks 1: big.bin" in said
+    assert "on the cluster alone, and cleaned there: task 1: big.bin" in said
     assert hint in said
     assert [path.name for path in (large.folder / "one").iterdir()] == ["note.md"]
     said = large.refused("gather", "*", "all")
