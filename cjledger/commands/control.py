@@ -141,7 +141,7 @@ def retry(
     check_tasks(target, manifest.tasks)
     others.check_reachable(project, target, manifest)
     # Somebody else may have retried it since it was final.
-    found, listed = state.state(project, target, tasks=True, anew=True)
+    found, listed = _listed(project, target)
     again = [task for task in listed if task.state in FINAL_STATES and task.state != "COMPLETED"]
     if not again:
         return None
@@ -161,7 +161,7 @@ def rerun(
     manifest = package.read_manifest(project.repo, target.package_id)
     check_tasks(target, manifest.tasks)
     others.check_reachable(project, target, manifest)
-    found, listed = state.state(project, target, tasks=True, anew=True)
+    found, listed = _listed(project, target)
     busy = [task.task for task in listed if task.state not in FINAL_STATES]
     if busy:
         raise CjError(
@@ -169,6 +169,18 @@ def rerun(
             f"git cj cancel {target.package_id[:8]}/{format_tasks(busy)}, or wait for them",
         )
     return _resubmit(project, target, manifest, found, listed, jobs, more)
+
+
+def _listed(project: Project, target: Target) -> tuple[PackageState, list[TaskState]]:
+    """The package and its tasks as they are now. Refuses one of whose tasks nothing is known."""
+    found, listed = state.state(project, target, tasks=True, anew=True)
+    if not listed:
+        again = f"git cj submit {target.package_id[:8]}, which runs all its tasks"
+        raise CjError(
+            "; ".join((f"nothing is known of the tasks of {target.short}", *found.problems)),
+            "git cj sync" if found.elsewhere else again,
+        )
+    return found, listed
 
 
 def _more(memory: str | None, walltime: str | None) -> dict[str, int]:

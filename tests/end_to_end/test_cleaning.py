@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.shells import Shell
@@ -85,3 +87,13 @@ def test_what_brings_a_cleaned_package_back_is_hinted(large: Shell) -> None:
         said = large.refused(*words.split())
         assert f"is not on this cluster\nhint: git cj submit {package[:8]}, which runs all its tasks" in said
     assert f"hint: git cj state {package[:8]}" in large.refused("cancel")
+
+
+def test_tasks_that_were_deleted_before_a_harvest_are_not_rerun(large: Shell) -> None:
+    package = large.lines("log")[0]["package"]
+    for name in large.folder.glob(f".git/cj/local/packages/{package}"):
+        shutil.rmtree(name)
+    for words in (("rerun", "@", "--yes"), ("rerun", "@/1", "--yes"), ("retry", "@")):
+        said = large.refused(*words)
+        assert f"nothing is known of the tasks of {package[:12]}" in said
+        assert f"hint: git cj submit {package[:8]}, which runs all its tasks" in said
