@@ -81,8 +81,9 @@ def _is_to_free(project: Project, target: Target, forget: bool) -> bool:
     manifest = package.read_manifest(project.repo, target.package_id)
     if not forget:
         others.check_reachable(project, target, manifest)
-    unreachable = others.is_unreachable(project, target.package_id, manifest)
-    return not unreachable and state.is_on_cluster(project, target.package_id)
+    elif others.is_unreachable(project, target.package_id, manifest):
+        return False
+    return state.is_on_cluster(project, target.package_id)
 
 
 def _free(project: Project, target: Target, announce: Announce) -> tuple[list[str], int]:

@@ -74,8 +74,7 @@ def what_is_home(project: Project, target: Target, announce: Announce = lambda l
 
 def _has_way(project: Project, target: Target, manifest: Manifest) -> bool:
     """Whether the package's cluster can be asked from here; else others harvest it, and sync."""
-    theirs = others.is_elsewhere(project, target.package_id)
-    return not theirs or others.is_reachable(project, manifest)
+    return not others.is_unreachable(project, target.package_id, manifest)
 
 
 @contextmanager

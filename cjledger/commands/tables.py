@@ -146,16 +146,13 @@ def nothing(project: Project, sources: Sequence[Source], file: str | None) -> Cj
     names = sorted({name for source in sources for name in source.results.names})
     said = "; ".join(line.strip() for source in sources for line in report(project, source, file))
     what = f"no task left a table {file}" if file else "no task left a table"
-    states = [state.state(project, Target(source.target.package_id))[0] for source in sources]
-    away = [problem for found in states if found.elsewhere for problem in found.problems]
-    if away and not names:
-        return CjError(f"{what} ({said}): {away[0]}", "git cj sync")
-    hint = (
-        f"there are: {', '.join(map(called, names))}"
-        if names
-        else f"git cj ls {sources[0].target.package_id[:8]}"
-    )
-    return CjError(f"{what} ({said})", hint)
+    if names:
+        return CjError(f"{what} ({said})", f"there are: {', '.join(map(called, names))}")
+    states = (state.state(project, Target(source.target.package_id))[0] for source in sources)
+    away = next((problem for found in states if found.elsewhere for problem in found.problems), None)
+    if away is not None:
+        return CjError(f"{what} ({said}): {away}", "git cj sync")
+    return CjError(f"{what} ({said})", f"git cj ls {sources[0].target.package_id[:8]}")
 
 
 def report(project: Project, source: Source, file: str | None, taken: set[int] | None = None) -> list[str]:
